@@ -1,0 +1,45 @@
+# Every target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Stages and tests run `python` and `dvc`: the environment's own come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test lint format requirements clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# uv installs the requirements in seconds from its cache; pip is needed only to get uv.
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.12, say" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --requirement requirements.txt
+	touch $@
+
+repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
+	dvc repro
+
+test: $(READY) ## run the tests
+	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+lint: $(READY) ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy stages tests benchmarks
+
+format: $(READY) ## mend what ruff can mend
+	ruff check --fix .
+	ruff format .
+
+requirements: $(READY) ## pin requirements.in anew in requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+		--no-header --output-file requirements.txt requirements.in
+
+clean: ## delete interrupted trainings' checkpoints and tools' caches
+	rm -rf .checkpoints .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""What survives a kill: checkpoints keyed by all that decides the weights."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from stages.errors import UserError
+from stages.settings.network import Recipe
+
+LAST = "last.ckpt"
+
+
+def run_key(recipe: Recipe, fold: int, data: list[Any]) -> str:
+    """A hash of what decides the weights: the recipe, the data, our code, torch's version.
+
+    Args:
+        recipe: of the member.
+        fold: that is held out.
+        data: anything with a stable `repr` that tells one data set and split from another.
+    """
+    digest = hashlib.sha256()
+    code = {
+        name: Path(module.__file__).read_bytes()
+        for name, module in sys.modules.items()
+        if name.startswith("stages.") and module.__file__
+    }
+    versions = (torch.__version__, pl.__version__)
+    for part in (recipe.model_dump_json(), fold, sorted(code.items()), versions, data):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def checkpoint_folder(folder: Path) -> Iterator[Path]:
+    """Hold a checkpoint folder for one process; delete it when training ended well.
+
+    A second process waits: when DVC is killed outright, the training that it started notices
+    only at its next batch (see `StopWhenOrphaned`).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(f"waiting for process {lock.read()}, which trains this fold", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside the one that it replaces.
+
+    Lightning's own way goes through the system's temporary folder: from another file system it is
+    copied, and a kill leaves half a checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        temporary = Path(f"{path}.partial")
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, temporary)
+        temporary.replace(path)
+
+
+class EarlyStoppingOnce(EarlyStopping):
+    """Early stopping that stays stopped when resumed from the epoch at which it stopped."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class StopWhenOrphaned(pl.Callback):
+    """Ends training that DVC started once DVC is gone: nobody would collect its results."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid() if "DVC_STAGE" in os.environ else None
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        if self._parent is not None and os.getppid() != self._parent:
+            raise UserError("the `dvc` that started this training is gone; run it again to go on")

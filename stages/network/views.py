@@ -1,0 +1,61 @@
+"""Test-time augmentation: each view is an exact transform of a batch, with a name."""
+
+import re
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from stages.errors import UserError
+
+View = Callable[[torch.Tensor], torch.Tensor]
+
+FIXED: dict[str, View] = {
+    "identity": lambda images: images,
+    "hflip": lambda images: images.flip(-1),
+    "vflip": lambda images: images.flip(-2),
+    "rot90": lambda images: images.rot90(1, (-2, -1)),
+    "rot180": lambda images: images.rot90(2, (-2, -1)),
+    "rot270": lambda images: images.rot90(3, (-2, -1)),
+}
+
+
+def make_view(name: str) -> View:
+    """The transform of that name: (images, channels, height, width) to the same shape.
+
+    `rot90` and its like turn counter-clockwise, as `rotate(degrees)` does about the centre, with
+    bilinear interpolation; `shift(right, down)` moves by whole pixels. Where a transform looks
+    beyond the border, the border's pixels are repeated.
+    """
+    if name in FIXED:
+        return FIXED[name]
+    match = re.fullmatch(r"(rotate|shift)\((.+)\)", name)
+    if match is None:
+        raise UserError(f"params.yaml: tta.views: there is no view '{name}'")
+    numbers = [float(each) for each in match[2].split(",")]
+    if match[1] == "rotate":
+        return lambda images: rotate(images, numbers[0])
+    return lambda images: shift(images, int(numbers[0]), int(numbers[1]))
+
+
+def shift(images: torch.Tensor, right: int, down: int) -> torch.Tensor:
+    """Move the content by whole pixels; negative numbers move left and up."""
+    height, width = images.shape[-2:]
+    rows = (torch.arange(height, device=images.device) - down).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - right).clamp(0, width - 1)
+    return images[..., rows, :][..., columns]
+
+
+def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
+    """Turn the content counter-clockwise about the image's centre."""
+    height, width = images.shape[-2:]
+    angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    cos, sin = float(angle.cos()), float(angle.sin())
+    # Output to input, in coordinates that run from -1 to 1 over each side.
+    matrix = torch.tensor(
+        [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]],
+        dtype=torch.float32,
+        device=images.device,
+    )
+    grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

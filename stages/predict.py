@@ -1,0 +1,61 @@
+"""Stage 4: logits of every view, by one member, for the fold it never saw and the test part.
+
+`python -m stages.predict --member cnn --fold 0` reads data/models/<member>/<fold>/; writes
+data/predictions/<member>/<fold>.npz.
+"""
+
+import numpy as np
+
+from stages import files
+from stages.arguments import member_and_fold
+from stages.errors import UserError, run
+from stages.images.store import ImageStore
+from stages.network.dataset import ImageDataset, choose_device, make_loader, worker_count
+from stages.network.infer import view_logits
+from stages.network.normalize import Normalizer
+from stages.network.saved import load_member
+from stages.network.views import make_view
+from stages.params import read_params
+from stages.progress import track
+
+
+def main() -> None:
+    member, fold = member_and_fold(__doc__)
+    params = read_params()
+    folder = files.MODELS / member / str(fold)
+    network, recipe, classes = load_member(folder)
+    if classes != files.read_dataset()["classes"]:
+        raise UserError(f"{folder}: was trained on other classes; run `dvc repro train`")
+    labels = files.read_labels()
+    folds = files.read_folds()
+    store = ImageStore(files.IMAGES)
+    ids = {
+        "oof": folds.loc[folds["fold"] == fold, "id"].tolist(),
+        "test": labels.loc[~labels["id"].isin(folds["id"]), "id"].tolist(),
+    }
+    views = [make_view(name) for name in params.tta.views]
+    device = choose_device(params.compute.accelerator)
+    arrays: dict[str, np.ndarray] = {}
+    for part, part_ids in ids.items():
+        arrays[f"{part}_id"] = np.array(part_ids, dtype=str)
+        arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
+        if not part_ids:
+            continue
+        dataset = ImageDataset(
+            store,
+            part_ids,
+            np.empty((len(part_ids), 0)),
+            recipe.model.image_size,
+            recipe.model.channels,
+        )
+        workers = worker_count(params.compute.workers, device)
+        loader = make_loader(dataset, params.compute.batch_size, workers)
+        batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
+        arrays[f"{part}_logits"] = view_logits(
+            network, Normalizer(*recipe.model.mean_and_std()), batches, views, device
+        )
+    files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,79 @@
+"""Tables behind the plots, small enough for git."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_curve
+
+from stages.scoring.probability import sigmoid
+from stages.scoring.threshold import threshold_curve
+from stages.settings.scoring import Objective
+
+POINTS = 200
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """At most `POINTS` rows, evenly spaced, with the first and the last."""
+    if len(table) <= POINTS:
+        return table
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, POINTS).round().astype(int))]
+
+
+def threshold_table(
+    logits: np.ndarray, labels: np.ndarray, objective: Objective, chosen: float
+) -> pd.DataFrame:
+    """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
+
+    The score at a probability is that of the nearest candidate below it: exact, not interpolated.
+    """
+    curve = threshold_curve(logits, labels, objective)
+    wanted = np.append(np.linspace(0.005, 0.995, POINTS - 1), sigmoid(np.array(chosen)))
+    grid = np.log(wanted) - np.log1p(-wanted)
+    grid[-1] = chosen
+    rows = np.searchsorted(curve.thresholds, grid, side="right") - 1
+    table = pd.DataFrame(
+        {
+            "probability": wanted,
+            "score": curve.scores[rows.clip(0)],
+            "chosen": np.append(np.zeros(POINTS - 1, int), 1),
+        }
+    )
+    return table.sort_values("probability", kind="stable")
+
+
+def precision_recall_table(parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """`recall`, `precision` and `series` (the part), over all classes pooled.
+
+    Args:
+        parts: of each part its labels and logits, (images, classes).
+    """
+    tables = []
+    for name, (labels, logits) in parts.items():
+        used = labels >= 0
+        precision, recall, _ = precision_recall_curve(labels[used], logits[used])
+        table = pd.DataFrame({"recall": recall, "precision": precision}).iloc[::-1]
+        tables.append(_thinned(table).assign(series=name))
+    return pd.concat(tables)
+
+
+def class_table(parts: dict[str, pd.DataFrame], classes: list[str]) -> pd.DataFrame:
+    """Every class's metrics, a row per part and class."""
+    return pd.concat(
+        [
+            table.assign(**{"class": classes}, part=name)[["class", "part", *table.columns]]
+            for name, table in parts.items()
+        ]
+    )
+
+
+def curves_table(curves: dict[str, dict[str, pd.Series]]) -> pd.DataFrame:
+    """`series`, `epoch` and a column per metric; a row per series and epoch."""
+    return pd.concat(
+        [
+            pd.DataFrame(metrics)
+            .rename_axis("epoch")
+            .reset_index()
+            .assign(epoch=lambda table: table["epoch"] + 1)
+            .assign(series=name)
+            for name, metrics in curves.items()
+        ]
+    )

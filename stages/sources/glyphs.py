@@ -1,0 +1,50 @@
+"""Source `glyphs`: images composed from real handwriting that comes with the installation."""
+
+from functools import partial
+
+import cv2
+import numpy as np
+
+from stages.settings.data import Data
+from stages.sources.composer import Composer
+from stages.sources.glyph_sets import GlyphSet, digits
+from stages.sources.source import Source
+
+GLYPH_SETS = {"digits": digits}
+
+# Names the random stream of a part, so that train and test images never share one.
+STREAMS = {"train": 0, "test": 1}
+
+
+def load(data: Data) -> Source:
+    """Compose `data.glyphs.images` images; the parts share no glyph."""
+    settings = data.glyphs
+    everything = GLYPH_SETS[settings.glyphs_from]()
+    test_glyphs, train_glyphs = everything.divide(settings.test_glyphs, settings.seed)
+    pools: dict[str, GlyphSet] = {"train": train_glyphs, "test": test_glyphs}
+    counts = {"train": settings.images.train, "test": settings.images.test}
+    composers = {
+        part: Composer(pools[part], settings.compose, settings.seed, STREAMS[part])
+        for part in pools
+    }
+    images = [(part, index) for part, count in counts.items() for index in range(count)]
+    return Source(
+        name=f"glyphs ({everything.name})",
+        task="multilabel",
+        classes=everything.classes,
+        ids=[f"{part}-{index:06d}" for part, index in images],
+        parts=[part for part, _ in images],
+        labels=np.stack([composers[part].labels(index) for part, index in images]),
+        read=partial(_png, composers, images),
+        label=lambda position: f"composed image {images[position]}",
+        origin={
+            "glyphs": everything.name,
+            "train_glyphs": len(train_glyphs.labels),
+            "test_glyphs": len(test_glyphs.labels),
+        },
+    )
+
+
+def _png(composers: dict[str, Composer], images: list[tuple[str, int]], position: int) -> bytes:
+    part, index = images[position]
+    return cv2.imencode(".png", composers[part].paint(index))[1].tobytes()

@@ -1,0 +1,79 @@
+"""Stage 3: train one member on all folds but one.
+
+`python -m stages.train --member cnn --fold 0` reads images, labels and folds; writes
+data/models/<member>/<fold>/ and the learning curves in plots/train/<member>/<fold>/.
+"""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import files
+from stages.arguments import member_and_fold
+from stages.errors import UserError, run
+from stages.images.store import ImageStore
+from stages.network.backbones import build_network
+from stages.network.checkpoint import checkpoint_folder, run_key
+from stages.network.curves import Curves
+from stages.network.dataset import ImageDataset
+from stages.network.fit import fit_member
+from stages.network.saved import save_member
+from stages.params import read_params
+from stages.settings.augment import build_augment
+from stages.settings.network import Recipe
+
+# Outside of DVC's outs, which DVC deletes before a stage runs.
+CHECKPOINTS = Path(".checkpoints")
+
+
+def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
+    """The images that are trained on, and those that are held out."""
+    labels = files.read_labels().set_index("id")
+    folds = files.read_folds()
+    store = ImageStore(files.IMAGES)
+    classes = files.read_dataset()["classes"]
+
+    def part(rows: pd.DataFrame, augmented: bool) -> ImageDataset:
+        if rows.empty:
+            raise UserError(
+                f"{files.FOLDS}: fold {fold} leaves no image to train on or to hold out"
+            )
+        return ImageDataset(
+            store,
+            rows["id"].tolist(),
+            labels.loc[rows["id"], classes].to_numpy(np.int8),
+            recipe.model.image_size,
+            recipe.model.channels,
+            build_augment(recipe.train.augment) if augmented else None,
+            recipe.seed,
+        )
+
+    held_out = folds["fold"] == fold
+    return part(folds[~held_out], augmented=True), part(folds[held_out], augmented=False)
+
+
+def main() -> None:
+    member, fold = member_and_fold(__doc__)
+    params = read_params(build=True)
+    recipe = params.recipe(member)
+    train, valid = datasets(recipe, fold)
+    classes = files.read_dataset()["classes"]
+    for other in set(params.members) - {member}:
+        # Refused now, not after this member's training.
+        build_network(params.models[other], len(classes), pretrained=False)
+    data = [classes, sorted(train.store.sha256().items())]
+    data += [(each.ids, each.labels.numpy().tobytes()) for each in (train, valid)]
+    key = run_key(recipe, fold, data)
+    seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
+    curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
+    with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as checkpoints:
+        network, epoch = fit_member(recipe, train, valid, seed, params.compute, checkpoints, curves)
+        with files.replacing(files.MODELS / member / str(fold)) as temporary:
+            temporary.mkdir()
+            save_member(temporary, network, recipe, fold, classes, epoch)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,152 @@
+"""A small project to run stages in: a real git and DVC repository in a temporary folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[1]
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+TINY: dict[str, Any] = {
+    "lr": 0.01,
+    "epochs": 8,
+    "seed": 1,
+    "folds": [0, 1],
+    "members": ["cnn"],
+    "data": {
+        "source": "glyphs",
+        "path": "data/incoming",
+        "glyphs": {
+            "images": {"train": 48, "test": 16},
+            "compose": {"canvas": 24, "size": [8, 14], "glyphs": [1, 3]},
+        },
+    },
+    "split": {"method": "kfold"},
+    "models": {
+        "cnn": {
+            "backbone": "foldwise/plain_cnn",
+            "options": {"widths": [4, 8], "pools": [0], "dropout": 0.1},
+            "image_size": 24,
+            "channels": 1,
+        }
+    },
+    "train": {
+        "batch_size": 8,
+        "augment": [{"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}}, "HorizontalFlip"],
+    },
+    "tta": {"views": ["identity", "rot90", "shift(1, 0)"], "merge": "mean_probability"},
+    "ensemble": {"folds": "mean_probability", "members": "mean_probability"},
+    "threshold": {"objective": "accuracy"},
+    "evaluate": {"examples": 5},
+    "compute": {"accelerator": "cpu", "workers": 0},
+}
+
+
+class Project:
+    """A copy of the pipeline with params of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *command: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command there; fail unless it exits with `code` (None: any)."""
+        result = subprocess.run(
+            command, cwd=self.path, env=environment(), capture_output=True, text=True, check=False
+        )
+        if code is not None:
+            assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def stage(self, name: str, *arguments: str, code: int = 0) -> str:
+        """Run a stage as dvc.yaml does; its stderr."""
+        return self.run(sys.executable, "-m", f"stages.{name}", *arguments, code=code).stderr
+
+    def write_params(self, params: dict[str, Any]) -> None:
+        (self.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def bytes_of(self, *folders: str) -> dict[str, bytes]:
+        """Every file's content below the folders."""
+        return {
+            str(path.relative_to(self.path)): path.read_bytes()
+            for folder in folders
+            for path in sorted((self.path / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with its own Python first on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DVC")}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        # Tests run side by side; threads that spin would starve each other.
+        "OMP_NUM_THREADS": "1",
+        "GIT_AUTHOR_NAME": "Test",
+        "GIT_AUTHOR_EMAIL": "test@example.com",
+        "GIT_COMMITTER_NAME": "Test",
+        "GIT_COMMITTER_EMAIL": "test@example.com",
+    }
+
+
+def make_project(path: Path) -> Project:
+    """A fresh project with the tiny params, committed, nothing run."""
+    path.mkdir(parents=True)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "stages", path / "stages", ignore=ignored)
+    (path / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", path / ".dvc/config")
+    shutil.copy(ROOT / ".dvc/.gitignore", path / ".dvc/.gitignore")
+    shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", "data/incoming"):
+        (path / name).parent.mkdir(exist_ok=True)
+        if (ROOT / name).is_dir():
+            (path / name).mkdir()
+            shutil.copy(ROOT / name / "README.md", path / name)
+        else:
+            shutil.copy(ROOT / name, path / name)
+    project = Project(path)
+    project.write_params(TINY)
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("Start")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """A project after one `dvc repro`, committed; only to be looked at.
+
+    Made once, whichever of pytest's processes needs it first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    path = (base if worker_id == "master" else base.parent) / "reproduced"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            made = make_project(path.with_suffix(".partial"))
+            made.run("dvc", "repro")
+            made.commit("Run")
+            made.path.rename(path)
+    return Project(path)
+
+
+@pytest.fixture
+def copied(reproduced: Project, tmp_path: Path) -> Project:
+    """A copy of the reproduced project, to change at will."""
+    shutil.copytree(reproduced.path, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy")

@@ -1,0 +1,270 @@
+"""Backbones, losses, views, and images as the network gets them."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.functional as tvf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.errors import UserError
+from stages.images.store import ImageStore, ImageWriter
+from stages.network.backbones import build_network
+from stages.network.dataset import EpochSampler, ImageDataset, make_loader
+from stages.network.losses import multilabel_soft_margin
+from stages.network.normalize import Normalizer
+from stages.network.optimize import make_optimizer, make_scheduler
+from stages.network.saved import load_member, save_member
+from stages.network.views import FIXED, make_view
+from stages.settings.augment import apply_augment, build_augment
+from stages.settings.network import Model, Recipe, Train
+
+
+def model(**settings: Any) -> Model:
+    return Model.model_validate({"backbone": "foldwise/plain_cnn", "image_size": 32} | settings)
+
+
+def recipe(**train: Any) -> Recipe:
+    return Recipe(
+        member="m",
+        model=model(channels=1, options={"widths": [4, 8], "pools": [0]}),
+        lr=0.1,
+        epochs=2,
+        seed=3,
+        train=Train(**train),
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        ("foldwise/plain_cnn", "replace"),
+        ("torchvision/resnet18", "replace"),
+        ("torchvision/resnet18", "append"),
+        ("torchvision/squeezenet1_0", "replace"),
+        ("torchvision/mobilenet_v3_small", "append"),
+        ("timm/test_resnet.r160_in1k", "replace"),
+        ("timm/test_resnet.r160_in1k", "append"),
+        ("efficientnet_pytorch/efficientnet-b0", "append"),
+        ("efficientnet_pytorch/efficientnet-b0", "replace"),
+    ],
+)
+def test_every_library_gives_logits(backbone: str, head: str, channels: int) -> None:
+    network = build_network(model(backbone=backbone, head=head, channels=channels), 7).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, channels, 64, 64)).shape == (2, 7)
+    appended = [each for each in network.modules() if isinstance(each, torch.nn.Linear)]
+    if head == "append":
+        assert (appended[-1].in_features, appended[-1].out_features) == (1000, 7)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "said"),
+    [
+        ({"backbone": "foldwise/resnet"}, "plain_cnn"),
+        ({"backbone": "torchvision/resnet5000"}, "no such classification network"),
+        ({"backbone": "torchvision/raft_small"}, "no such classification network"),
+        ({"backbone": "timm/no_such_net"}, "timm has no such network"),
+        ({"backbone": "efficientnet_pytorch/efficientnet-b99"}, "efficientnet"),
+        ({"backbone": "foldwise/plain_cnn", "pretrained": True}, "pretrained: false"),
+        ({"backbone": "foldwise/plain_cnn", "options": {"depth": 3}}, "depth"),
+    ],
+)
+def test_a_network_that_does_not_exist_is_refused(settings_: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        build_network(model(**settings_), 7)
+
+
+@pytest.mark.parametrize(
+    "backbone", ["torchvision/resnet18", "efficientnet_pytorch/efficientnet-b0"]
+)
+def test_grey_input_sums_the_first_convolution(backbone: str) -> None:
+    torch.manual_seed(0)
+    colour = build_network(model(backbone=backbone), 7).eval()
+    torch.manual_seed(0)
+    grey = build_network(model(backbone=backbone, channels=1), 7).eval()
+    images = torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(grey(images), colour(images.expand(2, 3, 32, 32)), atol=1e-4)
+
+
+def test_loss_is_torchs_and_ignores() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(6, 4, requires_grad=True)
+    targets = torch.randint(0, 2, (6, 4)).float()
+    wanted = torch.nn.MultiLabelSoftMarginLoss()(logits, targets)
+    assert torch.allclose(multilabel_soft_margin(logits, targets), wanted)
+    targets[0, 1] = -1
+    # torch leaves `backward` without types.
+    multilabel_soft_margin(logits, targets).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad[0, 1] == 0
+    assert (logits.grad != 0).sum() == 23
+    assert multilabel_soft_margin(logits, torch.full((6, 4), -1.0)) == 0
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_schedules_end_where_they_should(name: str) -> None:
+    network = torch.nn.Linear(2, 2)
+    for scheduler, last in (("constant", 0.1), ("onecycle", 0.1 / 25 / 1e4)):
+        made = recipe(optimizer=name, scheduler=scheduler)
+        optimizer = make_optimizer(network, made)
+        assert type(optimizer).__name__.lower() == name
+        steps = make_scheduler(optimizer, made, 10)
+        rates = []
+        for _ in range(9):
+            optimizer.step()
+            steps.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        assert rates[-1] == pytest.approx(last)
+        assert max(rates) == pytest.approx(0.1, rel=0.05)
+
+
+def reference_view(name: str, image: np.ndarray) -> np.ndarray:
+    """The view of an image (channels, height, width), by numpy."""
+    if name.startswith("shift"):
+        right, down = (int(each) for each in name[6:-1].split(","))
+        reach = max(abs(right), abs(down), 1)
+        padded = np.pad(image, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+        height, width = image.shape[1:]
+        return padded[:, reach - down :, reach - right :][:, :height, :width]
+    return {
+        "identity": image,
+        "hflip": image[:, :, ::-1],
+        "vflip": image[:, ::-1],
+        "rot90": np.rot90(image, 1, (1, 2)),
+        "rot180": np.rot90(image, 2, (1, 2)),
+        "rot270": np.rot90(image, 3, (1, 2)),
+    }[name]
+
+
+exact_views = st.sampled_from(sorted(FIXED)) | st.tuples(
+    st.integers(-9, 9), st.integers(-9, 9)
+).map(lambda by: f"shift({by[0]}, {by[1]})")
+
+
+@given(exact_views, st.integers(2, 7))
+@settings(max_examples=200, deadline=None)
+def test_a_view_is_the_transform_of_its_name(name: str, side: int) -> None:
+    images = np.random.default_rng(side).normal(size=(2, 3, side, side)).astype(np.float32)
+    seen = make_view(name)(torch.from_numpy(images)).numpy()
+    for image, view in zip(images, seen, strict=True):
+        assert np.array_equal(view, reference_view(name, image))
+
+
+@pytest.mark.parametrize("degrees", [0, 10, -33.5, 90, 180])
+def test_rotation_is_torchvisions(degrees: float) -> None:
+    torch.manual_seed(0)
+    # A wide black border, as the two differ in what they repeat beyond it.
+    images = torch.nn.functional.pad(torch.rand(2, 1, 15, 15), [12] * 4)
+    wanted = tvf.rotate(images, degrees, tvf.InterpolationMode.BILINEAR)
+    seen = make_view(f"rotate({degrees})")(images)
+    assert torch.allclose(seen, wanted, atol=1e-4)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    rng = np.random.default_rng(0)
+    with ImageWriter(tmp_path / "store") as writer:
+        for index in range(10):
+            pixels = rng.integers(0, 255, (20 + index, 30, 3), np.uint8)
+            writer.add(f"i{index}", cv2.imencode(".png", pixels)[1].tobytes(), 20 + index, 30)
+    return ImageStore(tmp_path / "store")
+
+
+def augmented(store: ImageStore, ids: list[str]) -> ImageDataset:
+    augment = build_augment(({"Affine": {"rotate": [-90, 90], "p": 1.0}}, "HorizontalFlip"))
+    labels = np.arange(len(ids) * 2).reshape(-1, 2)
+    return ImageDataset(store, ids, labels, 16, 1, augment, seed=5)
+
+
+def batches(dataset: ImageDataset, workers: int, epochs: int) -> list[torch.Tensor]:
+    sampler = EpochSampler(dataset, seed=1)
+    loader = make_loader(dataset, 4, workers, sampler)
+    found = []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        found += [tensor for batch in loader for tensor in batch]
+    return found
+
+
+def test_workers_change_nothing(store: ImageStore) -> None:
+    alone = batches(augmented(store, store.ids), 0, 2)
+    for workers in (1, 2):
+        other = batches(augmented(store, store.ids), workers, 2)
+        assert all(torch.equal(a, b) for a, b in zip(alone, other, strict=True))
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_image(store: ImageStore) -> None:
+    dataset = augmented(store, store.ids)
+    fewer = augmented(store, store.ids[5:])
+    assert torch.equal(dataset[(3, 7)][0], fewer[(3, 2)][0])
+    assert not torch.equal(dataset[(3, 7)][0], dataset[(4, 7)][0])
+    fewer.seed = 6
+    assert not torch.equal(dataset[(3, 7)][0], fewer[(3, 2)][0])
+
+
+def test_transforms_of_one_image_are_drawn_independently() -> None:
+    pipeline = build_augment(("HorizontalFlip", "VerticalFlip"))
+    image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    seen = [apply_augment(pipeline, image, seed).tobytes() for seed in range(400)]
+    counts = [seen.count(each) for each in set(seen)]
+    assert len(counts) == 4
+    assert min(counts) > 60
+
+
+def test_every_image_is_seen_once_per_epoch_in_new_order(store: ImageStore) -> None:
+    sampler = EpochSampler(augmented(store, store.ids), seed=1)
+    orders = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        keys = list(sampler)
+        assert {each for each, _ in keys} == {epoch}
+        orders.append([position for _, position in keys])
+        assert sorted(orders[-1]) == list(range(10))
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_plain_images_are_resized_pixels(store: ImageStore, channels: int) -> None:
+    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), 16, channels)
+    image, _ = dataset[0]
+    wanted = cv2.resize(store.pixels("i3", channels), (16, 16), interpolation=cv2.INTER_AREA)
+    assert image.dtype == torch.uint8
+    assert np.array_equal(image.numpy(), wanted.reshape(16, 16, channels).transpose(2, 0, 1))
+
+
+def test_augmentation_that_changes_size_or_type_is_refused() -> None:
+    blank = np.zeros((16, 16, 1), np.uint8)
+    for spec, said in (
+        ({"Resize": {"height": 8, "width": 8}}, "shape"),
+        ({"Normalize": {"mean": [0.5], "std": [0.5]}}, "Normalize"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            apply_augment(build_augment((spec,)), blank, 0)
+        assert "train.augment" in str(error.value)
+
+
+def test_normalizer_scales_pixels() -> None:
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2)
+    assert Normalizer((0.5,), (0.25,))(images).flatten().tolist() == [-2, 2]
+
+
+def test_a_member_survives_the_disk(tmp_path: Path) -> None:
+    made = recipe()
+    network = build_network(made.model, 3).eval()
+    save_member(tmp_path, network, made, 1, ["a", "b", "c"], epoch=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "model.json"}
+    loaded, loaded_recipe, classes = load_member(tmp_path)
+    assert (loaded_recipe, classes) == (made, ["a", "b", "c"])
+    images = torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network(images))
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        load_member(tmp_path)

@@ -1,0 +1,134 @@
+"""params.yaml: what is read, and what is refused in one line."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.errors import UserError
+from stages.params import read_params
+from stages.settings.augment import build_augment
+from tests.conftest import ROOT, TINY, Project
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The tiny params with one key set; `path` is dotted."""
+    params = copy.deepcopy(TINY)
+    *folders, last = path.split(".")
+    section = params
+    for name in folders:
+        section = section.setdefault(name, {})
+    section[last] = value
+    return params
+
+
+def read(tmp_path: Path, params: dict[str, Any]) -> Any:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return read_params(path)
+
+
+def test_default_params_are_valid() -> None:
+    assert read_params(ROOT / "params.yaml").members
+
+
+@pytest.mark.parametrize("text", ["1e-06", "1e-6", "1.0e-6", "0.000001"])
+def test_a_number_is_read_however_yaml_spells_it(tmp_path: Path, text: str) -> None:
+    params = yaml.safe_dump(TINY).replace("lr: 0.01", f"lr: {text}")
+    (tmp_path / "params.yaml").write_text(params)
+    assert read_params(tmp_path / "params.yaml").lr == 1e-6
+
+
+def test_a_member_overrides_its_recipe(tmp_path: Path) -> None:
+    params = changed("models.cnn.train", {"batch_size": 3})
+    params["models"]["cnn"]["lr"] = "1e-03"
+    recipe = read(tmp_path, params).recipe("cnn")
+    assert (recipe.lr, recipe.train.batch_size, recipe.epochs) == (1e-3, 3, TINY["epochs"])
+    assert recipe.train.augment == tuple(TINY["train"]["augment"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("train.batchsize", 3, ["train.batchsize", "unknown key", "batch_size"]),
+        ("data.glyphs.compose.canvass", 3, ["data.glyphs.compose.canvass", "canvas"]),
+        ("models.cnn.train", {"batchsize": 3}, ["models.cnn.train.batchsize", "batch_size"]),
+        ("colour", "red", ["colour", "unknown key"]),
+        ("epochs", "ten", ["epochs", "'ten'", "integer"]),
+        ("epochs", 2.5, ["epochs", "2.5"]),
+        ("epochs", True, ["epochs", "True"]),
+        ("epochs", 0, ["epochs", "0", "greater than or equal to 1"]),
+        ("lr", "fast", ["lr", "'fast'", "number"]),
+        ("lr", -1.0, ["lr", "-1.0", "greater than 0"]),
+        ("lr", float("nan"), ["lr", "finite"]),
+        ("folds", [0], ["folds", "kfold", "holdout"]),
+        ("folds", [1, 2], ["folds", "[1, 2]"]),
+        ("folds", 3, ["folds", "3", "list"]),
+        ("split.method", "holdout", ["folds: [0]"]),
+        ("split.method", "random", ["split.method", "'random'", "'kfold' or 'holdout'"]),
+        ("members", ["cnn", "resnet"], ["members", "'resnet'", "cnn"]),
+        ("members", ["cnn", "cnn"], ["members", "once"]),
+        ("members", [], ["members", "at least 1"]),
+        ("models.cnn.backbone", "resnet50", ["models.cnn.backbone", "'resnet50'", "torchvision/"]),
+        ("tta.views", ["rot45"], ["tta.views", "'rot45'", "rot90"]),
+        ("tta.views", ["rot90", "rot90"], ["tta.views", "once"]),
+        ("data.glyphs.compose.size", [30, 20], ["size", "low <= high"]),
+        ("data.source", "imagenet", ["data.source", "'imagenet'", "'dacon'"]),
+        ("compute.accelerator", "gpuu", ["compute.accelerator", "'gpuu'", "'cuda'"]),
+        ("compute.precision", "fp16", ["compute.precision", "'fp16'", "'16-mixed'"]),
+        ("compute.devices", 2, ["compute.devices", "2"]),
+        ("compute.workers", -1, ["compute.workers", "-1"]),
+        ("threshold.objective", "luck", ["threshold.objective", "'luck'", "'accuracy'"]),
+    ],
+)
+def test_bad_params_name_key_value_and_remedy(
+    tmp_path: Path, path: str, value: Any, said: list[str]
+) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, changed(path, value))
+    message = str(error.value)
+    assert message.startswith("params.yaml: ")
+    for word in said:
+        assert word in message
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    params = copy.deepcopy(TINY)
+    del params["lr"]
+    with pytest.raises(UserError, match=r"lr: is missing"):
+        read(tmp_path, params)
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        read_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("augment", "said"),
+    [
+        (["Rotates"], "no transform 'Rotates'"),
+        (["Compose"], "Compose"),
+        (["cv2"], "no transform 'cv2'"),
+        ([{"Rotate": {"limits": 10}}], "limits"),
+        ([{"Rotate": {"p": 2}}], "p"),
+        ([{"Rotate": {}, "HorizontalFlip": {}}], "one transform per list item"),
+        ([{"OneOf": {"transforms": ["Spin"]}}], "no transform 'Spin'"),
+    ],
+)
+def test_bad_augmentation_is_refused(augment: list[Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        build_augment(tuple(augment))
+    assert str(error.value).startswith("params.yaml: train.augment: ")
+
+
+def test_fetch_refuses_bad_params_of_later_stages_at_once(project: Project) -> None:
+    project.write_params(changed("train.augment", ["Rotates"]))
+    error = project.stage("fetch", code=1)
+    assert error.count("\n") == 1
+    assert "Rotates" in error
+    assert not (project.path / "data/images").exists()

@@ -1,0 +1,151 @@
+"""Killed training goes on where it was, and ends with the same bytes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import pytest
+import torch
+
+from stages.network.checkpoint import run_key
+from stages.network.curves import Curves
+from stages.network.fit import fit_member
+from stages.params import read_params
+from stages.settings.network import EarlyStopping, Model, Recipe, Train
+from stages.train import datasets
+from tests.conftest import Project, environment
+
+OUTS = ("data/models/cnn/1", "plots/train/cnn/1")
+TRAIN = (sys.executable, "-m", "stages.train", "--member", "cnn", "--fold", "1")
+
+
+def wait_for(lines: IO[str] | None, text: str) -> None:
+    """Read until a line says so."""
+    assert lines is not None
+    for line in lines:
+        if text in line:
+            return
+    pytest.fail(f"never said {text!r}")
+
+
+def interrupt(project: Project, how: signal.Signals) -> Path:
+    """Start training, end it after its second epoch; the folder of its checkpoints."""
+    for out in OUTS:
+        shutil.rmtree(project.path / out)
+    process = subprocess.Popen(
+        TRAIN, cwd=project.path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    wait_for(process.stderr, "epoch 2/8")
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert not (project.path / "data/models/cnn/1").exists()
+    (kept,) = (project.path / ".checkpoints").iterdir()
+    assert (kept / "last.ckpt").exists()
+    return kept
+
+
+def resume(project: Project, kept: Path) -> dict[str, bytes]:
+    """Train to the end; what it wrote."""
+    said = project.stage("train", "--member", "cnn", "--fold", "1")
+    assert "resumed after epoch" in said
+    assert "epoch 1/8:" not in said
+    assert not kept.exists()
+    return project.bytes_of(*OUTS)
+
+
+def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
+    straight = copied.bytes_of(*OUTS)
+    params = (copied.path / "params.yaml").read_text()
+    # With workers, which begin to read before training does; the straight run had none.
+    (copied.path / "params.yaml").write_text(params.replace("workers: 0", "workers: 2"))
+    assert resume(copied, interrupt(copied, signal.SIGKILL)) == straight
+
+
+def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
+    project = copied
+    params = (project.path / "params.yaml").read_text()
+    settings = "  keep: best\n  early_stopping: {patience: 9}\n  batch_size:"
+    (project.path / "params.yaml").write_text(params.replace("  batch_size:", settings, 1))
+    resumed = resume(project, interrupt(project, signal.SIGINT))
+    for out in OUTS:
+        shutil.rmtree(project.path / out)
+    assert "resumed" not in project.stage("train", "--member", "cnn", "--fold", "1")
+    assert project.bytes_of(*OUTS) == resumed
+
+
+def test_killing_dvc_stops_its_training(copied: Project) -> None:
+    """SIGKILL reaches dvc alone; run again at once, it goes on where it was."""
+    project = copied
+    text = (project.path / "params.yaml").read_text()
+    (project.path / "params.yaml").write_text(text.replace("epochs: 8", "epochs: 40"))
+    process = subprocess.Popen(
+        ["dvc", "repro", "-s", "train@cnn-1"],
+        cwd=project.path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(process.stderr, "epoch 2/40")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = project.run("dvc", "repro", "-s", "train@cnn-1")
+    assert "resumed after epoch" in again.stderr
+    assert "epoch 40/40" in again.stderr
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_finished_training_that_was_not_saved_is_not_trained_on(
+    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int | None
+) -> None:
+    """Killed between the last epoch and the saved model, with and without early stopping."""
+    monkeypatch.chdir(reproduced.path)
+    params = read_params()
+    stopping = EarlyStopping(patience=patience) if patience else None
+    recipe = params.recipe("cnn")
+    recipe = recipe.model_copy(
+        update={
+            # At this rate the loss soon gets worse.
+            "lr": 0.5,
+            "train": recipe.train.model_copy(update={"early_stopping": stopping}),
+        }
+    )
+    found = []
+    for attempt in range(2):
+        curves = Curves(tmp_path / str(attempt), "cnn", recipe)
+        train, valid = datasets(recipe, 0)
+        network, epoch = fit_member(
+            recipe, train, valid, 1, params.compute, tmp_path / "kept", curves
+        )
+        weights = {name: each.clone() for name, each in network.state_dict().items()}
+        found.append((epoch, weights))
+    (first, weights), (second, again) = found
+    assert first == second
+    assert (first < recipe.epochs) == bool(patience)
+    assert all(torch.equal(each, again[name]) for name, each in weights.items())
+    logged = [(tmp_path / each / "metrics.json").read_bytes() for each in "01"]
+    assert logged[0] == logged[1]
+
+
+def test_a_run_is_known_by_all_that_decides_its_weights() -> None:
+    recipe = Recipe(
+        member="cnn",
+        model=Model(backbone="foldwise/plain_cnn"),
+        lr=0.1,
+        epochs=3,
+        seed=0,
+        train=Train(),
+    )
+    keys = {
+        run_key(recipe, 0, ["data"]),
+        run_key(recipe, 1, ["data"]),
+        run_key(recipe, 0, ["other"]),
+        run_key(recipe.model_copy(update={"lr": 0.2}), 0, ["data"]),
+        run_key(recipe.model_copy(update={"train": Train(batch_size=7)}), 0, ["data"]),
+    }
+    assert len(keys) == 5
+    assert run_key(recipe, 0, ["data"]) in keys
