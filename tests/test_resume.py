@@ -78,7 +78,8 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     assert project.bytes_of(*OUTS) == resumed
 
 
-def test_killing_dvc_stops_its_training(copied: Project) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_killing_dvc_stops_its_training(copied: Project, shell: str) -> None:
     """SIGKILL reaches dvc alone; run again at once, it goes on where it was."""
     project = copied
     text = (project.path / "params.yaml").read_text()
@@ -86,7 +87,7 @@ def test_killing_dvc_stops_its_training(copied: Project) -> None:
     process = subprocess.Popen(
         ["dvc", "repro", "-s", "train@cnn-1"],
         cwd=project.path,
-        env=environment(),
+        env=environment() | {"SHELL": shell},
         stderr=subprocess.PIPE,
         text=True,
     )

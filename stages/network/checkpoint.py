@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import psutil
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -89,8 +90,25 @@ class StopWhenOrphaned(pl.Callback):
     """Ends training that DVC started once DVC is gone: nobody would collect its results."""
 
     def __init__(self) -> None:
-        self._parent = os.getppid() if "DVC_STAGE" in os.environ else None
+        self._dvc = _dvc() if "DVC_STAGE" in os.environ else None
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        if self._parent is not None and os.getppid() != self._parent:
+        if self._dvc is not None and not _alive(self._dvc):
             raise UserError("the `dvc` that started this training is gone; run it again to go on")
+
+
+def _dvc() -> psutil.Process:
+    """The process that started this one, or that started the shell which did.
+
+    DVC runs `$SHELL -c <cmd>`: bash becomes the command, dash waits for it.
+    """
+    parent, *older = psutil.Process().parents()
+    return older[0] if older and parent.cmdline()[-2:-1] == ["-c"] else parent
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether a process runs still; a killed one that nobody waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
