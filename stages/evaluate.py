@@ -1,9 +1,10 @@
 """Stage 7: how good it is, in numbers and pictures, and the test part's labels.
 
 Reads data/ensemble.npz, data/decision.json, labels, folds' predictions and learning curves; writes
-metrics/summary.json, metrics/ladder.json, plots/ and data/submission.csv.
+metrics/summary.json, metrics/ladder.json, plots/ and the submission.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from stages.images.store import ImageStore
 from stages.params import Params, read_params
 from stages.report.examples import draw_examples
 from stages.report.results import draw_results
+from stages.report.submission import submission
 from stages.report.tables import (
     class_table,
     curves_table,
@@ -78,14 +80,6 @@ def test_ladder(params: Params, labels: np.ndarray, decision: Decision) -> dict[
     )
 
 
-def write_submission(dataset: dict[str, Any], ids: np.ndarray, predicted: np.ndarray) -> None:
-    """The test part's labels in the form of the source's sample submission."""
-    table = pd.DataFrame(predicted, columns=dataset["classes"])
-    table = table[dataset["submission"]["classes"]]
-    table.insert(0, dataset["submission"]["index"], ids)
-    files.write_csv(files.SUBMISSION, table)
-
-
 def main() -> None:
     params = read_params()
     dataset = files.read_dataset()
@@ -102,7 +96,11 @@ def main() -> None:
     )
     steps = test_ladder(params, parts["test"][0], decision) if "test" in parts else {}
     files.write_json(files.METRICS / "ladder.json", steps)
-    write_submission(dataset, ensemble["test_id"], decision(ensemble["test_logits"]))
+    logits = ensemble["test_logits"]
+    files.write_csv(
+        Path(params.evaluate.submission),
+        submission(dataset, ensemble["test_id"].tolist(), logits, decision(logits)),
+    )
 
     objective = params.threshold.objective
     oof_labels, oof_logits = parts["oof"]

@@ -4,64 +4,95 @@ Reads `data` of params.yaml; writes data/images/, data/labels.parquet and data/d
 """
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 from stages import files
 from stages.errors import UserError, run
-from stages.images.decode import inspect
+from stages.images.decode import Inspected, inspect
 from stages.images.store import ImageWriter
 from stages.params import read_params
 from stages.progress import track
-from stages.sources import dacon, glyphs
+from stages.settings.data import Data
+from stages.sources import annotations, dacon, folder, glyphs, table, voc
+from stages.sources.download import download
+from stages.sources.problems import Problems
 from stages.sources.source import Source
+from stages.sources.tree import Tree, open_tree
 
-SOURCES = {"glyphs": glyphs.load, "dacon": dacon.load}
+# Outside of DVC's outs and deps: what was downloaded once stays.
+DOWNLOADS = Path(".downloads")
+
+SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
+    "glyphs": partial(glyphs.load, keep=DOWNLOADS),
+    "dacon": dacon.load,
+    "voc": voc.load,
+    "annotations": annotations.load,
+    "table": table.load,
+    "folder": folder.load,
+}
 
 # Images in flight between reading and writing: bounds the memory, whatever the size of the set.
 CHUNK = 256
 
 
-def write_images(source: Source, writer: ImageWriter, pool: ThreadPoolExecutor) -> None:
-    """Copy every image into the store, after decoding it once to be sure that it is one."""
+def open_source(data: Data, problems: Problems) -> Source:
+    """The source that `data` names, its tables read and its images not."""
+    paths = download(data.downloads, DOWNLOADS, track) if data.downloads else [Path(data.path)]
+    return SOURCES[data.source](data, open_tree(paths), problems)
 
-    def read(position: int) -> tuple[bytes, int, int]:
-        data = source.read(position)
+
+def write_images(source: Source, data: Data, writer: ImageWriter, problems: Problems) -> list[int]:
+    """Copy images into the store, each decoded once to be sure that it is one; which were good."""
+
+    def read(position: int) -> tuple[bytes, Inspected] | str:
         try:
-            return data, *inspect(data)
+            content = source.read(position)
+            return content, inspect(content, data.max_pixels)
         except ValueError as error:
-            raise UserError(
-                f"{source.label(position)}: {error}; replace it or remove it and its row"
-            ) from None
+            return str(error)
 
     positions = range(len(source.ids))
     chunks = [positions[start : start + CHUNK] for start in positions[::CHUNK]]
-    images = (image for chunk in chunks for image in pool.map(read, chunk))
-    for id, (data, height, width) in zip(
-        source.ids, track(images, len(positions), "fetch"), strict=True
-    ):
-        writer.add(id, data, height, width)
+    kept = []
+    with ThreadPoolExecutor() as pool:
+        images = (image for chunk in chunks for image in pool.map(read, chunk))
+        for position, image in enumerate(track(images, len(positions), "fetch")):
+            if isinstance(image, str):
+                problems.bad_image(source.label(position), image, "replace or remove it")
+            else:
+                writer.add(source.ids[position], *image)
+                kept.append(position)
+    return kept
 
 
 def main() -> None:
     data = read_params(build=True).data
-    source = SOURCES[data.source](data)
-    with (
-        files.replacing(files.IMAGES) as temporary,
-        ThreadPoolExecutor() as pool,
-        ImageWriter(temporary) as writer,
-    ):
-        write_images(source, writer, pool)
+    problems = Problems(skip=data.on_error == "skip")
+    source = open_source(data, problems)
+    with files.replacing(files.IMAGES) as temporary:
+        with ImageWriter(temporary) as writer:
+            kept = write_images(source, data, writer, problems)
+        problems.check()
+        parts = Counter(source.parts[position] for position in kept)
+        for part in sorted({"train", *source.parts}):
+            if not parts[part]:
+                raise UserError(f"{data.path}: no image is left in the {part} part")
+        labels = source.table(kept)
     with files.replacing(files.LABELS) as temporary:
-        source.table().to_parquet(temporary, index=False)
+        labels.to_parquet(temporary, index=False)
     files.write_json(
         files.DATASET,
         {
             "name": source.name,
             "task": source.task,
             "classes": source.classes,
-            "images": dict(Counter(source.parts)),
-            "submission": {"classes": source.classes} | source.submission,
-            "origin": source.origin,
+            "images": dict(parts),
+            "submission": {"columns": source.classes} | source.submission,
+            "origin": source.origin | {"downloads": [each.url for each in data.downloads]},
+            "dropped": problems.dropped,
         },
     )
 

@@ -16,11 +16,11 @@ IMAGES = Path("data/images")
 LABELS = Path("data/labels.parquet")
 DATASET = Path("data/dataset.json")
 FOLDS = Path("data/folds.csv")
+DUPLICATES = Path("data/duplicates.csv")
 MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions")
 ENSEMBLE = Path("data/ensemble.npz")
 DECISION = Path("data/decision.json")
-SUBMISSION = Path("data/submission.csv")
 CURVES = Path("plots/train")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
@@ -85,7 +85,10 @@ def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
 
 
 def read_labels() -> pd.DataFrame:
-    """`id`, `part`, then one column per class: 1, 0, -1 (ignore) or null (test, unlabelled)."""
+    """`id`, `part`, `group` and `fold` where the source has them, then one column per class.
+
+    Labels are 1, 0, -1 (ignore) or null (test, unlabelled).
+    """
     return pd.read_parquet(_made_by(LABELS, "fetch"))
 
 

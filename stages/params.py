@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 from stages.errors import UserError
 from stages.settings.augment import apply_augment, build_augment
 from stages.settings.base import Count, Many, Positive, Settings
-from stages.settings.data import Data, Split
+from stages.settings.data import Data
 from stages.settings.network import Compute, Model, Recipe, Train
 from stages.settings.scoring import Ensemble, Evaluate, Threshold, Tta
+from stages.settings.split import Split
 
 PARAMS = Path("params.yaml")
 

@@ -1,25 +1,79 @@
 """Stage 2: divide the train part into folds.
 
-Reads data/labels.parquet; writes data/folds.csv. What is not in that file is the test part: the
-source's own or, where it brings none, `split.test` of its images.
+Reads labels, data/dataset.json and the images' hashes; writes data/folds.csv, data/duplicates.csv,
+metrics/data.json and plots/data.*. What is not in folds.csv is the test part: the source's own or,
+where it brings none, `split.test` of its images.
 """
+
+import sys
+
+import numpy as np
+import pandas as pd
 
 from stages import files
 from stages.errors import UserError, run
-from stages.folds.assign import assign_folds, hold_test_out
+from stages.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
+from stages.folds.divide import divide
+from stages.folds.duplicates import Duplicates
+from stages.images.store import ImageStore
 from stages.params import read_params
+from stages.report.data import draw_data
+
+SHOWN = 5
+
+
+def warn_of_shared(shared: list[np.ndarray], ids: pd.Series) -> None:
+    """Say on stderr which pictures train and test share."""
+    if shared:
+        examples = [" = ".join(ids.iloc[rows[:3]]) for rows in shared[:SHOWN]]
+        more = ["..."] if len(shared) > SHOWN else []
+        print(
+            f"warning: {len(shared)} pictures are in the train and in the test part, so the test "
+            f"score flatters: {'; '.join(examples + more)} (all of them in {files.DUPLICATES})",
+            file=sys.stderr,
+        )
 
 
 def main() -> None:
     params = read_params()
-    labels = files.read_labels()
-    ids = labels.loc[labels["part"] == "train", "id"].to_numpy(str)
-    if len(ids) == 0:
+    dataset = files.read_dataset()
+    table, classes = files.read_labels(), dataset["classes"]
+    if not (table["part"] == "train").any():
         raise UserError(f"{files.LABELS}: has no image in the train part; check the source")
-    if not (labels["part"] == "test").any():
-        ids = hold_test_out(ids, params.split, params.seed)
-    folds = assign_folds(ids, params.split, len(params.folds), params.seed)
-    files.write_csv(files.FOLDS, folds)
+    images = ImageStore(files.IMAGES).table.set_index("id").loc[table["id"]]
+    known = table[classes].to_numpy(np.float64, na_value=np.nan)
+    labels = np.nan_to_num(known).astype(np.int8)
+    duplicates = Duplicates(
+        images["sha256"].to_numpy(), images["phash"].to_numpy(), params.split.near
+    )
+    count = len(params.folds)
+    single = dataset["task"] == "multiclass"
+    division = divide(table, labels, single, duplicates.pictures, params.split, count, params.seed)
+    warn_of_shared(duplicates.shared(division.test), table["id"])
+
+    sets = division.sets(count)
+    complete = ~np.isnan(known).any(axis=1)
+    labelled = {name: labels[rows] for name, rows in sets.items() if complete[rows].all()}
+    # A single hold-out is compared with the whole that it was taken from.
+    compared = division.folds(count) if count > 1 else ("fold 0", "train")
+    prevalences = prevalence_table(labelled, classes)
+    files.write_json(
+        files.METRICS / "data.json",
+        {name: describe(labelled.get(name), images[rows]) for name, rows in sets.items()}
+        | {
+            "duplicates": duplicates.counts(known, division.fold, division.test),
+            "imbalance": imbalance({name: labelled[name] for name in compared}, classes),
+        },
+    )
+    files.write_csv(files.PLOTS / "data.csv", prevalences)
+    with files.replacing(files.PLOTS / "data.png") as temporary:
+        chart = draw_data(prevalences, labels_per_image_table(labelled))
+        chart.save(str(temporary), format="png", scale_factor=2)
+    files.write_csv(files.DUPLICATES, duplicates.table(table["id"], division.test))
+    files.write_csv(
+        files.FOLDS,
+        pd.DataFrame({"id": table["id"], "fold": division.fold})[~division.test],
+    )
 
 
 if __name__ == "__main__":

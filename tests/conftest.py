@@ -45,7 +45,7 @@ TINY: dict[str, Any] = {
     "tta": {"views": ["identity", "rot90", "shift(1, 0)"], "merge": "mean_probability"},
     "ensemble": {"folds": "mean_probability", "members": "mean_probability"},
     "threshold": {"objective": "accuracy"},
-    "evaluate": {"examples": 5},
+    "evaluate": {"submission": "data/submission.csv", "examples": 5},
     "compute": {"accelerator": "cpu", "workers": 0},
 }
 

@@ -1,12 +1,17 @@
 """Glyph sets and the composer."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from stages.settings.data import Compose, Data
+from stages.settings.compose import Compose
+from stages.settings.data import Data
 from stages.sources import glyphs
 from stages.sources.composer import Composer
 from stages.sources.glyph_sets import GlyphSet, digits
+from stages.sources.problems import Problems
+from stages.sources.tree import Tree
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,10 @@ def test_more_images_never_change_the_first_ones() -> None:
         return glyphs.load(
             Data.model_validate(
                 {"source": "glyphs", "path": ".", "glyphs": {"images": {"train": train, "test": 3}}}
-            )
+            ),
+            Tree(".", {}),
+            Problems(),
+            keep=Path(),
         )
 
     few, many = source(4), source(9)

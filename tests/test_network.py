@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import UserError
+from stages.images.decode import Inspected
 from stages.images.store import ImageStore, ImageWriter
 from stages.network.backbones import build_network
 from stages.network.dataset import EpochSampler, ImageDataset, make_loader
@@ -173,7 +174,8 @@ def store(tmp_path: Path) -> ImageStore:
     with ImageWriter(tmp_path / "store") as writer:
         for index in range(10):
             pixels = rng.integers(0, 255, (20 + index, 30, 3), np.uint8)
-            writer.add(f"i{index}", cv2.imencode(".png", pixels)[1].tobytes(), 20 + index, 30)
+            data = cv2.imencode(".png", pixels)[1].tobytes()
+            writer.add(f"i{index}", data, Inspected(20 + index, 30, 0))
     return ImageStore(tmp_path / "store")
 
 

@@ -67,7 +67,7 @@ def test_a_member_overrides_its_recipe(tmp_path: Path) -> None:
         ("folds", [1, 2], ["folds", "[1, 2]"]),
         ("folds", 3, ["folds", "3", "list"]),
         ("split.method", "holdout", ["folds: [0]"]),
-        ("split.method", "random", ["split.method", "'random'", "'kfold' or 'holdout'"]),
+        ("split.method", "random", ["split.method", "'random'", "'kfold', 'holdout' or 'list'"]),
         ("members", ["cnn", "resnet"], ["members", "'resnet'", "cnn"]),
         ("members", ["cnn", "cnn"], ["members", "once"]),
         ("members", [], ["members", "at least 1"]),

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import UserError
-from stages.images.decode import decode, inspect
+from stages.images.decode import Inspected, decode, inspect
 from stages.images.store import ImageStore, ImageWriter
+
+
+SEEN = Inspected(1, 1, 0)
 
 
 def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:
@@ -33,19 +36,19 @@ def test_what_is_written_is_read_back(
         path = Path(folder) / "store"
         with ImageWriter(path, shard_bytes, batch_bytes) as writer:
             for id, data in images.items():
-                writer.add(id, data, 1, 2)
+                writer.add(id, data, Inspected(1, 2, 3))
         store = pickle.loads(pickle.dumps(ImageStore(path)))
         assert store.ids == list(images)
         assert len(store) == len(images)
         for id, data in images.items():
-            assert store.data(id).tobytes() == data
+            assert store.data(id) == data
             assert store.sha256()[id] == hashlib.sha256(data).hexdigest()
 
 
 def test_shards_keep_to_their_size(tmp_path: Path) -> None:
     with ImageWriter(tmp_path / "store", shard_bytes=1000, batch_bytes=100) as writer:
         for index in range(50):
-            writer.add(str(index), b"x" * 90, 1, 1)
+            writer.add(str(index), b"x" * 90, SEEN)
     sizes = [path.stat().st_size for path in sorted((tmp_path / "store").iterdir())]
     assert len(sizes) == 5
     assert (tmp_path / "store/shard-00000.arrow").exists()
@@ -53,9 +56,9 @@ def test_shards_keep_to_their_size(tmp_path: Path) -> None:
 
 def test_a_repeated_id_is_refused(tmp_path: Path) -> None:
     with ImageWriter(tmp_path / "store") as writer:
-        writer.add("7", b"a", 1, 1)
+        writer.add("7", b"a", SEEN)
         with pytest.raises(UserError, match="'7': appears twice"):
-            writer.add("7", b"b", 1, 1)
+            writer.add("7", b"b", SEEN)
 
 
 def test_no_or_damaged_shards_are_named(tmp_path: Path) -> None:
@@ -73,17 +76,18 @@ def test_decode_gives_grey_or_rgb() -> None:
     assert decode(data, 3)[0, 0].tolist() == [255, 0, 0]
     assert decode(data, 1).shape == (5, 7, 1)
     assert decode(data, 1)[0, 0, 0] == 76
-    assert inspect(data) == (5, 7)
+    seen = inspect(data, 35)
+    assert (seen.height, seen.width) == (5, 7)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_truncated_images_and_other_files_are_refused(suffix: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
     data = encoded(pixels, suffix)
-    assert inspect(data) == (40, 40)
+    assert inspect(data, 1600).width == 40
     for cut in (len(data) // 2, len(data) - 40, 30):
         with pytest.raises(ValueError, match=r"does not decode|is no image"):
-            inspect(data[:cut])
+            inspect(data[:cut], 1600)
     for wrong in (b"", b"GIF89a", b"<html></html>", bytes(200)):
         with pytest.raises(ValueError, match=r"does not decode|is no image"):
-            inspect(wrong)
+            inspect(wrong, 1600)

@@ -1,52 +1,130 @@
-"""Which fold holds which image out."""
+"""Which fold holds which image out; what belongs together stays together."""
 
 import numpy as np
-import pandas as pd
-from sklearn.model_selection import KFold, train_test_split
+from iterstrat.ml_stratifiers import (
+    MultilabelStratifiedKFold,
+    MultilabelStratifiedShuffleSplit,
+)
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 
 from stages.errors import UserError
-from stages.settings.data import Split
+from stages.settings.split import Split
 
 ALWAYS_TRAINED = -1
 
 
-def hold_test_out(ids: np.ndarray, split: Split, seed: int) -> np.ndarray:
-    """`ids` without the share `split.test`, in their order: the rest becomes the test part."""
-    if split.test == 0:
-        return ids
-    count = round(split.test * len(ids))
-    if not 0 < count < len(ids):
-        raise UserError(
-            f"params.yaml: split.test: {split.test} of {len(ids)} images leaves the train or the "
-            "test part empty"
-        )
-    kept, _ = train_test_split(np.arange(len(ids)), test_size=count, random_state=seed)
-    return ids[np.sort(kept)]
+class Assigner:
+    """Divides images, or the units that they form, as `split` says."""
 
+    def __init__(
+        self, labels: np.ndarray, units: np.ndarray, single: bool, split: Split, seed: int
+    ) -> None:
+        """
+        Args:
+            labels: (images, classes): 1, 0 or -1.
+            units: (images,) int: of images that stay together, numbered 0, 1, ... in their order.
+            single: every image has exactly one class.
+            split: how to divide.
+            seed: of the shuffling.
+        """
+        self._units = units
+        self._split = split
+        self._seed = seed
+        self._single = single
+        # A unit shows what any of its images shows.
+        self._labels = np.zeros((units.max(initial=-1) + 1, labels.shape[1]), np.int8)
+        np.maximum.at(self._labels, units, np.maximum(labels, 0))
 
-def assign_folds(ids: np.ndarray, split: Split, folds: int, seed: int) -> pd.DataFrame:
-    """`id` and `fold` (the fold that holds the image out), in the order of `ids`.
+    def hold_out(self, share: float, shuffle: bool, key: str) -> np.ndarray:
+        """(images,) bool: which images are held out, about `share` of them.
 
-    With `holdout`, images that are never held out have fold -1.
-    """
-    rows = np.arange(len(ids))
-    fold = np.full(len(ids), ALWAYS_TRAINED)
-    random_state = seed if split.shuffle else None
-    if split.method == "holdout":
-        count = round(split.fraction * len(ids))
-        if not 0 < count < len(ids):
+        Raises `UserError` naming `key` if that leaves one side empty, or without a class.
+        """
+        count = round(share * len(self._labels))
+        if not 0 < count < len(self._labels):
             raise UserError(
-                f"params.yaml: split.fraction: {split.fraction} of {len(ids)} images leaves one "
-                "side empty"
+                f"params.yaml: {key}: {share} of {len(self._labels)} images leaves one side empty"
             )
-        _, held_out = train_test_split(
-            rows, test_size=count, shuffle=split.shuffle, random_state=random_state
+        rows = np.arange(len(self._labels))
+        if self._split.stratify and not self._single:
+            halves = MultilabelStratifiedShuffleSplit(
+                n_splits=1, test_size=count, random_state=self._seed
+            )
+            _, held_out = next(halves.split(rows, self._labels))
+        else:
+            try:
+                _, held_out = train_test_split(
+                    rows,
+                    test_size=count,
+                    shuffle=shuffle,
+                    random_state=self._seed if shuffle else None,
+                    stratify=self._labels.argmax(1) if self._split.stratify else None,
+                )
+            except ValueError as error:
+                raise UserError(
+                    f"params.yaml: split.stratify: {error} Set it to false, or add images"
+                ) from None
+        return np.isin(self._units, held_out)
+
+    def kfold(self, folds: int) -> np.ndarray:
+        """(images,) int: the fold that holds each image out.
+
+        Raises `UserError` if there are fewer images, or units of them, than folds.
+        """
+        if folds > len(self._labels):
+            raise UserError(
+                f"params.yaml: folds: {folds} folds for {len(self._labels)} images that may be "
+                "apart; take fewer"
+            )
+        by_unit = not self._split.group or (self._split.stratify and not self._single)
+        labels = self._labels if by_unit else self._labels[self._units]
+        rows = np.arange(len(labels))
+        fold = np.full(len(rows), ALWAYS_TRAINED)
+        splitter = self._splitter(folds, by_unit)
+        target = labels.argmax(1) if self._single else labels
+        if not self._split.stratify:
+            target = np.zeros(len(rows), int)
+        groups = None if by_unit else self._units
+        try:
+            for number, (_, held_out) in enumerate(splitter.split(rows, target, groups)):
+                fold[held_out] = number
+        except ValueError as error:
+            raise UserError(
+                f"params.yaml: split.stratify: {error} Set it to false, or take fewer folds"
+            ) from None
+        return fold[self._units] if by_unit else fold
+
+    def _splitter(
+        self, folds: int, by_unit: bool
+    ) -> KFold | GroupKFold | StratifiedKFold | StratifiedGroupKFold | MultilabelStratifiedKFold:
+        shuffle = self._split.shuffle
+        how = {"shuffle": shuffle, "random_state": self._seed if shuffle else None}
+        if not self._split.stratify and by_unit:
+            return KFold(folds, **how)
+        if not self._split.stratify:
+            # Shuffled, GroupKFold deals groups out whatever their size; stratified over a single
+            # class, folds come out alike.
+            return StratifiedGroupKFold(folds, **how) if shuffle else GroupKFold(folds)
+        if not self._single:
+            return MultilabelStratifiedKFold(n_splits=folds, **how)
+        return StratifiedKFold(folds, **how) if by_unit else StratifiedGroupKFold(folds, **how)
+
+
+def listed_folds(folds: np.ndarray, count: int) -> np.ndarray:
+    """The source's own folds, after making sure that each of `count` folds holds something out.
+
+    Raises `UserError` for a fold that is empty, or one too many.
+    """
+    found = sorted(set(folds.tolist()) - {ALWAYS_TRAINED})
+    if found != list(range(count)):
+        raise UserError(
+            f"params.yaml: folds: the source lists folds {found}; write `folds: "
+            f"{found}` if they are 0, 1, ..., or correct the source"
         )
-        fold[held_out] = 0
-    else:
-        if folds > len(ids):
-            raise UserError(f"params.yaml: folds: {folds} folds for {len(ids)} images; take fewer")
-        divided = KFold(folds, shuffle=split.shuffle, random_state=random_state)
-        for number, (_, held_out) in enumerate(divided.split(rows)):
-            fold[held_out] = number
-    return pd.DataFrame({"id": ids, "fold": fold})
+    return folds

@@ -1,18 +1,21 @@
-"""The Arrow image store: a few memory-mapped files instead of thousands of small ones.
+"""The Arrow image store: a few large files instead of thousands of small ones.
 
-Every row holds one image's original bytes, untouched, with its id, height, width and sha256.
+Every row holds one image's original bytes, untouched, with its id, height, width, sha256 and
+perceptual hash.
 """
 
 import hashlib
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from stages.errors import UserError
-from stages.images.decode import decode
+from stages.images.decode import Inspected, decode
 
 SCHEMA = pa.schema(
     [
@@ -21,10 +24,13 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("sha256", pa.string()),
+        ("phash", pa.uint64()),
     ]
 )
 SHARD_BYTES = 512 * 10**6
 BATCH_BYTES = 16 * 10**6
+
+Row = tuple[str, bytes, int, int, str, int]
 
 
 class ImageWriter:
@@ -40,10 +46,10 @@ class ImageWriter:
         self._writer: pa.RecordBatchFileWriter | None = None
         self._written = 0
         self._ids: set[str] = set()
-        self._rows: list[tuple[str, bytes, int, int, str]] = []
+        self._rows: list[Row] = []
         self._pending = 0
 
-    def add(self, id: str, data: bytes, height: int, width: int) -> None:
+    def add(self, id: str, data: bytes, seen: Inspected) -> None:
         """Append one image. Raises `UserError` if the id is taken."""
         if id in self._ids:
             raise UserError(f"image id '{id}': appears twice; give every image an id of its own")
@@ -51,7 +57,8 @@ class ImageWriter:
         shard_bytes, batch_bytes = self._limits
         if self._written + self._pending + len(data) > shard_bytes:
             self._close_shard()
-        self._rows.append((id, data, height, width, hashlib.sha256(data).hexdigest()))
+        digest = hashlib.sha256(data).hexdigest()
+        self._rows.append((id, data, seen.height, seen.width, digest, seen.phash))
         self._pending += len(data)
         if self._pending >= batch_bytes:
             self._flush()
@@ -97,35 +104,31 @@ class ImageStore:
         paths = sorted(folder.glob("shard-*.arrow"))
         if not paths:
             raise UserError(f"{folder}: holds no images; `dvc repro fetch` makes them")
-        batches: list[pa.RecordBatch] = []
-        for path in paths:
-            try:
-                reader = pa.ipc.open_file(pa.memory_map(str(path)))
-                batches += [reader.get_batch(i) for i in range(reader.num_record_batches)]
-            except pa.ArrowInvalid as error:
-                raise UserError(f"{path}: is damaged ({error}); run `dvc repro fetch`") from None
-        self._batches = batches
-        self._images = [batch.column("image") for batch in batches]
-        self._starts = np.cumsum([0] + [batch.num_rows for batch in batches])
-        self.ids: list[str] = self._column("id")
+        shards = [_Shard(path) for path in paths]
+        self._files = [shard.file for shard in shards]
+        counts = [len(shard.table) for shard in shards]
+        self.table = pd.concat([shard.table for shard in shards], ignore_index=True)
+        """`id`, `height`, `width`, `sha256` and `phash` of every image."""
+        self.ids: list[str] = self.table["id"].tolist()
         self._rows = {id: row for row, id in enumerate(self.ids)}
-
-    def _column(self, name: str) -> list[str]:
-        return [value for batch in self._batches for value in batch.column(name).to_pylist()]
+        self._shard = np.repeat(np.arange(len(shards)), counts)
+        self._start = np.concatenate([shard.start for shard in shards])
+        self._size = np.concatenate([shard.size for shard in shards])
 
     def sha256(self) -> dict[str, str]:
         """Every image's id and the sha256 of its bytes."""
-        return dict(zip(self.ids, self._column("sha256"), strict=True))
+        return dict(zip(self.ids, self.table["sha256"].tolist(), strict=True))
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def data(self, id: str) -> np.ndarray:
-        """The image file's bytes, as an array of uint8 that shares the mapped memory."""
+    def data(self, id: str) -> bytes:
+        """The image file's bytes."""
         row = self._rows[id]
-        batch = int(np.searchsorted(self._starts, row, side="right")) - 1
-        buffer = self._images[batch][row - int(self._starts[batch])].as_buffer()
-        return np.frombuffer(buffer, np.uint8)
+        # Not through the memory map: its pages would count as this process's memory until, after
+        # an epoch, all of the store did. Forked workers may share the file: it is never sought in.
+        file = self._files[self._shard[row]].fileno()
+        return os.pread(file, int(self._size[row]), int(self._start[row]))
 
     def pixels(self, id: str, channels: int) -> np.ndarray:
         """The decoded image, an array (height, width, channels) of uint8."""
@@ -133,3 +136,29 @@ class ImageStore:
 
     def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path]]:
         return ImageStore, (self.folder,)
+
+
+class _Shard:
+    """One file of a store: everything but the images in memory, and where each image lies."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            mapped = pa.memory_map(str(path))
+            reader = pa.ipc.open_file(mapped)
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path}: is damaged ({error}); run `dvc repro fetch`") from None
+        mapped.seek(0)
+        base = mapped.read_buffer().address
+        starts, sizes = [], []
+        for batch in batches:
+            _, offsets, images = batch.column("image").buffers()
+            bounds = np.frombuffer(offsets, np.int64)[: batch.num_rows + 1]
+            # Arrow may leave the buffer out if all images of the batch are empty.
+            starts.append((images.address - base if bounds[-1] else 0) + bounds[:-1])
+            sizes.append(np.diff(bounds))
+        self.start = np.concatenate(starts) if starts else np.empty(0, np.int64)
+        self.size = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
+        names = [name for name in SCHEMA.names if name != "image"]
+        self.table = pa.Table.from_batches(batches, SCHEMA).select(names).to_pandas()
+        self.file = path.open("rb")

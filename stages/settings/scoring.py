@@ -58,7 +58,9 @@ class Threshold(Settings):
 
 
 class Evaluate(Settings):
-    """What `evaluate` draws."""
+    """What `evaluate` writes."""
 
+    submission: Annotated[str, Field(pattern=r"^[^/].*\.csv$")]
+    """File of the test part's labels, in the form that the source asks for."""
     examples: Annotated[int, Field(ge=1, le=100)] = 12
     """How many images the picture of examples shows."""

@@ -1,30 +1,43 @@
-"""Source `glyphs`: images composed from real handwriting that comes with the installation."""
+"""Source `glyphs`: images composed from single characters that come with the installation."""
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from stages.settings.data import Data
 from stages.sources.composer import Composer
-from stages.sources.glyph_sets import GlyphSet, digits
+from stages.sources.fonts import fonts, hangul
+from stages.sources.glyph_sets import GlyphSet, digits, emnist, letters
+from stages.sources.problems import Problems
 from stages.sources.source import Source
-
-GLYPH_SETS = {"digits": digits}
+from stages.sources.tree import Tree
 
 # Names the random stream of a part, so that train and test images never share one.
 STREAMS = {"train": 0, "test": 1}
 
 
-def load(data: Data) -> Source:
-    """Compose `data.glyphs.images` images; the parts share no glyph."""
+def load(data: Data, tree: Tree, problems: Problems, keep: Path) -> Source:
+    """Compose `data.glyphs.images` images; the parts share no glyph.
+
+    `keep` is a folder for what a glyph set downloads.
+    """
     settings = data.glyphs
-    everything = GLYPH_SETS[settings.glyphs_from]()
+    glyph_sets: dict[str, Callable[[], GlyphSet]] = {
+        "digits": digits,
+        "letters": partial(letters, tree, problems),
+        "emnist": partial(emnist, Path(data.path), keep),
+        "fonts": partial(fonts, tree),
+    }
+    everything = glyph_sets[settings.glyphs_from]()
+    distractors = hangul(tree) if settings.compose.distractors[1] else None
     test_glyphs, train_glyphs = everything.divide(settings.test_glyphs, settings.seed)
     pools: dict[str, GlyphSet] = {"train": train_glyphs, "test": test_glyphs}
     counts = {"train": settings.images.train, "test": settings.images.test}
     composers = {
-        part: Composer(pools[part], settings.compose, settings.seed, STREAMS[part])
+        part: Composer(pools[part], settings.compose, settings.seed, STREAMS[part], distractors)
         for part in pools
     }
     images = [(part, index) for part, count in counts.items() for index in range(count)]
@@ -41,6 +54,7 @@ def load(data: Data) -> Source:
             "glyphs": everything.name,
             "train_glyphs": len(train_glyphs.labels),
             "test_glyphs": len(test_glyphs.labels),
+            "distractors": 0 if distractors is None else len(distractors),
         },
     )
 

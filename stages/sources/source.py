@@ -1,6 +1,6 @@
 """What every source gives to `fetch`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,12 @@ import numpy as np
 import pandas as pd
 
 from stages.errors import UserError
+
+UNLABELLED = np.int8(-128)
+"""Stands in `Source.labels` where an image has no labels at all; null in labels.parquet."""
+
+# Columns of labels.parquet that are no class.
+COLUMNS = ("id", "part", "group", "fold")
 
 
 @dataclass(frozen=True)
@@ -25,27 +31,41 @@ class Source:
     labels: np.ndarray
     """(images, classes) int8: 1 present, 0 absent, -1 ignore; whole rows of `UNLABELLED`."""
     read: Callable[[int], bytes]
-    """The image file's bytes at a position of `ids`; raises `UserError` if it cannot be had."""
+    """The image file's bytes at a position of `ids`; raises `ValueError` if it cannot be had."""
     label: Callable[[int], str]
     """How a person finds the image at a position: its path, say."""
+    groups: list[str] | None = None
+    """What must stay together, one per image."""
+    folds: list[int] | None = None
+    """The source's own: which fold holds the image out, -1 for none (and for the test part)."""
     submission: dict[str, Any] = field(default_factory=lambda: {"index": "id"})
-    """`index`: header of the id column; `classes`: order of the columns, where it differs."""
+    """Form of the submission: `index`, header of the id column; `columns`, the classes' order where
+    it differs; or `class`, header of one column with the class. `file_names`: the id column holds
+    bare file names. `sort`: rows are sorted by the number in the file name."""
     origin: dict[str, Any] = field(default_factory=dict)
     """Where the data came from, for dataset.json."""
 
-    def table(self) -> pd.DataFrame:
-        """`id`, `part` and one nullable int8 column per class.
+    def table(self, kept: Sequence[int]) -> pd.DataFrame:
+        """`id`, `part`, `group` and `fold` where there are any, one nullable int8 column per class.
 
-        Raises `UserError` if a class has the name of another column.
+        Args:
+            kept: positions of the images, in order.
+
+        Raises:
+            UserError: a class has the name of another column.
         """
-        columns: dict[str, Any] = {"id": self.ids, "part": self.parts}
-        for name in {*columns, "group"} & set(self.classes):
-            raise UserError(f"{self.name}: a class may not be called '{name}'; rename its column")
+        rows = np.asarray(kept, np.int64)
+        columns: dict[str, Any] = {
+            "id": np.array(self.ids, object)[rows],
+            "part": np.array(self.parts, object)[rows],
+        }
+        if self.groups is not None:
+            columns["group"] = np.array(self.groups, object)[rows]
+        if self.folds is not None:
+            columns["fold"] = np.array(self.folds, np.int64)[rows]
+        for name in sorted(set(COLUMNS) & set(self.classes)):
+            raise UserError(f"{self.name}: a class may not be called '{name}'; rename it")
         for index, name in enumerate(self.classes):
-            column = self.labels[:, index]
+            column = self.labels[rows, index]
             columns[name] = pd.arrays.IntegerArray(column.copy(), column == UNLABELLED)
         return pd.DataFrame(columns)
-
-
-UNLABELLED = np.int8(-128)
-"""Stands in `Source.labels` where an image has no labels at all; null in labels.parquet."""
