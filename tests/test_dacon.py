@@ -156,7 +156,7 @@ def test_pipeline_to_submission(
     whole = broken.read_bytes()
     broken.write_bytes(whole[:200])
     error = project.stage("fetch", code=1)
-    assert error.count("error:") == 1
+    assert error.count("\nerror: ") == 1
     assert "00002.png: does not decode" in error
     assert not list((project.path / "data").glob("*images*"))
     broken.write_bytes(whole)

@@ -60,7 +60,7 @@ def test_a_test_part_is_held_out_unless_there_is_one() -> None:
     assert (division.fold[~division.test] >= 0).all()
     assert division.sets(3).keys() == {"train", "test", "fold 0", "fold 1", "fold 2"}
     assert not run(test=0.0).test.any()
-    own = run(test=0.2, columns={"part": ["test"] * 3 + ["train"] * (N - 3)})
+    own = run(test=0.2, columns={"part": [*["test"] * 3, *["train"] * (N - 3)]})
     assert own.test.tolist() == [True] * 3 + [False] * (N - 3)
 
 

@@ -15,7 +15,6 @@ from stages.errors import UserError
 from stages.images.decode import Inspected, decode, inspect
 from stages.images.store import ImageStore, ImageWriter
 
-
 SEEN = Inspected(1, 1, 0)
 
 

@@ -38,11 +38,14 @@ def fonts(tree: Tree) -> GlyphSet:
     images, labels = [], []
     written = [_dejavu(name) for name in _dejavu_names()] + added_fonts(tree)
     for index, letter in enumerate(LETTERS):
+        drawn = []
         for character in (letter, letter.upper()):
-            drawn = [_draw(character, font) for font in written if has(font, character)]
+            drawn += [_draw(character, font) for font in written if has(font, character)]
             drawn += [_stroke(character, font) for font in HERSHEY]
-            images += [_centred(each) for each in drawn]
-            labels += [index] * len(drawn)
+        # Fonts share some of their shapes; train and test images may not.
+        distinct = {glyph.tobytes(): glyph for glyph in map(_centred, drawn)}
+        images += distinct.values()
+        labels += [index] * len(distinct)
     return GlyphSet("fonts", LETTERS, np.stack(images), np.array(labels, np.int64))
 
 

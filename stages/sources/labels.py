@@ -30,6 +30,7 @@ def class_order(
     found = set(found)
     if wanted is None:
         if not found:
+            problems.check()
             raise UserError(f"{label}: names no class; is it the right file?")
         return sorted(found, key=natural)
     for name in sorted(found - set(wanted), key=natural):

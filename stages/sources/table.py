@@ -140,7 +140,7 @@ def _labels(
     if test.any() and not set(columns) & set(table.columns):
         return labels
     require_columns(table, label, columns, "data.table")
-    known = (table[columns] != "").any(axis=1).to_numpy()
+    known = (table[columns] != "").any(axis=1).to_numpy(copy=True)
     if settings.labels == "separated":
         # An empty cell says "no class", unless all of the test part's are empty.
         known |= known[test].any()

@@ -8,7 +8,7 @@ from stages.errors import UserError
 from stages.sources.problems import Problems
 from stages.sources.tree import Tree
 
-NAME = re.compile(r"(?:^|.*/)(?:VOC(\d{4})/)?(JPEGImages|Annotations|ImageSets/Main)/([^/]+)$")
+NAME = re.compile(r"(?:^|.*?/)(?:VOC(\d{4})/)?(JPEGImages|Annotations|ImageSets/Main)/([^/]+)$")
 CELLS = {"1": 1, "0": -1, "-1": 0}
 
 Labels = dict[str, dict[str, int] | None]

@@ -1,0 +1,38 @@
+"""Small images and data sets of them, made on the spot."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from stages.settings.data import Data
+from stages.sources.problems import Problems
+from stages.sources.source import Source
+from stages.sources.tree import open_tree
+
+
+def picture(number: int, suffix: str = ".png", side: int = 24) -> bytes:
+    """An image file, another for each number."""
+    pixels = np.random.default_rng(number).integers(0, 255, (side, side, 3), np.uint8)
+    return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
+def write(root: Path, files: dict[str, bytes | str | int]) -> Path:
+    """Write files below a folder; a number stands for the image of that number."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, int):
+            content = picture(content, path.suffix)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+def load(load_source: Any, data: dict[str, Any]) -> Source:
+    """Load a source and raise what is wrong with it."""
+    settings = Data.model_validate(data)
+    problems = Problems(skip=settings.on_error == "skip")
+    source: Source = load_source(settings, open_tree([Path(settings.path)]), problems)
+    problems.check()
+    return source

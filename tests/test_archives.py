@@ -1,0 +1,186 @@
+"""Archives: read in place like folders; nothing unsafe in them is."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.errors import UserError
+from stages.sources import archives
+from stages.sources.tree import Tree, open_tree
+from tests.images import write
+
+FILES = {"set/a.txt": b"one", "set/sub/b.txt": b"two", "set/.hidden": b"", "__MACOSX/x": b""}
+
+
+def make_zip(path: Path, files: dict[str, bytes] = FILES) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def make_tar(path: Path, files: dict[str, bytes] = FILES) -> Path:
+    openers: dict[str, Any] = {".gz": gzip.open, ".tgz": gzip.open}
+    openers |= {".bz2": bz2.open, ".xz": lzma.open, ".tar": open}
+    with openers[path.suffix](path, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def content(tree: Tree) -> dict[str, bytes]:
+    return {name: tree.read(name) for name in tree.files}
+
+
+@pytest.mark.parametrize("name", ["set.zip", *(f"set{each}" for each in archives.SUFFIXES[1:])])
+def test_an_archive_is_read_like_the_folder(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    make: Callable[..., Path] = make_zip if name.endswith(".zip") else make_tar
+    path = make(tmp_path / "in" / name)
+    write(tmp_path / "in", {"table.csv": "x"})
+    inside = {"set/a.txt": b"one", "set/sub/b.txt": b"two", "table.csv": b"x"}
+    assert content(open_tree([tmp_path / "in"])) == inside
+    # The archive itself as data.path, and one that was packed without its folder.
+    assert content(open_tree([path])) == {"a.txt": b"one", "sub/b.txt": b"two"}
+    path.unlink()
+    make(path, {"a.txt": b"one", "sub/b.txt": b"two"})
+    assert content(open_tree([tmp_path / "in"])) == inside
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_folder_comes_before_its_archive(tmp_path: Path) -> None:
+    make_zip(tmp_path / "set.zip")
+    write(tmp_path, {"set/a.txt": "unpacked"})
+    assert content(open_tree([tmp_path])) == {"set/a.txt": b"unpacked"}
+
+
+def test_several_archives_make_one_tree(tmp_path: Path) -> None:
+    one = make_tar(tmp_path / "one.tar", {"kit/a": b"1", "kit/same": b"s"})
+    two = make_zip(tmp_path / "two.zip", {"kit/b": b"2", "kit/same": b"s"})
+    single = write(tmp_path, {"c.json": "3"}) / "c.json"
+    tree = open_tree([one, two, single])
+    assert content(tree) == {"kit/a": b"1", "kit/b": b"2", "kit/same": b"s", "c.json": b"3"}
+    make_zip(two, {"kit/same": b"other"})
+    with pytest.raises(UserError, match=r"two\.zip: kit/same: differs from .*one\.tar: kit/same"):
+        open_tree([one, two])
+
+
+def test_links_that_lead_back_end(tmp_path: Path) -> None:
+    write(tmp_path / "in", {"a/x": "1"})
+    (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
+    assert list(open_tree([tmp_path / "in"]).files) == ["a/x"]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.txt", "a/../../up.txt", "C:/x", "a\\b"])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_paths_that_lead_out_are_refused(
+    tmp_path: Path, name: str, make: Callable[..., Path]
+) -> None:
+    path = make(tmp_path / ("set.zip" if make is make_zip else "set.tar"), {"ok": b"", name: b"x"})
+    with pytest.raises(UserError, match=r"absolute|leads out") as error:
+        open_tree([path])
+    assert str(path) in str(error.value)
+    assert len(error.value.args) == 1
+
+
+@pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE"])
+def test_links_and_devices_in_tar_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("odd")
+        member.type = getattr(tarfile, kind)
+        member.linkname = "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"set\.tar: odd: is a link, a device"):
+        open_tree([path])
+
+
+def test_links_and_repeated_files_in_zip_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        member = zipfile.ZipInfo("odd")
+        member.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(member, "/etc/passwd")
+        archive.writestr("twice", "1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("twice", "2")
+    with pytest.raises(UserError) as error:
+        open_tree([path])
+    link, twice = error.value.args
+    assert "set.zip: odd: is a link or a device" in link
+    assert "set.zip: twice: is in the archive twice" in twice
+
+
+def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "set.zip", {"a": b"x"})
+    data = bytearray(path.read_bytes())
+    # The flag's place in the central directory's entry.
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="a: is encrypted"):
+        open_tree([path])
+
+
+@pytest.mark.parametrize("name", ["bomb.zip", "bomb.tar.gz"])
+def test_bombs_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "SMALL", 10**6)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros", bytes(5 * 10**6))
+    else:
+        make_tar(path, {"zeros": bytes(5 * 10**6)})
+    with pytest.raises(UserError, match=r"bomb.*: would unpack to .* times its size"):
+        open_tree([path])
+    monkeypatch.setattr(archives, "SMALL", 10**8)
+    assert len(open_tree([path]).read("zeros")) == 5 * 10**6
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tar.gz", "set.tar.xz"])
+def test_damaged_archives_are_named(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make: Callable[..., Path] = make_zip if name.endswith(".zip") else make_tar
+    path = make(tmp_path / name, {"a": os.urandom(5000), "b": os.urandom(5000)})
+    whole = path.read_bytes()
+    for damaged in (b"", b"nonsense" * 100, whole[:3000]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"{name}: .*get it anew"):
+            open_tree([path])
+
+
+def test_a_damaged_member_is_named_when_it_is_read(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "set.zip", {"a": b"content of a file"})
+    path.write_bytes(path.read_bytes().replace(b"content of", b"contents f"))
+    tree = open_tree([path])
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        tree.read("a")
+    with pytest.raises(UserError, match=r"set\.zip: a: cannot be unpacked"):
+        tree.require("a")
+
+
+def test_paths_that_are_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere: no such file or folder; set data\.path"):
+        open_tree([tmp_path / "nowhere"])
+    write(tmp_path, {"data.rar": ""})
+    with pytest.raises(UserError, match=r"data\.rar: is neither a folder nor an archive"):
+        open_tree([tmp_path / "data.rar"])
+    with pytest.raises(UserError, match=r"a\.csv: no such file"):
+        open_tree([tmp_path]).require("a.csv")

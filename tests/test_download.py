@@ -1,0 +1,135 @@
+"""Downloads from a server of our own: resumed, checked, and cleaned up after."""
+
+import hashlib
+import http.server
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stages.errors import UserError
+from stages.settings.sources import Download
+from stages.sources.download import download
+
+CONTENT = os.urandom(3 * 2**20 + 5)
+SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `/file.tar`; may hang up early, and notes what was asked for."""
+
+    hang_up_after: int | None = None
+    ranges = True
+    content = CONTENT
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/file.tar"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        content = self.server.content
+        if self.path != "/file.tar":
+            self.send_error(404)
+            return
+        match = re.fullmatch(r"bytes=(\d+)-", asked or "")
+        start = int(match[1]) if match and self.server.ranges else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        sent = content[start:]
+        if self.server.hang_up_after is not None:
+            sent = sent[: self.server.hang_up_after]
+        self.wfile.write(sent)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def fetch(server: Server, folder: Path, checksum: str = SHA256, url: str | None = None) -> Path:
+    wanted = Download(url=url or server.url, checksum=checksum)
+    (path,) = download([wanted], folder, lambda chunks, total, what: iter(chunks))
+    return path
+
+
+def test_a_file_is_downloaded_once(server: Server, tmp_path: Path) -> None:
+    path = fetch(server, tmp_path)
+    assert path.name == "file.tar"
+    assert path.read_bytes() == CONTENT
+    assert fetch(server, tmp_path) == path
+    assert server.asked == [None]
+    path.write_bytes(b"changed on disk")
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    md5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+    assert fetch(server, tmp_path, md5) != path
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_broken_connection_goes_on_where_it_was(
+    server: Server, tmp_path: Path, ranges: bool
+) -> None:
+    """Also with a server that knows no ranges: it sends all anew."""
+    server.ranges = ranges
+    server.hang_up_after = 2**20 + 7
+    with pytest.raises(UserError, match=r"file\.tar: the connection failed .* run again to go on"):
+        fetch(server, tmp_path)
+    (part,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert CONTENT.startswith(part.read_bytes())
+    size = part.stat().st_size
+    assert size >= 2**20
+    server.hang_up_after = None
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={size}-"]
+    assert not part.exists()
+
+
+def test_one_that_was_killed_before_the_check_is_not_downloaded_again(
+    server: Server, tmp_path: Path
+) -> None:
+    path = fetch(server, tmp_path)
+    path.rename(path.with_name("file.tar.part"))
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={len(CONTENT)}-"]
+
+
+def test_of_a_wrong_file_nothing_is_kept(server: Server, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + b"!"
+    with pytest.raises(UserError, match=r"is not the file of checksum sha256:.*was deleted"):
+        fetch(server, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    server.content = CONTENT
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+
+
+def test_servers_that_lack_the_file_or_are_gone(server: Server, tmp_path: Path) -> None:
+    missing = server.url.replace("file", "other")
+    with pytest.raises(UserError, match=r"other\.tar: 404 .*check data\.downloads"):
+        fetch(server, tmp_path, url=missing)
+    with pytest.raises(UserError, match="the connection failed"):
+        fetch(server, tmp_path, url="http://127.0.0.1:1/file.tar")
