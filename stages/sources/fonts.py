@@ -35,7 +35,8 @@ Font = ImageFont.FreeTypeFont
 
 def fonts(tree: Tree) -> GlyphSet:
     """The letters a-z, both cases, in matplotlib's DejaVu, OpenCV's Hershey and added fonts."""
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[int] = []
     written = [_dejavu(name) for name in _dejavu_names()] + added_fonts(tree)
     for index, letter in enumerate(LETTERS):
         drawn = []
