@@ -57,8 +57,12 @@ def recipe(**train: Any) -> Recipe:
 )
 def test_every_library_gives_logits(backbone: str, head: str, channels: int) -> None:
     network = build_network(model(backbone=backbone, head=head, channels=channels), 7).eval()
+    torch.manual_seed(0)
     with torch.inference_mode():
-        assert network(torch.zeros(2, channels, 64, 64)).shape == (2, 7)
+        logits = network(torch.randn(8, channels, 64, 64))
+    assert logits.shape == (8, 7)
+    # No activation is left behind the last layer.
+    assert logits.min() < 0 < logits.max()
     appended = [each for each in network.modules() if isinstance(each, torch.nn.Linear)]
     if head == "append":
         assert (appended[-1].in_features, appended[-1].out_features) == (1000, 7)

@@ -118,6 +118,11 @@ def _replace_last_linear(network: nn.Module, outputs: int) -> None:
         new: nn.Module = nn.Linear(layer.in_features, outputs)
     else:
         new = nn.Conv2d(layer.in_channels, outputs, layer.kernel_size[0])
+        # Behind it SqueezeNet has a ReLU, under which no logit could be negative.
+        parent, _, position = name.rpartition(".")
+        behind = f"{parent}.{int(position) + 1}"
+        if isinstance(network.get_submodule(behind), nn.ReLU):
+            network.set_submodule(behind, nn.Identity())
     network.set_submodule(name, new)
 
 
