@@ -1,9 +1,9 @@
 """What many images cost: `python -m benchmarks.fetch [images] [folder]`.
 
 Composes images of 256x256 in the competition's layout (50,000 unless told otherwise: about 3 GB,
-and four times that in copies; in a temporary folder unless one is named) and prints, as Markdown, how
+and four times that in copies; in a temporary folder unless one is named). Prints, as Markdown, how
 fast `fetch` is beside `cp -r` and `dvc add` of the same files, what `dvc repro` takes with nothing
-to do, and the peak memory of `fetch` and of a training epoch for these images and for a tenth.
+to do, and the peak memory of `fetch` and of a training epoch, for these images and for a tenth.
 """
 
 import os
