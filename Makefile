@@ -13,13 +13,14 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-# uv installs the requirements in seconds from its cache; pip is needed only to get uv.
+# uv installs the requirements in seconds from its cache; pip is needed only to get uv. Compiling
+# them takes half a minute once, and spares every process that imports torch and Lightning ten.
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.12, say" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --python $(BIN)/python --requirement requirements.txt
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --requirement requirements.txt
 	touch $@
 
 repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)

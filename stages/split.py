@@ -59,7 +59,10 @@ def main() -> None:
     prevalences = prevalence_table(labelled, classes)
     files.write_json(
         files.METRICS / "data.json",
-        {name: describe(labelled.get(name), images[rows]) for name, rows in sets.items()}
+        {
+            name: describe(labelled.get(name), images[rows], duplicates.repeated[rows])
+            for name, rows in sets.items()
+        }
         | {
             "duplicates": duplicates.counts(known, division.fold, division.test),
             "imbalance": imbalance({name: labelled[name] for name in compared}, classes),

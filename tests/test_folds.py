@@ -205,6 +205,7 @@ def test_duplicates_are_counted_and_listed() -> None:
         "across_folds": 1,
         "exact_with_other_labels": 1,
     }
+    assert found.repeated.tolist() == [True, True, True, False, False]
     table = found.table(pd.Series(list("vwxyz")), test)
     assert table.to_dict("list") == {
         "picture": [0, 0, 0],
@@ -222,10 +223,11 @@ def test_numbers_of_a_part() -> None:
     assert prevalence(labels)[:2].tolist() == pytest.approx([2 / 3, 1 / 3])
     assert np.isnan(prevalence(labels)[2])
     sizes = pd.DataFrame({"height": [3, 4, 5], "width": [7, 7, 7]})
-    told = describe(labels, sizes)
+    told = describe(labels, sizes, np.array([True, False, True]))
+    assert told["duplicates"] == 2
     assert told["images"] == 3
     assert told["labels_per_image"] == {"min": 0, "mean": 1.0, "max": 2}
     assert told["height"] == {"min": 3, "mean": 4.0, "max": 5}
-    assert "prevalence" not in describe(None, sizes)
+    assert "prevalence" not in describe(None, sizes, np.zeros(3, bool))
     folds = {"a": labels, "b": np.zeros((2, 3), np.int8)}
     assert imbalance(folds, list("xyz")) == {"largest": pytest.approx(2 / 3), "class": "x"}

@@ -14,14 +14,17 @@ def prevalence(labels: np.ndarray) -> np.ndarray:
     return np.divide((labels == 1).sum(0), said, out=result, where=said > 0)
 
 
-def describe(labels: np.ndarray | None, sizes: pd.DataFrame) -> dict[str, Any]:
-    """Images, labels per image, spread of class prevalence, and sizes of one part or fold.
+def describe(
+    labels: np.ndarray | None, sizes: pd.DataFrame, repeated: np.ndarray
+) -> dict[str, Any]:
+    """Images, duplicates, labels per image, spread of class prevalence, sizes of a part or fold.
 
     Args:
         labels: (images, classes): 1, 0 or -1; None where there are none.
         sizes: `height` and `width` of the images, in pixels.
+        repeated: (images,) bool: another image of the data set shows the same picture.
     """
-    result: dict[str, Any] = {"images": len(sizes)}
+    result: dict[str, Any] = {"images": len(sizes), "duplicates": int(repeated.sum())}
     if labels is not None and len(labels):
         shares = prevalence(labels)
         result["labels_per_image"] = _spread((labels == 1).sum(1))

@@ -82,6 +82,8 @@ class Duplicates:
         near = near_pairs(np.asarray(hashes, np.uint64), bits)
         self.pictures = joined(len(sha256), np.concatenate([pairs, near]))
         """(images,) int: units of images that look the same."""
+        self.repeated = pd.Series(self.pictures).duplicated(keep=False).to_numpy()
+        """(images,) bool: another image shows the same picture."""
 
     def shared(self, test: np.ndarray) -> list[np.ndarray]:
         """Positions of the images of every picture that is in the test part and out of it.
