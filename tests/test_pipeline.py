@@ -43,6 +43,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/labels.parquet",
         "data/dataset.json",
         "data/folds.csv",
+            "data/duplicates.csv",
         "data/ensemble.npz",
         "data/decision.json",
         "data/submission.csv",
