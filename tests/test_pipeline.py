@@ -43,7 +43,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/labels.parquet",
         "data/dataset.json",
         "data/folds.csv",
-            "data/duplicates.csv",
+        "data/duplicates.csv",
         "data/ensemble.npz",
         "data/decision.json",
         "data/submission.csv",
@@ -55,7 +55,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
     }  # fmt: skip
     assert set(reproduced.bytes_of("data")) == wanted
     assert set(reproduced.bytes_of("metrics")) == {
-        f"metrics/{name}.json" for name in ("summary", "threshold", "ladder")
+        f"metrics/{name}.json" for name in ("data", "summary", "threshold", "ladder")
     }
     assert not (reproduced.path / ".checkpoints").exists() or not any(
         (reproduced.path / ".checkpoints").iterdir()

@@ -39,7 +39,12 @@ def draw_data(prevalences: pd.DataFrame, counts: pd.DataFrame) -> Any:
         alt.Chart(prevalences, title=title)
         .mark_point(filled=True, opacity=0.8, size=36)
         .encode(
-            alt.X("prevalence:Q", title="share of images", axis=alt.Axis(format="%")),
+            alt.X(
+                "prevalence:Q",
+                title="share of images",
+                axis=alt.Axis(format="%", tickCount=6),
+                scale=alt.Scale(zero=False),
+            ),
             alt.Y("class:N", title=None, sort=list(order)),
             colour,
             alt.Shape("set:N", title=None, sort=sets, scale=alt.Scale(domain=sets)),
@@ -47,10 +52,11 @@ def draw_data(prevalences: pd.DataFrame, counts: pd.DataFrame) -> Any:
         .properties(width=320, height=max(120, ROW * min(SHOWN, len(spread))))
     )
     labels = (
-        alt.Chart(counts, title="Labels per image")
-        .mark_line(point=True)
+        alt.Chart(counts[counts["share"] > 0], title="Labels per image")
+        .mark_bar()
         .encode(
-            alt.X("labels:Q", title="labels of an image", axis=alt.Axis(tickMinStep=1)),
+            alt.X("labels:O", title="labels of an image", axis=alt.Axis(labelAngle=0)),
+            alt.XOffset("set:N", sort=sets),
             alt.Y("share:Q", title="share of images", axis=alt.Axis(format="%")),
             colour,
         )
