@@ -18,9 +18,10 @@ from stages.progress import track
 from stages.settings.data import Data
 from stages.sources import annotations, dacon, folder, glyphs, table, voc
 from stages.sources.download import download
+from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
 from stages.sources.source import Source
-from stages.sources.tree import Tree, open_tree
+from stages.sources.tree import Tree
 
 # Outside of DVC's outs and deps: what was downloaded once stays.
 DOWNLOADS = Path(".downloads")
@@ -81,6 +82,13 @@ def main() -> None:
             if not parts[part]:
                 raise UserError(f"{data.path}: no image is left in the {part} part")
         labels = source.table(kept)
+        shown = (labels.loc[labels["part"] == "train", source.classes] == 1).any()
+        for name in shown.index[~shown]:
+            problems.add(
+                f"{data.path}: class '{name}'",
+                "no image of the train part shows it; add some, or leave the class out",
+            )
+        problems.check()
     with files.replacing(files.LABELS) as temporary:
         labels.to_parquet(temporary, index=False)
     files.write_json(

@@ -99,4 +99,6 @@ def read_dataset() -> dict[str, Any]:
 
 def read_folds() -> pd.DataFrame:
     """`id` and `fold`, the fold that holds the image out, or -1: it is always trained on."""
-    return pd.read_csv(_made_by(FOLDS, "split"), dtype={"id": str, "fold": int})
+    return pd.read_csv(
+        _made_by(FOLDS, "split"), dtype={"id": str, "fold": int}, keep_default_na=False
+    )

@@ -13,8 +13,8 @@ import pandas as pd
 from stages import files
 from stages.errors import UserError, run
 from stages.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
-from stages.folds.divide import divide
-from stages.folds.duplicates import Duplicates
+from stages.folds.divide import Division, divide
+from stages.folds.duplicates import Duplicates, straddling
 from stages.images.store import ImageStore
 from stages.params import read_params
 from stages.report.data import draw_data
@@ -22,16 +22,32 @@ from stages.report.data import draw_data
 SHOWN = 5
 
 
-def warn_of_shared(shared: list[np.ndarray], ids: pd.Series) -> None:
-    """Say on stderr which pictures train and test share."""
-    if shared:
-        examples = [" = ".join(ids.iloc[rows[:3]]) for rows in shared[:SHOWN]]
-        more = ["..."] if len(shared) > SHOWN else []
-        print(
-            f"warning: {len(shared)} pictures are in the train and in the test part, so the test "
-            f"score flatters: {'; '.join(examples + more)} (all of them in {files.DUPLICATES})",
-            file=sys.stderr,
+def warn_of_leaks(
+    duplicates: Duplicates, division: Division, table: pd.DataFrame, grouped: bool
+) -> None:
+    """Say on stderr what is on both sides, where the source has divided and nobody else could."""
+    in_test = pd.Series(division.test)
+    leaks = {
+        "pictures are in the train and in the test part, so the test score flatters": (
+            in_test,
+            duplicates.pictures,
+        ),
+        "pictures are in several folds, so out-of-fold scores flatter": (
+            pd.Series(division.fold).mask(division.test),
+            duplicates.pictures,
+        ),
+    }
+    if grouped:
+        leaks["groups are in the train and in the test part, so the test score flatters"] = (
+            in_test,
+            table["group"].mask(table["group"] == "").to_numpy(),
         )
+    for what, (side, unit) in leaks.items():
+        shared = straddling(side, unit)
+        if shared:
+            examples = [" = ".join(table["id"].iloc[rows[:3]]) for rows in shared[:SHOWN]]
+            more = ["..."] if len(shared) > SHOWN else []
+            print(f"warning: {len(shared)} {what}: {'; '.join(examples + more)}", file=sys.stderr)
 
 
 def main() -> None:
@@ -49,7 +65,7 @@ def main() -> None:
     count = len(params.folds)
     single = dataset["task"] == "multiclass"
     division = divide(table, labels, single, duplicates.pictures, params.split, count, params.seed)
-    warn_of_shared(duplicates.shared(division.test), table["id"])
+    warn_of_leaks(duplicates, division, table, params.split.group)
 
     sets = division.sets(count)
     complete = ~np.isnan(known).any(axis=1)

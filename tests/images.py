@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from stages.settings.data import Data
+from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
 from stages.sources.source import Source
-from stages.sources.tree import open_tree
 
 
 def picture(number: int, suffix: str = ".png", side: int = 24) -> bytes:

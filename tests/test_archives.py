@@ -16,7 +16,8 @@ import pytest
 
 from stages.errors import UserError
 from stages.sources import archives
-from stages.sources.tree import Tree, open_tree
+from stages.sources.mount import open_tree
+from stages.sources.tree import Tree
 from tests.images import write
 
 FILES = {"set/a.txt": b"one", "set/sub/b.txt": b"two", "set/.hidden": b"", "__MACOSX/x": b""}
@@ -81,9 +82,31 @@ def test_several_archives_make_one_tree(tmp_path: Path) -> None:
 
 
 def test_links_that_lead_back_end(tmp_path: Path) -> None:
+    """One that leads to a folder beside it is that folder once more."""
     write(tmp_path / "in", {"a/x": "1"})
     (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
-    assert list(open_tree([tmp_path / "in"]).files) == ["a/x"]
+    (tmp_path / "in/b").symlink_to(tmp_path / "in/a")
+    assert list(open_tree([tmp_path / "in"]).files) == ["a/x", "b/x"]
+
+
+def test_what_is_no_file_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    tree = open_tree([tmp_path])
+    with pytest.raises(ValueError, match="a device or a pipe"):
+        tree.read("pipe")
+    with pytest.raises(ValueError, match="cannot be read"):
+        tree.read("nowhere")
+    write(tmp_path, {"a\tb.png": "x"})
+    with pytest.raises(UserError, match="control characters"):
+        open_tree([tmp_path])
+
+
+def test_a_tar_without_its_end_is_cut_off(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "set.tar", {"a": bytes(512), "b": bytes(512)})
+    path.write_bytes(path.read_bytes()[:1024])
+    with pytest.raises(UserError, match=r"set\.tar: has no end mark, so it is cut off"):
+        open_tree([path])
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up.txt", "a/../../up.txt", "C:/x", "a\\b"])

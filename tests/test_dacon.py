@@ -14,9 +14,9 @@ import pytest
 from stages.errors import UserError
 from stages.settings.data import Data
 from stages.sources import dacon
+from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
 from stages.sources.source import UNLABELLED, Source
-from stages.sources.tree import open_tree
 from tests.conftest import TINY, Project
 
 CLASSES = list("abc")
@@ -116,10 +116,13 @@ BREAKS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "index in both": (
         edit("sample_submission.csv", lambda table: table.assign(index=["3", "50", "51", "52"])),
-        ["3"],
+        ["sample_submission.csv: row 2", "index 3 stands in"],
     ),
-    "empty table": (lambda root: (root / ANSWER).write_text(""), [ANSWER]),
-    "ragged table": (lambda root: (root / ANSWER).write_text("index,a\n1,2\n1,2,3,4\n"), [ANSWER]),
+    "empty table": (lambda root: (root / ANSWER).write_text(""), [ANSWER, "has no rows"]),
+    "ragged table": (
+        lambda root: (root / ANSWER).write_text("index,a\n1,2\n1,2,3,4\n"),
+        [ANSWER, "row 3: has 4 cells where the header has 2"],
+    ),
     "row longer than the header": (
         lambda root: (root / ANSWER).write_text("index,a,b,c\n0,1,1,1,1\n"),
         [ANSWER, "5 cells where the header has 4"],
@@ -128,7 +131,10 @@ BREAKS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         edit(ANSWER, lambda table: pd.concat([table, table.iloc[:1].assign(index="003")])),
         [ANSWER, "row 10", "index '3'", "second time"],
     ),
-    "not UTF-8": (lambda root: (root / ANSWER).write_bytes(b"index,\xff\xfe\n1,1\n"), [ANSWER]),
+    "not UTF-8": (
+        lambda root: (root / ANSWER).write_bytes(b"index,\xff\xfe\n1,1\n"),
+        [ANSWER, "row 1: is not UTF-8"],
+    ),
 }
 
 

@@ -43,13 +43,16 @@ def tables(draw: st.DrawFn) -> tuple[list[str], pd.DataFrame]:
     names = draw(st.lists(NAMES, min_size=1, max_size=6, unique_by=str.casefold))
     classes = draw(st.lists(st.sampled_from(CLASSES), min_size=1, unique=True))
     cells = st.sampled_from([0, 1, -1])
+    # A class that no image shows would be refused.
+    names.append("shows everything")
     rows = draw(
         st.lists(
             st.lists(cells, min_size=len(classes), max_size=len(classes)),
-            min_size=len(names),
-            max_size=len(names),
+            min_size=len(names) - 1,
+            max_size=len(names) - 1,
         )
     )
+    rows.append([1] * len(classes))
     return names, pd.DataFrame(rows, columns=classes)
 
 
@@ -76,7 +79,7 @@ def test_any_table_comes_back(
             run_fetch(root, {"source": "table", "path": "in", "table": described}, patch)
             back = files.read_labels()
             store = ImageStore(files.IMAGES)
-            assert store.ids == back["id"].tolist() == [f"i/{name}.png" for name in names]
+            assert store.ids == back["id"].tolist() == names
             assert files.read_dataset()["classes"] == list(labels.columns)
             assert np.array_equal(back[labels.columns], labels)
             for index, id in enumerate(store.ids):
@@ -146,7 +149,7 @@ def test_rows_and_images_without_each_other_may_be_left_out(
     table = {"file": "t.csv", "images": "i", "labels": "columns"}
     data = {"source": "table", "path": "in", "table": table, "on_error": "skip"}
     run_fetch(tmp_path, data, monkeypatch)
-    assert files.read_labels()["id"].tolist() == ["i/a.png"]
+    assert files.read_labels()["id"].tolist() == ["a.png"]
     assert len(files.read_dataset()["dropped"]) == 2
 
 
@@ -154,6 +157,7 @@ def test_the_first_twenty_problems_and_how_many_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, {f"in/a/{index}.png": "no image" for index in range(33)})
+    write(tmp_path, {"in/b/good.png": 1})
     with pytest.raises(UserError) as error:
         run_fetch(tmp_path, {"source": "folder", "path": "in"}, monkeypatch)
     assert len(error.value.args) == 21
@@ -174,11 +178,21 @@ def test_tables_and_images_are_told_together(
     assert "a.png: is no image" in error.value.args[2]
 
 
+def test_a_class_that_nothing_shows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"in/i/a.png": 1, "in/t.csv": "file,x,y,z\na.png,1,0,-1\n"})
+    table = {"file": "t.csv", "images": "i", "labels": "columns"}
+    with pytest.raises(UserError) as error:
+        run_fetch(tmp_path, {"source": "table", "path": "in", "table": table}, monkeypatch)
+    assert [line.split(": ")[1] for line in error.value.args] == ["class 'y'", "class 'z'"]
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_part_that_is_left_empty_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    write(tmp_path, {"in/train/a/0.png": 0, "in/test/a/1.png": 1})
+    write(tmp_path, {"in/train/a/0.png": 0, "in/train/b/0.png": "", "in/test/a/1.png": 1})
     (tmp_path / f"in/{part}/a").joinpath("0.png" if part == "train" else "1.png").write_text("")
     data = {"source": "folder", "path": "in", "on_error": "skip"}
     with pytest.raises(UserError, match=f"in: no image is left in the {part} part"):
@@ -193,12 +207,13 @@ def test_every_format_that_both_decoders_read(
         path = tmp_path / f"in/a/x.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(path), pixels)
+    write(tmp_path, {"in/b/other.png": 1})
     for mode in ("L", "1", "P", "RGBA", "I;16"):
         Image.new(mode, (30, 20)).save(tmp_path / f"in/a/{mode.replace(';', '')}.png")
     run_fetch(tmp_path, {"source": "folder", "path": "in"}, monkeypatch)
     store = ImageStore(files.IMAGES)
-    assert len(store) == 10
-    assert {store.pixels(id, 3).shape for id in store.ids} == {(20, 30, 3)}
+    assert len(store) == 11
+    assert {store.pixels(id, 3).shape for id in store.ids[:10]} == {(20, 30, 3)}
     assert len({store.table["phash"][store.ids.index(f"a/x.{s}")] for s in ("png", "bmp")}) == 1
 
 

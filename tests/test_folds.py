@@ -5,12 +5,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 
 from stages.errors import UserError
 from stages.folds.describe import describe, imbalance, prevalence
 from stages.folds.divide import Division, divide
-from stages.folds.duplicates import Duplicates, equal_pairs, joined, near_pairs
+from stages.folds.duplicates import Duplicates, equal_pairs, joined, near_pairs, straddling
 from stages.settings.split import Split
 
 N = 40
@@ -119,6 +124,44 @@ def test_groups_stay_together_when_stratified(single: bool) -> None:
     assert sorted(set(fold)) == [0, 1, 2]
 
 
+def test_grouped_stratification_goes_by_the_images_own_classes() -> None:
+    rng = np.random.default_rng(1)
+    groups = np.arange(N) // 2
+    classes = (rng.random(N) < 0.3).astype(int)
+    fold = run(
+        np.eye(2, dtype=np.int8)[classes],
+        single=True,
+        columns={"group": [str(each) for each in groups]},
+        group=True,
+        stratify=True,
+    ).fold
+    reference = StratifiedGroupKFold(3, shuffle=True, random_state=7)
+    for number, (_, held_out) in enumerate(reference.split(classes, classes, groups)):
+        assert np.flatnonzero(fold == number).tolist() == held_out.tolist()
+
+
+def test_one_column_is_stratified_by_its_values() -> None:
+    labels = (np.arange(N)[:, None] % 4 == 0).astype(np.int8)
+    division = run(labels, stratify=True, test=0.25)
+    assert labels[division.test].sum() in (2, 3)
+    assert np.ptp([labels[division.fold == each].sum() for each in range(3)]) <= 1
+
+
+def test_a_share_is_one_of_images_not_of_groups() -> None:
+    pictures = np.array([0] * 20 + list(range(1, 21)))
+    for seed in range(5):
+        found = divide(
+            pd.DataFrame({"part": ["train"] * N}),
+            np.zeros((N, 1), np.int8),
+            False,
+            pictures,
+            Split(method="kfold", test=0.25),
+            2,
+            seed,
+        )
+        assert found.test.sum() == 10
+
+
 @given(st.lists(st.integers(0, 25), min_size=N, max_size=N), st.integers(0, 99), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_duplicates_never_straddle(pictures: list[int], seed: int, stratify: bool) -> None:
@@ -137,7 +180,7 @@ def test_the_sources_own_lists_are_kept() -> None:
     own = [0] * 10 + [-1] * 30
     division = run(method="list", folds=1, columns={"fold": list(own)})
     assert division.fold.tolist() == own
-    with pytest.raises(UserError, match=r"folds: the source lists folds \[0\]"):
+    with pytest.raises(UserError, match=r"folds: the source lists folds \[0\], and these"):
         run(method="list", folds=2, columns={"fold": list(own)})
     with pytest.raises(UserError, match="lists no folds"):
         run(method="list", folds=1)
@@ -213,7 +256,7 @@ def test_duplicates_are_counted_and_listed() -> None:
         "part": ["train", "train", "test"],
         "bytes": [0, 0, 1],
     }
-    assert [rows.tolist() for rows in found.shared(test)] == [[0, 1, 2]]
+    assert [rows.tolist() for rows in straddling(pd.Series(test), found.pictures)] == [[0, 1, 2]]
     only_exact = Duplicates(sha256, hashes, bits=-1)
     assert only_exact.counts(labels, np.zeros(5), test)["near"] == 0
 

@@ -20,8 +20,9 @@ from stages.sources import glyphs
 from stages.sources.composer import Composer
 from stages.sources.fonts import fonts, hangul, has
 from stages.sources.glyph_sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
+from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
-from stages.sources.tree import open_tree
+from stages.sources.tree import Tree
 
 DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
@@ -176,6 +177,17 @@ def test_the_preset_is_the_competition(alphabet: GlyphSet) -> None:
     # Letters only brighten the noise, which is uniform over all grey levels.
     histogram = np.bincount(image.ravel(), minlength=256) / image.size
     assert histogram[5:225].max() < 1.4 * histogram[5:225].min()
+
+
+def test_images_that_would_show_every_class_are_refused() -> None:
+    data = Data.model_validate(
+        {"source": "glyphs", "path": ".", "glyphs": {"from": "digits", "preset": "dirty_mnist"}}
+    )
+    with pytest.raises(UserError, match=r"compose\.glyphs: \[10, 14\] different ones of 10"):
+        glyphs.load(data, Tree(".", {}), Problems(), keep=Path())
+    data = Data.model_validate({"source": "glyphs", "path": ".", "classes": ["0"]})
+    with pytest.raises(UserError, match=r"data\.classes: digits has classes of its own"):
+        glyphs.load(data, Tree(".", {}), Problems(), keep=Path())
 
 
 def test_what_is_written_comes_before_the_preset() -> None:

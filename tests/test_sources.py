@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import UserError
@@ -109,6 +111,14 @@ VOC_BREAKS: dict[str, tuple[dict[str, str | None], str]] = {
         {f"{MAIN}/cat_train.txt": "000000 1\n000001 -1\n000002 1\n000005 1\n"},
         r"row 4: 000005 is not in train\.txt",
     ),
+    "class file with an image twice": (
+        {f"{MAIN}/cat_train.txt": "000000 1\n000001 -1\n000002 1\n000000 -1\n"},
+        "row 4: 000000 is there a second time",
+    ),
+    "no class file of one list": (
+        {f"{MAIN}/dog_test.txt": None},
+        r"dog_test\.txt: no such file, though other lists",
+    ),
     "class file without an image": (
         {f"{MAIN}/cat_train.txt": "000000 1\n000001 -1\n"},
         r"cat_train\.txt: has no row for 000002",
@@ -124,7 +134,7 @@ VOC_BREAKS: dict[str, tuple[dict[str, str | None], str]] = {
     ),
     "class of the test list alone": (
         {f"{MAIN}/cow_test.txt": "000005 1\n000006 1\n"},
-        "test: class 'cow' is in no list",
+        r"cow_train\.txt: no such file, though other lists",
     ),
 }
 
@@ -165,6 +175,24 @@ def test_course_project(tmp_path: Path) -> None:
     assert names.classes == ["x", "y"]
 
 
+def test_both_parts_in_one_folder(tmp_path: Path) -> None:
+    write(tmp_path, {"test.json": json.dumps({"annotations": [entry("2.jpg", "x")]})})
+    settings = {"test": "test.json", "test_images": None}
+    entries = [entry("0.jpg", "x"), entry("1.jpg", "y")]
+    source = course(tmp_path, entries, annotations=settings)
+    assert source.parts == ["train", "train", "test"]
+    with pytest.raises(UserError, match=r"3\.jpg: has no row in answer\.json or test\.json"):
+        course(tmp_path, entries, images=4, annotations=settings)
+
+
+def test_both_parts_in_one_form(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"images": [], "categories": [], "annotations": []}
+    content["images"] = [{"id": 1, "file_name": "2.jpg"}]
+    write(tmp_path, {"test.json": json.dumps(content)})
+    with pytest.raises(UserError, match=r"test\.json: is of another form than answer\.json"):
+        course(tmp_path, GOOD, annotations={"test": "test.json"})
+
+
 def test_annotations_of_a_test_part(tmp_path: Path) -> None:
     write(tmp_path, {"test_data/0.jpg": 5})
     write(tmp_path, {"truth.json": json.dumps({"annotations": [entry("0.jpg", 1)]})})
@@ -179,15 +207,21 @@ def test_annotations_of_a_test_part(tmp_path: Path) -> None:
 GOOD = [entry("0.jpg", 1), entry("1.jpg", 2), entry("2.jpg", 1)]
 COURSE_BREAKS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no list": ("nothing", {}, 'no list "annotations"'),
-    "empty": ([], {}, "has no annotations"),
+    "empty": ([], {}, "has no images"),
     "repeated": ([*GOOD, entry("0.jpg", 2)], {}, r"'0\.jpg' appears a second time"),
-    "no image": ([*GOOD, entry("7.jpg", 2)], {}, r"has no image .*train_data/7\.jpg"),
+    "no image": (
+        [*GOOD, entry("7.jpg", 2)],
+        {},
+        r"annotations\[3\]: has no image .*train_data/7\.jpg",
+    ),
     "no row": (GOOD[:2], {}, r"train_data/2\.jpg: has no row in answer\.json"),
     "two kinds": ([*GOOD[:2], entry("2.jpg", "x")], {}, "numbers here and texts there"),
     "no category": ([*GOOD[:2], {"file_name": "2.jpg"}], {}, r"annotations\[2\].*\"category\""),
     "bad category": ([*GOOD[:2], entry("2.jpg", True)], {}, r"annotations\[2\]"),
     "unknown class": (GOOD, {"classes": ["1"]}, "class '2' is not among data.classes"),
     "missing class": (GOOD, {"classes": ["1", "2", "3"]}, "no image shows class '3'"),
+    "no test folder": (GOOD, {"annotations": {"test_images": "tset"}}, "tset: no such folder"),
+    "vast number": ([*GOOD[:2], entry("2.jpg", "7" * 10 + "x")], {}, "numbers here"),
     "no folder": (GOOD, {"annotations": {"train_images": "photos"}}, "of its 3 images none"),
 }
 
@@ -199,8 +233,9 @@ def test_course_project_refuses(tmp_path: Path, name: str) -> None:
         course(tmp_path, entries, **settings)
 
 
-def test_broken_json_is_named(tmp_path: Path) -> None:
-    write(tmp_path, {"answer.json": "{", "train_data/0.jpg": 0})
+@pytest.mark.parametrize("text", ["{", '{"annotations": [' + "9" * 5000 + "]}", "[" * 99999])
+def test_broken_json_is_named(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"answer.json": text, "train_data/0.jpg": 0})
     with pytest.raises(UserError, match=r"answer\.json: is no readable JSON"):
         load(annotations.load, {"source": "annotations", "path": str(tmp_path)})
 
@@ -236,10 +271,14 @@ def test_coco(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda it: it["annotations"][0].update(image_id=5), "image_id 5"),
-        (lambda it: it["annotations"][0].pop("category_id"), "lacks 'category_id'"),
-        (lambda it: it["categories"][0].update(id=2), "two of its categories"),
+        (lambda it: it["annotations"][0].update(image_id=[8]), r"annotations\[0\]: image_id"),
+        (lambda it: it["annotations"][0].pop("category_id"), "category_id None is not among"),
+        (lambda it: it["categories"][0].update(id=2), r"categories\[1\]: id 2 is there a second"),
+        (lambda it: it["categories"][0].update(name=None), r'categories\[0\]: needs "id"'),
+        (lambda it: it["images"][0].update(file_name=7), r'images\[0\]: needs "id"'),
+        (lambda it: it["images"][0].update(id="8"), "image_id 8"),
         (lambda it: it["categories"][0].update(name="zebra"), "the same name"),
-        (lambda it: it.update(images=[]), "has no images"),
+        (lambda it: it.update(images=[], annotations=[]), "has no images"),
     ],
 )
 def test_coco_refuses(
@@ -269,12 +308,37 @@ def test_table_of_columns(tmp_path: Path, file: str) -> None:
         {"file": ["b", "a", "c"], "x": [1, 0, -1], "y": [0.0, 1.0, 1.0], "who": [7, 7, 8]}
     )
     source = load_table(tmp_path, rows, file, suffix=".png", group="who")
-    assert source.ids == ["img/b.png", "img/a.png", "img/c.png"]
+    assert source.ids == ["b", "a", "c"]
     assert source.classes == ["x", "y"]
     assert source.labels.tolist() == [[1, 0], [0, 1], [-1, 1]]
     assert source.groups == ["7", "7", "8"]
     assert source.read(0) == picture(1)
     assert source.table(range(3))["group"].tolist() == ["7", "7", "8"]
+
+
+def test_names_are_the_same_however_accents_are_written(tmp_path: Path) -> None:
+    taken_apart, whole = "e\u0301", "\u00e9"
+    write(tmp_path, {f"img/{taken_apart}.png": 5, "img/\u202fpm.png": 6})
+    text = (
+        f"file,label\na.png,{whole}\nb.png,{taken_apart}\nc.png,x\n{whole}.png,x\n\u202fpm.png,x\n"
+    )
+    source = load_table(tmp_path, text, labels="class")
+    assert source.classes == ["x", whole]
+    assert source.read(3) == picture(5)
+
+
+def test_parquet_of_missing_values_and_two_columns_alike(tmp_path: Path) -> None:
+    columns = [pa.array(["a.png", "b.png", "c.png"]), pa.array([1.0, float("nan"), 2.0])]
+    (tmp_path / "img").mkdir()
+    pq.write_table(pa.table(columns, ["file", "label"]), tmp_path / "n.parquet")
+    write(tmp_path, {f"img/{name}.png": index for index, name in enumerate("abc")})
+    settings = {"file": "n.parquet", "images": "img", "labels": "class"}
+    data = {"source": "table", "path": str(tmp_path), "table": settings}
+    with pytest.raises(UserError, match="row 2: has no class"):
+        load(table.load, data)
+    pq.write_table(pa.table(columns, ["file", "file"]), tmp_path / "n.parquet")
+    with pytest.raises(UserError, match="two columns 'file'"):
+        load(table.load, data)
 
 
 def test_table_of_separated_labels_and_parts(tmp_path: Path) -> None:
@@ -316,6 +380,7 @@ TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "part": (ROWS, {"part": "x"}, "row 2, column 'x': '1' is neither train nor test"),
     "fold": (ROWS.replace("b.png,0,1", "b.png,0,q"), {"fold": "y"}, "'q' is not a fold's number"),
     "no class": ("file,label\na.png,k\nb.png,\nc.png,k\n", {"labels": "class"}, "row 3: has no cl"),
+    "fold out of range": (ROWS.replace("b.png,0,1", f"b.png,0,{10**20}"), {"fold": "y"}, "fold's"),
     "reserved": (ROWS.replace("x", "fold"), {}, "may not be called 'fold'"),
 }
 
@@ -349,6 +414,7 @@ def load_folder(root: Path, **settings: Any) -> Source:
 
 def test_folder_of_classes(tmp_path: Path) -> None:
     write(tmp_path, {"b/10.png": 1, "b/9.png": 2, "a/deep/x.png": 3, "a/.DS_Store": "junk"})
+    write(tmp_path, {"._b.zip": "junk"})
     source = load_folder(tmp_path)
     assert source.ids == ["a/deep/x.png", "b/9.png", "b/10.png"]
     assert source.classes == ["a", "b"]
@@ -371,15 +437,27 @@ def test_folder_of_parts(tmp_path: Path, labelled: bool) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"train/a/0.png": 0, "train/1.png": 1}, r"train/1\.png: lies in no class's folder"),
+        (
+            {"train/a/0.png": 0, "train/b/0.png": 0, "train/1.png": 1},
+            r"train/1\.png: lies in no class's folder",
+        ),
         ({"train/a/0.png": 0, "test/b/1.png": 1}, "train part has no folder of this class"),
         ({"0.png": 0}, "no folder per class"),
+        ({"Train/a/0.png": 0, "Test/a/1.png": 1}, "Test, Train would be classes"),
+        ({"pets/a/0.png": 0, "pets/b/1.png": 1}, "a single class, 'pets'"),
+        ({"train/a/0.png": 0, "train/b/1.png": 1, "valid/a/2.png": 2}, "valid: belongs to no part"),
     ],
 )
 def test_folder_refuses(tmp_path: Path, files: dict[str, Any], said: str) -> None:
     write(tmp_path, files)
     with pytest.raises(UserError, match=said):
         load_folder(tmp_path)
+
+
+def test_a_folder_that_is_named_must_be_there(tmp_path: Path) -> None:
+    write(tmp_path, {"a/0.png": 0, "b/1.png": 1})
+    with pytest.raises(UserError, match=r"trian: no such folder; see data\.folder\.train"):
+        load_folder(tmp_path, folder={"train": "trian"})
 
 
 def test_the_order_of_files_is_that_of_their_names(tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ def test_another_archive_or_checksum_reruns_fetch(project: Project, tmp_path: Pa
         with zipfile.ZipFile(outside, "w") as archive:
             for number in numbers:
                 # Without the time, so that the same images make the same archive.
-                archive.writestr(zipfile.ZipInfo(f"c/{number}.png"), picture(number))
+                name = f"{'odd' if number % 2 else 'even'}/{number}.png"
+                archive.writestr(zipfile.ZipInfo(name), picture(number))
 
     def stale() -> str:
         return project.run("dvc", "status", "fetch").stdout

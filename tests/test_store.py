@@ -79,6 +79,16 @@ def test_decode_gives_grey_or_rgb() -> None:
     assert (seen.height, seen.width) == (5, 7)
 
 
+def test_images_that_look_different_hash_differently() -> None:
+    """16 bits of grey, too; images of one colour are alike only if their bytes are."""
+    rng = np.random.default_rng(0)
+    deep = [inspect(encoded(rng.integers(0, 65535, (40, 40), np.uint16)), 9999) for _ in range(5)]
+    assert len({each.phash for each in deep}) == 5
+    assert inspect(encoded(np.zeros((9, 9), np.uint8)), 99).phash != (
+        inspect(encoded(np.zeros((9, 8), np.uint8)), 99).phash
+    )
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_truncated_images_and_other_files_are_refused(suffix: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)

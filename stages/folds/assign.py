@@ -34,12 +34,15 @@ class Assigner:
             seed: of the shuffling.
         """
         self._units = units
+        self._sizes = np.bincount(units)
         self._split = split
         self._seed = seed
-        self._single = single
+        # Of one column, each image has either value of it.
+        self._single = single or labels.shape[1] == 1
+        self._own = np.maximum(labels, 0)
         # A unit shows what any of its images shows.
         self._labels = np.zeros((units.max(initial=-1) + 1, labels.shape[1]), np.int8)
-        np.maximum.at(self._labels, units, np.maximum(labels, 0))
+        np.maximum.at(self._labels, units, self._own)
 
     def hold_out(self, share: float, shuffle: bool, key: str) -> np.ndarray:
         """(images,) bool: which images are held out, about `share` of them.
@@ -47,12 +50,12 @@ class Assigner:
         Raises `UserError` naming `key` if that leaves one side empty, or without a class.
         """
         count = round(share * len(self._labels))
+        if not self._split.stratify:
+            return self._hold_out_plainly(round(share * len(self._units)), shuffle, key)
         if not 0 < count < len(self._labels):
-            raise UserError(
-                f"params.yaml: {key}: {share} of {len(self._labels)} images leaves one side empty"
-            )
+            raise self._leaves_nothing(key, share)
         rows = np.arange(len(self._labels))
-        if self._split.stratify and not self._single:
+        if not self._single:
             halves = MultilabelStratifiedShuffleSplit(
                 n_splits=1, test_size=count, random_state=self._seed
             )
@@ -62,15 +65,39 @@ class Assigner:
                 _, held_out = train_test_split(
                     rows,
                     test_size=count,
-                    shuffle=shuffle,
-                    random_state=self._seed if shuffle else None,
-                    stratify=self._labels.argmax(1) if self._split.stratify else None,
+                    random_state=self._seed,
+                    stratify=self._classes(self._labels),
                 )
             except ValueError as error:
                 raise UserError(
                     f"params.yaml: split.stratify: {error} Set it to false, or add images"
                 ) from None
         return np.isin(self._units, held_out)
+
+    def _hold_out_plainly(self, count: int, shuffle: bool, key: str) -> np.ndarray:
+        """As `train_test_split` does, but whole units until there are `count` images."""
+        rows = np.arange(len(self._sizes))[::-1]
+        if shuffle:
+            rows = np.random.RandomState(self._seed).permutation(len(self._sizes))
+        chosen, room = [], count
+        for row in rows.tolist():
+            if self._sizes[row] <= room:
+                chosen.append(row)
+                room -= self._sizes[row]
+        held_out = np.isin(self._units, chosen)
+        if not held_out.any() or held_out.all():
+            raise self._leaves_nothing(key, count / len(self._units))
+        return held_out
+
+    def _leaves_nothing(self, key: str, share: float) -> UserError:
+        return UserError(
+            f"params.yaml: {key}: {share:g} of {len(self._units)} images, {len(self._labels)} of "
+            "which may be apart, leaves one side empty; change it"
+        )
+
+    def _classes(self, labels: np.ndarray) -> np.ndarray:
+        """(rows,) int: the one class of each row, or the value of the one column."""
+        return labels[:, 0] if labels.shape[1] == 1 else labels.argmax(1)
 
     def kfold(self, folds: int) -> np.ndarray:
         """(images,) int: the fold that holds each image out.
@@ -83,11 +110,11 @@ class Assigner:
                 "apart; take fewer"
             )
         by_unit = not self._split.group or (self._split.stratify and not self._single)
-        labels = self._labels if by_unit else self._labels[self._units]
+        labels = self._labels if by_unit else self._own
         rows = np.arange(len(labels))
         fold = np.full(len(rows), ALWAYS_TRAINED)
         splitter = self._splitter(folds, by_unit)
-        target = labels.argmax(1) if self._single else labels
+        target = self._classes(labels) if self._single else labels
         if not self._split.stratify:
             target = np.zeros(len(rows), int)
         groups = None if by_unit else self._units
@@ -124,7 +151,7 @@ def listed_folds(folds: np.ndarray, count: int) -> np.ndarray:
     found = sorted(set(folds.tolist()) - {ALWAYS_TRAINED})
     if found != list(range(count)):
         raise UserError(
-            f"params.yaml: folds: the source lists folds {found}; write `folds: "
-            f"{found}` if they are 0, 1, ..., or correct the source"
+            f"params.yaml: folds: the source lists folds {found}, and these are folds "
+            f"{list(range(count))}; make them agree"
         )
     return folds

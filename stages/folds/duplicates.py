@@ -65,6 +65,18 @@ def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
     return np.concatenate(found)
 
 
+def straddling(side: pd.Series, unit: np.ndarray) -> list[np.ndarray]:
+    """Positions of the images of every unit that is on more than one side.
+
+    Args:
+        side: (images,): a part or a fold; missing for images that do not matter.
+        unit: (images,): a picture or a group; missing for images of none.
+    """
+    sides = side.groupby(unit).nunique()
+    mixed = pd.Series(unit).where(np.isin(unit, sides.index[sides > 1]) & side.notna().to_numpy())
+    return [np.asarray(rows) for rows in mixed.groupby(mixed).indices.values()]
+
+
 class Duplicates:
     """The images of a data set that show the same picture."""
 
@@ -85,18 +97,6 @@ class Duplicates:
         self.repeated = pd.Series(self.pictures).duplicated(keep=False).to_numpy()
         """(images,) bool: another image shows the same picture."""
 
-    def shared(self, test: np.ndarray) -> list[np.ndarray]:
-        """Positions of the images of every picture that is in the test part and out of it.
-
-        `test` is (images,) bool.
-        """
-        sides = pd.Series(test).groupby(self.pictures).nunique()
-        mixed = np.flatnonzero(np.isin(self.pictures, sides.index[sides > 1]))
-        order = mixed[np.argsort(self.pictures[mixed], kind="stable")]
-        if not len(order):
-            return []
-        return np.split(order, np.flatnonzero(np.diff(self.pictures[order])) + 1)
-
     def counts(self, labels: np.ndarray, fold: np.ndarray, test: np.ndarray) -> dict[str, int]:
         """What metrics/data.json says of duplicates.
 
@@ -108,13 +108,13 @@ class Duplicates:
             test: (images,) bool: the test part.
         """
         exact, pictures = len(np.unique(self.exact)), len(np.unique(self.pictures))
-        folds = pd.Series(fold[~test]).groupby(self.pictures[~test]).nunique()
+        folds = pd.Series(fold).mask(test)
         said = pd.DataFrame(labels).groupby(self.exact).nunique()
         return {
             "exact": len(self.exact) - exact,
             "near": exact - pictures,
-            "across_train_and_test": len(self.shared(test)),
-            "across_folds": int((folds > 1).sum()),
+            "across_train_and_test": len(straddling(pd.Series(test), self.pictures)),
+            "across_folds": len(straddling(folds, self.pictures)),
             "exact_with_other_labels": int((said > 1).any(axis=1).sum()),
         }
 

@@ -1,5 +1,6 @@
 """From a file's bytes to pixels."""
 
+import hashlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -14,6 +15,22 @@ cv2.setNumThreads(0)
 
 # `inspect` has a limit of its own, which the user sets.
 PIL.Image.MAX_IMAGE_PIXELS = None
+
+
+# What OpenCV reads too.
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "GIF",
+    "PPM",
+    "JPEG2000",
+    "SUN",
+    "AVIF",
+)
 
 
 @dataclass(frozen=True)
@@ -40,21 +57,26 @@ def inspect(data: bytes, max_pixels: int) -> Inspected:
         with warnings.catch_warnings():
             # Oddities of metadata, which nobody reads here.
             warnings.simplefilter("ignore")
-            with PIL.Image.open(io.BytesIO(data)) as image:
+            with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise _TooLargeError(
                         f"has {image.width} x {image.height} pixels, more than data.max_pixels"
                     )
                 image.load()
-                phash = int(str(imagehash.phash(image)), 16)
     except PIL.UnidentifiedImageError:
-        raise ValueError("is no image") from None
+        raise ValueError("is no image of a format that can be read") from None
     except _TooLargeError:
         raise
-    # Pillow's decoders raise all of these for files that are damaged in their own ways.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+    except Exception as error:
+        # Pillow's decoders raise anything at all for files that are damaged in their own ways.
         raise ValueError(f"does not decode ({error})") from None
     pixels = decode(data, 1)
+    # Of the pixels that are trained on: Pillow's greys of 16 bits would all hash alike.
+    grey = pixels[:, :, 0]
+    phash = int(str(imagehash.phash(PIL.Image.fromarray(grey))), 16)
+    if grey.min() == grey.max():
+        # Nothing to see: only images of the same bytes are duplicates.
+        phash = int.from_bytes(hashlib.sha256(data).digest()[:8])
     return Inspected(pixels.shape[0], pixels.shape[1], phash)
 
 

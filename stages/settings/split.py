@@ -19,7 +19,8 @@ class Split(Settings):
     group: bool = False
     """Images of one group (the source's `group` column) stay together, in folds of similar size."""
     duplicates: Literal["together", "ignore"] = "together"
-    """Exact and near duplicates stay together, or are only counted."""
+    """Exact and near duplicates stay together, or are only counted. Of a source's own lists and
+    test part they are told in either case."""
     near: Annotated[int, Field(ge=-1, le=16)] = 2
     """Bits (of 64) in which the perceptual hashes of near duplicates differ at most; -1: only exact
     duplicates count."""
@@ -32,4 +33,6 @@ class Split(Settings):
     def _check(self) -> Self:
         if self.stratify and not self.shuffle:
             raise ValueError("stratify: needs `shuffle: true`")
+        if self.method == "list" and (self.stratify or self.group):
+            raise ValueError("method: list: the source has divided; drop `stratify` and `group`")
         return self

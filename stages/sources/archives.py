@@ -25,6 +25,8 @@ DECOMPRESS: dict[str, Callable[[Path], Any]] = {
     ".xz": lzma.open,
 }
 
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error)
+
 # Images hardly compress; what unpacks to far more than itself was made to fill a disk.
 MAX_RATIO = 200
 SMALL = 100 * 2**20
@@ -53,7 +55,7 @@ def open_archive(path: Path) -> "Zip | Tar":
         if error.errno == errno.ENOSPC:
             raise
         reason = error.strerror or "is damaged"
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error):
+    except DAMAGED:
         reason = "is damaged, or is no such archive"
     raise UserError(f"{path}: {reason}; get it anew")
 
@@ -105,7 +107,7 @@ class Zip:
     def read(self, name: str) -> bytes:
         try:
             return self._file.read(self._members[name])
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+        except (*DAMAGED, NotImplementedError, OSError) as error:
             raise ValueError(f"cannot be unpacked ({error})") from None
 
     def label(self, name: str) -> str:
@@ -130,6 +132,9 @@ class Tar:
                 if not member.isfile() or member.issparse():
                     problems.add(label, "is a link, a device or sparse; pack the file itself")
                 self._members[name] = member.offset_data, member.size
+            self._file.seek(index.offset)
+            if self._file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                problems.add(str(path), "has no end mark, so it is cut off; get it anew")
         problems.check()
 
     def names(self) -> Iterable[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages.errors import UserError
 from stages.settings.data import Data
-from stages.sources.labels import indicators, repeated, unlabelled
+from stages.sources.labels import indicators, refuse_wanted, repeated, unlabelled
 from stages.sources.pairs import images_without_rows, rows_with_images
 from stages.sources.problems import Problems
 from stages.sources.source import Source
@@ -30,6 +30,7 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
     Raises `UserError` for a missing table; notes a row without an image, an image without a row, a
     duplicate index, a column that one table lacks, and a label other than 0, 1 and -1.
     """
+    refuse_wanted(data, ANSWERS)
     answers = _table(tree, ANSWERS, problems)
     sample = _table(tree, SAMPLE, problems)
     index, *classes = answers.columns
@@ -43,7 +44,7 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
     in_both = sample[sample_index].isin(answers[index])
     for row, value in sample.loc[in_both, sample_index].items():
         problems.add(
-            f"{tree.label(SAMPLE)}: row {row}",
+            f"{tree.label(SAMPLE)}: {row}",
             f"index {value} stands in {ANSWERS} too; each image has an index of its own",
         )
     answers, train_names = _match(tree, ANSWERS, answers, TRAIN, problems)
@@ -71,9 +72,13 @@ def _table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
     if len(table.columns) < 2:
         raise UserError(f"{label}: has no class columns; is it the right file?")
     index = table.columns[0]
-    number = table[index].map(lambda value: value.isascii() and value.isdigit()).astype(bool)
+    number = (
+        table[index]
+        .map(lambda value: value.isascii() and value.isdigit() and len(value) < 19)
+        .astype(bool)
+    )
     for row in table.index[~number]:
-        problems.add(f"{label}: row {row}", f"index '{table[index][row]}' is not a whole number")
+        problems.add(f"{label}: {row}", f"index '{table[index][row]}' is not a whole number")
     table = table[number]
     # "7" and "007" name the same file.
     table = table.assign(**{index: table[index].map(int).astype(str)})

@@ -4,10 +4,13 @@ from typing import Any
 
 from stages.errors import UserError
 from stages.settings.data import Data
-from stages.sources.labels import class_order, natural, one_hot, unlabelled
+from stages.sources.labels import class_order, one_hot, unlabelled
+from stages.sources.names import natural
 from stages.sources.problems import Problems
 from stages.sources.source import Source
 from stages.sources.tree import Tree
+
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 def load(data: Data, tree: Tree, problems: Problems) -> Source:
@@ -19,8 +22,11 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
     settings = data.folder
     roles = {"train": settings.train, "valid": settings.valid, "test": settings.test}
     present = {role: folder for role, folder in roles.items() if tree.below(folder)}
+    for role in sorted(roles.keys() & settings.model_fields_set - present.keys()):
+        raise UserError(f"{tree.root}/{roles[role]}: no such folder; see data.folder.{role}")
     if "train" not in present:
         present = {"train": ""}
+    _refuse_others(tree, present, problems)
     found = {role: _members(tree, folder) for role, folder in present.items()}
     if not any(name for _, name in found["train"]):
         raise UserError(
@@ -43,8 +49,15 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
         for name, class_name in members
         if class_name is not None or (role == "test" and test_is_unlabelled)
     ]
+    _refuse_parts({name for members in found.values() for _, name in members if name}, tree)
     train = {class_name for role, _, class_name in images if role != "test" and class_name}
     classes = class_order(data.classes, train, f"{tree.root}/{present['train']}", problems)
+    if len(train) == 1:
+        problems.add(
+            tree.root,
+            f"has a single class, '{classes[0]}'; if the classes' folders lie in that one, set "
+            "data.path to it",
+        )
     for class_name in sorted({each for _, _, each in images if each} - train):
         problems.add(
             f"{tree.root}/{settings.test}/{class_name}",
@@ -71,6 +84,26 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
         submission=submission,
         origin={"path": data.path},
     )
+
+
+def _refuse_others(tree: Tree, present: dict[str, str], problems: Problems) -> None:
+    """Note folders beside the parts: a part by another name, perhaps."""
+    if present["train"]:
+        tops = dict.fromkeys(name.split("/")[0] for name in tree.files if "/" in name)
+        used = {folder.split("/")[0] for folder in present.values()}
+        for top in [each for each in tops if each not in used]:
+            problems.add(
+                f"{tree.root}/{top}", "belongs to no part; name it in data.folder, or remove it"
+            )
+
+
+def _refuse_parts(classes: set[str], tree: Tree) -> None:
+    """Raise `UserError` if classes look like parts."""
+    parts = sorted(name for name in classes if name.lower() in PARTS)
+    if parts:
+        raise UserError(
+            f"{tree.root}: {', '.join(parts)} would be classes; name the parts in data.folder"
+        )
 
 
 def _members(tree: Tree, folder: str) -> list[tuple[str, str | None]]:

@@ -77,8 +77,9 @@ def added_fonts(tree: Tree) -> list[Font]:
 
 
 def has(font: Font, character: str) -> bool:
-    """Whether a font has a character, rather than an empty box in its place."""
-    return bytes(font.getmask(character)) != bytes(font.getmask(NO_CHARACTER))
+    """Whether a font has a character, rather than nothing or an empty box in its place."""
+    ink = bytes(font.getmask(character))
+    return any(ink) and ink != bytes(font.getmask(NO_CHARACTER))
 
 
 def _dejavu_names() -> list[str]:

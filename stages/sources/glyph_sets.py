@@ -66,7 +66,7 @@ def letters(tree: Tree, problems: Problems) -> GlyphSet:
     require_columns(table, label, ["letter", *PIXELS], "data.glyphs.from")
     classes = table["letter"].str.strip().str.lower()
     for row in table.index[~classes.isin(LETTERS)]:
-        problems.add(f"{label}: row {row}", f"'{table['letter'][row]}' is not a letter; correct it")
+        problems.add(f"{label}: {row}", f"'{table['letter'][row]}' is not a letter; correct it")
     problems.check()
     try:
         pixels = table[PIXELS].to_numpy(str).astype(np.uint8)

@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stages.errors import UserError
 from stages.settings.data import Data
 from stages.sources.composer import Composer
 from stages.sources.fonts import fonts, hangul
 from stages.sources.glyph_sets import GlyphSet, digits, emnist, letters
+from stages.sources.labels import refuse_wanted
 from stages.sources.problems import Problems
 from stages.sources.source import Source
 from stages.sources.tree import Tree
@@ -32,6 +34,14 @@ def load(data: Data, tree: Tree, problems: Problems, keep: Path) -> Source:
         "fonts": partial(fonts, tree),
     }
     everything = glyph_sets[settings.glyphs_from]()
+    low, high = settings.compose.glyphs
+    classes = len(everything.classes)
+    if high > classes or low == classes:
+        raise UserError(
+            f"params.yaml: data.glyphs.compose.glyphs: [{low}, {high}] different ones of "
+            f"{classes}: every image would show all; take fewer, or other glyphs"
+        )
+    refuse_wanted(data, everything.name)
     distractors = hangul(tree) if settings.compose.distractors[1] else None
     test_glyphs, train_glyphs = everything.divide(settings.test_glyphs, settings.seed)
     pools: dict[str, GlyphSet] = {"train": train_glyphs, "test": test_glyphs}

@@ -1,22 +1,17 @@
 """From classes and cells as people write them to labels."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from stages.errors import UserError
+from stages.settings.data import Data
+from stages.sources.names import natural
 from stages.sources.problems import Problems
 from stages.sources.source import UNLABELLED
 
 CELLS = {"1": 1, "0": 0, "-1": -1, "1.0": 1, "0.0": 0, "-1.0": -1}
-
-
-def natural(name: str) -> list[tuple[int, int | str]]:
-    """A sort key that puts `10` behind `9`."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
 def class_order(
@@ -41,6 +36,12 @@ def class_order(
     return list(wanted)
 
 
+def refuse_wanted(data: Data, what: str) -> None:
+    """Raise `UserError` if `data.classes` names classes where the source has its own."""
+    if data.classes is not None:
+        raise UserError(f"params.yaml: data.classes: {what} has classes of its own; drop this key")
+
+
 def one_hot(names: Sequence[Iterable[str]], classes: Sequence[str]) -> np.ndarray:
     """(images, classes) int8: 1 for each class that an image's names hold; others are left out."""
     position = {name: index for index, name in enumerate(classes)}
@@ -61,7 +62,7 @@ def indicators(
     labels = cells.to_numpy(np.int8)
     for row, column in np.argwhere(labels == UNLABELLED).tolist():
         problems.add(
-            f"{label}: row {table.index[row]}, column '{classes[column]}'",
+            f"{label}: {table.index[row]}, column '{classes[column]}'",
             f"label {table[classes[column]].iat[row]!r} is not 0, 1 or -1; correct it",
         )
     return labels
@@ -76,7 +77,5 @@ def repeated(values: pd.Series, label: str, what: str, problems: Problems) -> pd
     """Which rows repeat an earlier row's value, (rows,) bool; each is noted."""
     again = values.duplicated()
     for row in values.index[again]:
-        problems.add(
-            f"{label}: row {row}", f"{what} '{values[row]}' appears a second time; remove one"
-        )
+        problems.add(f"{label}: {row}", f"{what} '{values[row]}' appears a second time; remove one")
     return again

@@ -34,7 +34,7 @@ def rows_with_images(
     for row, name, there in zip(table.index, names, present, strict=True):
         if not there:
             problems.bad_image(
-                f"{label}: row {row}",
+                f"{label}: {row}",
                 f"has no image {tree.root}/{name}",
                 "add the image or remove the row",
             )

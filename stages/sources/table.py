@@ -8,10 +8,12 @@ import pandas as pd
 
 from stages.settings.data import Data
 from stages.settings.sources import Table
-from stages.sources.labels import class_order, indicators, one_hot, repeated, unlabelled
+from stages.sources.labels import class_order, repeated
+from stages.sources.names import normal
 from stages.sources.pairs import images_without_rows, rows_with_images
 from stages.sources.problems import Problems
 from stages.sources.source import Source
+from stages.sources.table_cells import class_names, table_folds, table_labels
 from stages.sources.tables import read_table, require_columns
 from stages.sources.tree import Tree
 
@@ -28,6 +30,7 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
     if settings.test is not None:
         given[settings.test] = _rows(tree, settings, settings.test, False, problems)
     wanted = {name: _paths(settings, table) for name, table in given.items()}
+    cells: list[str] = []
     images_without_rows(
         tree, settings.images.strip("/."), chain(*wanted.values()), settings.file, problems
     )
@@ -45,26 +48,28 @@ def load(data: Data, tree: Tree, problems: Problems) -> Source:
     for file, table in given.items():
         rows, present = rows_with_images(tree, file, table, wanted[file], problems)
         part = parts[rows.index] if file == settings.file else pd.Series("test", rows.index)
-        labels.append(_labels(settings, rows, part, classes, tree.label(file), problems))
+        labels.append(table_labels(settings, rows, part, classes, tree.label(file), problems))
         names += present
+        cells += rows[settings.column].tolist()
         all_parts += part.tolist()
         for key, values in extra.items():
             column = getattr(settings, key)
             values += rows[column].tolist() if column in rows else [""] * len(rows)
-    submission: dict[str, Any] = {"index": settings.column, "file_names": True}
+    submission: dict[str, Any] = {"index": settings.column}
     if settings.labels == "class":
         submission["class"] = settings.label
     return Source(
         name=settings.file,
         task="multiclass" if settings.labels == "class" else "multilabel",
         classes=classes,
-        ids=names,
+        # As the table spells them: that is how its owner wants them back.
+        ids=cells,
         parts=all_parts,
         labels=np.concatenate(labels),
         read=lambda position: tree.read(names[position]),
         label=lambda position: tree.label(names[position]),
         groups=extra.get("group"),
-        folds=_folds(settings, extra["fold"], tree, problems) if settings.fold else None,
+        folds=table_folds(settings, extra["fold"], tree, problems) if settings.fold else None,
         submission=submission,
         origin={"path": data.path},
     )
@@ -87,7 +92,7 @@ def _paths(settings: Table, table: pd.DataFrame) -> list[str]:
     """Names of the rows' images in the tree."""
     folder = settings.images.strip("/.")
     start = f"{folder}/" if folder else ""
-    return [f"{start}{file}{settings.suffix}" for file in table[settings.column]]
+    return [normal(f"{start}{file}{settings.suffix}") for file in table[settings.column]]
 
 
 def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.Series:
@@ -96,7 +101,7 @@ def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems)
     parts = table[settings.part].str.strip()
     for row, part in parts[~parts.isin(["train", "test"])].items():
         problems.add(
-            f"{label}: row {row}, column '{settings.part}'",
+            f"{label}: {row}, column '{settings.part}'",
             f"{part!r} is neither train nor test; correct it",
         )
     return parts
@@ -111,65 +116,5 @@ def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) ->
             return list(data.classes)
         other = {settings.column, settings.group, settings.fold, settings.part}
         return [name for name in train.columns if name not in other]
-    found = {name for names in _names(settings, train) for name in names}
+    found = {name for names in class_names(settings, train) for name in names}
     return class_order(data.classes, found, label, problems)
-
-
-def _names(settings: Table, table: pd.DataFrame) -> list[set[str]]:
-    """Of each row, the classes that its cell names."""
-    separator = settings.separator if settings.labels == "separated" else None
-    names = []
-    for cell in table[settings.label]:
-        parts = cell.split(separator) if separator else [cell]
-        names.append({part.strip() for part in parts} - {""})
-    return names
-
-
-def _labels(
-    settings: Table,
-    table: pd.DataFrame,
-    parts: pd.Series,
-    classes: list[str],
-    label: str,
-    problems: Problems,
-) -> np.ndarray:
-    """(rows, classes) int8. Test rows have none where the columns are missing or empty."""
-    labels = unlabelled(len(table), classes)
-    columns = classes if settings.labels == "columns" else [settings.label]
-    test = (parts == "test").to_numpy()
-    if test.any() and not set(columns) & set(table.columns):
-        return labels
-    require_columns(table, label, columns, "data.table")
-    known = (table[columns] != "").any(axis=1).to_numpy(copy=True)
-    if settings.labels == "separated":
-        # An empty cell says "no class", unless all of the test part's are empty.
-        known |= known[test].any()
-    known |= ~test
-    rows = table[known]
-    if settings.labels == "columns":
-        labels[known] = indicators(rows, classes, label, problems)
-        return labels
-    names = _names(settings, rows)
-    for row, found in zip(rows.index, names, strict=True):
-        if settings.labels == "class" and not found:
-            problems.add(f"{label}: row {row}", f"has no class in '{settings.label}'; add it")
-        for name in sorted(found - set(classes)):
-            # In the train part, `class_order` says it once for all rows.
-            if parts[row] == "test":
-                problems.add(f"{label}: row {row}", f"class '{name}' is not in the train part")
-    labels[known] = one_hot(names, classes)
-    return labels
-
-
-def _folds(settings: Table, cells: list[str], tree: Tree, problems: Problems) -> list[int]:
-    folds = []
-    for position, cell in enumerate(cells):
-        try:
-            folds.append(int(cell or -1))
-        except ValueError:
-            problems.add(
-                f"{tree.label(settings.file)}: image {position + 1}, column '{settings.fold}'",
-                f"{cell!r} is not a fold's number; correct it",
-            )
-            folds.append(-1)
-    return folds

@@ -5,15 +5,17 @@ import io
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.errors import UserError
+from stages.sources.names import normal
 from stages.sources.problems import Problems
 from stages.sources.tree import Tree
 
 
 def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
-    """A table of strings; its index holds the rows' numbers as an editor shows them.
+    """A table of strings; its index holds what to call each row: "row 2", as an editor counts.
 
     CSV is UTF-8 with commas, or tabs in a `.tsv` file; the first row names the columns.
 
@@ -26,6 +28,7 @@ def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
         table = _parquet(content, label)
     else:
         table = _csv(content, label, "\t" if name.endswith(".tsv") else ",", problems)
+    table.columns = pd.Index([normal(name.strip()) for name in table.columns])
     if table.columns.duplicated().any():
         column = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{label}: has two columns '{column}'; rename one")
@@ -48,7 +51,7 @@ def _csv(content: bytes, label: str, delimiter: str, problems: Problems) -> pd.D
         for row in reader:
             if len(row) == len(header):
                 rows.append(row)
-                numbers.append(reader.line_num)
+                numbers.append(f"row {reader.line_num}")
             elif row:
                 problems.add(
                     f"{label}: row {reader.line_num}",
@@ -63,13 +66,16 @@ def _csv(content: bytes, label: str, delimiter: str, problems: Problems) -> pd.D
 
 def _parquet(content: bytes, label: str) -> pd.DataFrame:
     try:
-        table = pq.read_table(io.BytesIO(content))
+        file = pq.ParquetFile(io.BytesIO(content))
+        names = file.schema_arrow.names
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{label}: has two columns '{name}'; rename one")
+        table = file.read()
     except (pa.ArrowInvalid, OSError):
         raise UserError(f"{label}: is no readable Parquet file; write it anew") from None
-    columns = {
-        name: _strings(table[name], f"{label}: column '{name}'") for name in table.schema.names
-    }
-    return pd.DataFrame(columns, index=range(1, table.num_rows + 1))
+    columns = {name: _strings(table[name], f"{label}: column '{name}'") for name in names}
+    return pd.DataFrame(columns, index=[f"row {row}" for row in range(1, table.num_rows + 1)])
 
 
 def _strings(column: pa.ChunkedArray, label: str) -> list[str]:
@@ -78,6 +84,7 @@ def _strings(column: pa.ChunkedArray, label: str) -> list[str]:
     if pa.types.is_floating(column.type):
         # 1.0 becomes "1".
         column = column.cast(pa.float64())
+        column = pc.if_else(pc.is_nan(column), None, column)
     try:
         strings = column.cast(pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):

@@ -88,6 +88,10 @@ def read_list(
                 problems.add(f"{place}: row {row}", "is not an id and 1, 0 or -1; correct it")
             elif words[0] not in said:
                 problems.add(f"{place}: row {row}", f"{words[0]} is not in {list_name}.txt")
+            elif words[0] in given:
+                problems.add(
+                    f"{place}: row {row}", f"{words[0]} is there a second time; remove one"
+                )
             else:
                 said[words[0]][name] = CELLS[words[1]]
             given.add(words[0])
