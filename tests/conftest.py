@@ -148,5 +148,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Proj
 @pytest.fixture
 def copied(reproduced: Project, tmp_path: Path) -> Project:
     """A copy of the reproduced project, to change at will."""
-    shutil.copytree(reproduced.path, tmp_path / "copy", symlinks=True)
+    # Another process may be looking at it with git or DVC, whose locks come and go.
+    locks = shutil.ignore_patterns("index.lock", "lock", "rwlock", "rwlock.lock")
+    shutil.copytree(reproduced.path, tmp_path / "copy", symlinks=True, ignore=locks)
     return Project(tmp_path / "copy")
