@@ -45,6 +45,7 @@ def recipe(**train: Any) -> Recipe:
     ("backbone", "head"),
     [
         ("foldwise/plain_cnn", "replace"),
+        ("foldwise/bottleneck_resnet", "replace"),
         ("torchvision/resnet18", "replace"),
         ("torchvision/resnet18", "append"),
         ("torchvision/squeezenet1_0", "replace"),
@@ -62,6 +63,36 @@ def test_every_library_gives_logits(backbone: str, head: str, channels: int) -> 
     appended = [each for each in network.modules() if isinstance(each, torch.nn.Linear)]
     if head == "append":
         assert (appended[-1].in_features, appended[-1].out_features) == (1000, 7)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "classes", "parameters"),
+    [
+        # Both of DACON's dirty-MNIST systems, the PASCAL VOC system, and the course project.
+        ("torchvision/resnet50", "append", 26, 25_583_058),
+        ("efficientnet_pytorch/efficientnet-b5", "append", 26, 30_415_810),
+        ("torchvision/resnet50", "replace", 20, 23_549_012),
+        ("foldwise/bottleneck_resnet", "replace", 80, 15_699_088),
+    ],
+)
+def test_published_networks_have_their_number_of_parameters(
+    backbone: str, head: str, classes: int, parameters: int
+) -> None:
+    with torch.device("meta"):
+        network = build_network(model(backbone=backbone, head=head), classes)
+    assert sum(each.numel() for each in network.parameters()) == parameters
+
+
+def test_a_bottleneck_resnet_of_other_widths_and_depths() -> None:
+    options = {"widths": [8, 16], "depths": [1, 2], "dropout": 0.5}
+    network = build_network(model(backbone="foldwise/bottleneck_resnet", options=options), 5).eval()
+    assert [type(each).__name__ for each in network.blocks] == ["Bottleneck"] * 3
+    with torch.inference_mode():
+        features = network.blocks(network.stem(torch.zeros(1, 3, 64, 64)))
+        assert features.shape == (1, 32, 8, 8)
+    with pytest.raises(UserError, match="one number per stage"):
+        options = {"widths": [8, 16], "depths": [1]}
+        build_network(model(backbone="foldwise/bottleneck_resnet", options=options), 5)
 
 
 def test_no_activation_is_left_behind_squeezenets_last_layer() -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from stages.errors import UserError
+from stages.network.bottleneck_resnet import BottleneckResnet
 from stages.network.plain_cnn import PlainCnn
 from stages.settings.network import Model
 
@@ -55,7 +56,7 @@ def build_network(model: Model, classes: int, pretrained: bool | None = None) ->
 
 
 def _foldwise(name: str, model: Model, outputs: int, _: bool) -> nn.Module:
-    networks = {"plain_cnn": PlainCnn}
+    networks = {"plain_cnn": PlainCnn, "bottleneck_resnet": BottleneckResnet}
     if name not in networks:
         raise ValueError(f"no such network; foldwise has {', '.join(networks)}")
     return networks[name](model.channels, outputs, **model.options)
