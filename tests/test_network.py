@@ -1,7 +1,7 @@
 """Backbones, losses, views, and images as the network gets them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -15,13 +15,15 @@ from stages.errors import UserError
 from stages.images.decode import Inspected
 from stages.images.store import ImageStore, ImageWriter
 from stages.network.backbones import build_network
+from stages.network.bottleneck_resnet import BottleneckResnet
 from stages.network.dataset import EpochSampler, ImageDataset, make_loader
-from stages.network.losses import multilabel_soft_margin
+from stages.network.losses import Loss
 from stages.network.normalize import Normalizer
 from stages.network.optimize import make_optimizer, make_scheduler
 from stages.network.saved import load_member, save_member
 from stages.network.views import FIXED, make_view
 from stages.settings.augment import apply_augment, build_augment
+from stages.settings.losses import LossName, LossOptions
 from stages.settings.network import Model, Recipe, Train
 
 
@@ -85,14 +87,16 @@ def test_published_networks_have_their_number_of_parameters(
 
 def test_a_bottleneck_resnet_of_other_widths_and_depths() -> None:
     options = {"widths": [8, 16], "depths": [1, 2], "dropout": 0.5}
-    network = build_network(model(backbone="foldwise/bottleneck_resnet", options=options), 5).eval()
+    made = model(backbone="foldwise/bottleneck_resnet", options=options)
+    network = build_network(made, 5).eval()
+    assert isinstance(network, BottleneckResnet)
     assert [type(each).__name__ for each in network.blocks] == ["Bottleneck"] * 3
     with torch.inference_mode():
         features = network.blocks(network.stem(torch.zeros(1, 3, 64, 64)))
         assert features.shape == (1, 32, 8, 8)
+    uneven = model(backbone="foldwise/bottleneck_resnet", options={"widths": [8], "depths": [1, 2]})
     with pytest.raises(UserError, match="one number per stage"):
-        options = {"widths": [8, 16], "depths": [1]}
-        build_network(model(backbone="foldwise/bottleneck_resnet", options=options), 5)
+        build_network(uneven, 5)
 
 
 def test_no_activation_is_left_behind_squeezenets_last_layer() -> None:
@@ -133,19 +137,102 @@ def test_grey_input_sums_the_first_convolution(backbone: str) -> None:
         assert torch.allclose(grey(images), colour(images.expand(2, 3, 32, 32)), atol=1e-4)
 
 
-def test_loss_is_torchs_and_ignores() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(6, 4, requires_grad=True)
-    targets = torch.randint(0, 2, (6, 4)).float()
-    wanted = torch.nn.MultiLabelSoftMarginLoss()(logits, targets)
-    assert torch.allclose(multilabel_soft_margin(logits, targets), wanted)
+def loss(name: LossName, labels: torch.Tensor | None = None, **options: Any) -> Loss:
+    given = torch.zeros(1, 4) if labels is None else labels
+    return Loss(name, LossOptions.model_validate(options), given)
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and targets of 0 and 1."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, requires_grad=True)
+    return logits, torch.randint(0, 2, (6, 4), generator=generator).float()
+
+
+def test_losses_are_what_their_names_say(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Against torch's own, and the formulas of the papers."""
+    logits, targets = batch
+    assert torch.allclose(
+        loss("multilabel_soft_margin")(logits, targets),
+        torch.nn.MultiLabelSoftMarginLoss()(logits, targets),
+    )
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert torch.allclose(
+        loss("bce", pos_weight=[1.0, 2.0, 3.0, 4.0])(logits, targets),
+        torch.nn.BCEWithLogitsLoss(pos_weight=weight)(logits, targets),
+    )
+    p = logits.sigmoid()
+    plain = torch.where(targets == 1, -p.log(), -(1 - p).log())
+    of_truth = torch.where(targets == 1, p, 1 - p)
+    share = torch.where(targets == 1, 0.25, 0.75)
+    for alpha, by in ((0.25, share), (None, torch.ones(()))):
+        assert torch.allclose(
+            loss("focal", gamma=1.5, alpha=alpha)(logits, targets),
+            (by * (1 - of_truth) ** 1.5 * plain).mean(),
+        )
+    shifted = (p - 0.1).clamp(min=0)
+    wanted = torch.where(
+        targets == 1, -((1 - p) ** 2) * p.log(), -(shifted**3) * (1 - shifted).log()
+    )
+    given = loss("asymmetric", gamma_negative=3.0, gamma_positive=2.0, clip=0.1)
+    assert torch.allclose(given(logits, targets), wanted.sum() / 6, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_ignored_targets_take_no_part(
+    batch: tuple[torch.Tensor, torch.Tensor], name: LossName
+) -> None:
+    logits, targets = batch
     targets[0, 1] = -1
-    # torch leaves `backward` without types.
-    multilabel_soft_margin(logits, targets).backward()  # type: ignore[no-untyped-call]
+    loss(name)(logits, targets).backward()
     assert logits.grad is not None
     assert logits.grad[0, 1] == 0
-    assert (logits.grad != 0).sum() == 23
-    assert multilabel_soft_margin(logits, torch.full((6, 4), -1.0)) == 0
+    assert (logits.grad != 0).sum() > 12
+    assert loss(name)(logits, torch.full((6, 4), -1.0)) == 0
+    halves = torch.where(targets == 1, 0.9, torch.where(targets == 0, 0.1, -1.0))
+    smoothed = loss(name, label_smoothing=0.2)(logits, targets)
+    assert torch.allclose(smoothed, loss(name)(logits, halves))
+
+
+def test_a_class_that_is_often_ignored_counts_as_much(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    logits, targets = batch
+    targets[1:, 0] = -1
+    targets[:, 1] = -1
+    each = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, targets)
+    wanted = (each[0, 0] + each[:, 2].mean() + each[:, 3].mean()) / 3
+    assert torch.allclose(loss("bce")(logits, targets), wanted)
+
+
+def test_positive_weights_come_from_prevalence_or_are_given() -> None:
+    labels = torch.tensor([[1, 0, 0], [1, 1, 0], [0, -1, 0], [1, 0, 0]]).float()
+    made = loss("bce", labels, pos_weight="prevalence")
+    assert made.pos_weight is not None
+    assert made.pos_weight.tolist() == pytest.approx([1 / 3, 2, 4])
+    with pytest.raises(UserError, match="pos_weight: has 2 values for 3 classes"):
+        loss("bce", labels, pos_weight=[1.0, 2.0])
+
+
+def test_options_of_another_loss_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"gamma: belongs to loss focal, not to bce"):
+        Train.model_validate({"loss": "bce", "loss_options": {"gamma": 3.0}})
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "radam", "lookahead_adam", "lamb"])
+def test_optimizers_are_timms(name: str) -> None:
+    network = torch.nn.Linear(2, 2)
+    optimizer = make_optimizer(network, recipe(optimizer=name, momentum=0.7, weight_decay=0.2))
+    before = network.weight.detach().clone()
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, network.weight)
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.1, 0.2)
+    assert group.get("momentum", 0.7) == 0.7
+    with pytest.raises(UserError, match=r"train\.optimizer: timm has no 'adamm'; .*adam"):
+        make_optimizer(network, recipe(optimizer="adamm"))
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])

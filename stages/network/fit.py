@@ -49,9 +49,8 @@ def fit_member(
     """
     _hush_lightning()
     pl.seed_everything(seed, verbose=False)
-    member = Member(
-        build_network(recipe.model, train.labels.shape[1]), recipe, train.labels.shape[1], seed
-    )
+    network = build_network(recipe.model, train.labels.shape[1])
+    member = Member(network, recipe, train.labels, seed)
     last = checkpoints / LAST
     # Saves the epoch's end after `curves` and the best weights took note of it.
     save_last = ModelCheckpoint(

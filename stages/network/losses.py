@@ -2,22 +2,84 @@
 
 import torch
 import torch.nn.functional as F
+from timm.loss import AsymmetricLossMultiLabel
+from torch import nn
+from torchvision.ops import sigmoid_focal_loss
+
+from stages.errors import UserError
+from stages.settings.losses import LossName, LossOptions
 
 
-def multilabel_soft_margin(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy over all images and classes that are not ignored.
+class Loss(nn.Module):
+    """A loss by its name.
 
-    Without ignored targets this is `torch.nn.MultiLabelSoftMarginLoss`.
-
-    Args:
-        logits: (images, classes).
-        targets: (images, classes): 1 present, 0 absent, -1 ignore.
+    `multilabel_soft_margin` is the mean binary cross-entropy over all that is not ignored (torch's
+    `MultiLabelSoftMarginLoss`). `bce` is the mean over classes of each class's own mean, so that a
+    class that many images ignore counts as much as the others; classes that all of a batch ignores
+    are left out. `focal` is torchvision's (Lin et al., "Focal Loss for Dense Object Detection",
+    2017), averaged likewise over all. `asymmetric` is timm's (Ridnik et al., "Asymmetric Loss for
+    Multi-Label Classification", 2021), summed over classes and averaged over images.
     """
-    used = (targets >= 0).to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(
-        logits, targets.clamp(min=0), weight=used, reduction="sum"
-    )
-    return each / used.sum().clamp(min=1)
+
+    pos_weight: torch.Tensor | None
+
+    def __init__(self, name: LossName, options: LossOptions, labels: torch.Tensor) -> None:
+        """
+        Args:
+            name: of the loss.
+            options: its arguments.
+            labels: (images, classes) of the train images, for `pos_weight: prevalence`.
+
+        Raises:
+            UserError: `pos_weight` does not have one value per class.
+        """
+        super().__init__()
+        self.name = name
+        self.options = options
+        self.register_buffer("pos_weight", _pos_weight(options, labels), persistent=False)
+        self.asymmetric = AsymmetricLossMultiLabel(
+            options.gamma_negative, options.gamma_positive, options.clip, reduction="none"
+        )
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """A scalar.
+
+        Args:
+            logits: (images, classes).
+            targets: (images, classes): 1 present, 0 absent, -1 ignore, or between 0 and 1.
+        """
+        used = (targets >= 0).to(logits.dtype)
+        smoothing = self.options.label_smoothing
+        each = self._each(logits, targets.clamp(min=0) * (1 - smoothing) + 0.5 * smoothing) * used
+        if self.name == "bce":
+            counts = used.sum(0)
+            return (each.sum(0) / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+        if self.name == "asymmetric":
+            return each.sum() / len(logits)
+        return each.sum() / used.sum().clamp(min=1)
+
+    def _each(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(images, classes)."""
+        if self.name == "asymmetric":
+            return self.asymmetric(logits, targets)
+        if self.name == "focal":
+            alpha = -1.0 if self.options.alpha is None else self.options.alpha
+            return sigmoid_focal_loss(logits, targets, alpha, self.options.gamma)
+        return F.binary_cross_entropy_with_logits(
+            logits, targets, pos_weight=self.pos_weight, reduction="none"
+        )
 
 
-LOSSES = {"multilabel_soft_margin": multilabel_soft_margin}
+def _pos_weight(options: LossOptions, labels: torch.Tensor) -> torch.Tensor | None:
+    """(classes,) or None."""
+    if options.pos_weight is None:
+        return None
+    if options.pos_weight == "prevalence":
+        positive, negative = (labels == 1).sum(0), (labels == 0).sum(0)
+        return negative / positive.clamp(min=1)
+    if len(options.pos_weight) != labels.shape[1]:
+        raise UserError(
+            f"params.yaml: train.loss_options.pos_weight: has {len(options.pos_weight)} values for "
+            f"{labels.shape[1]} classes; write one for each"
+        )
+    return torch.tensor(options.pos_weight)

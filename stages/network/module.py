@@ -8,7 +8,7 @@ from torch import nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision
 
-from stages.network.losses import LOSSES
+from stages.network.losses import Loss
 from stages.network.normalize import Normalizer
 from stages.network.optimize import make_optimizer, make_scheduler
 from stages.settings.network import Recipe
@@ -19,13 +19,21 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Member(pl.LightningModule):
     """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, classes: int, seed: int) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, labels: torch.Tensor, seed: int) -> None:
+        """
+        Args:
+            network: images to logits.
+            recipe: how it is trained.
+            labels: (images, classes) of the train images.
+            seed: of what is drawn while it is trained.
+        """
         super().__init__()
+        classes = labels.shape[1]
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.seed_of_run = seed
         self.normalize = Normalizer(*recipe.model.mean_and_std())
-        self.loss = LOSSES[recipe.train.loss]
+        self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
         self.scores = MetricCollection(
             {
                 "valid_accuracy": MultilabelAccuracy(classes, average="micro", ignore_index=-1),

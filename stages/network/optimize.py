@@ -1,20 +1,36 @@
 """Optimizers and learning-rate schedules by name."""
 
+import difflib
+
 import torch
+from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn
 
+from stages.errors import UserError
 from stages.settings.network import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all parameters."""
-    if recipe.train.optimizer == "adam":
-        # As published systems use it: plain Adam, where weight decay is L2 regularisation.
-        return torch.optim.Adam(
-            network.parameters(), recipe.lr, weight_decay=recipe.train.weight_decay
-        )
-    return torch.optim.AdamW(
-        network.parameters(), recipe.lr, weight_decay=recipe.train.weight_decay
+    """The recipe's optimizer over all parameters, by timm's factory.
+
+    Weight decay is as each name has it: decoupled for `adamw`, L2 regularisation for `adam`.
+
+    Raises `UserError` if timm has no optimizer of that name, or cannot make it.
+    """
+    name = recipe.train.optimizer
+    known = [str(each) for each in list_optimizers(exclude_filters=["bnb*", "fused*"])]
+    if name.removeprefix("lookahead_") not in known:
+        close = difflib.get_close_matches(name, known, 3)
+        hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
+        raise UserError(f"params.yaml: train.optimizer: timm has no '{name}'; {hint}")
+    return create_optimizer_v2(
+        network,
+        opt=name,
+        lr=recipe.lr,
+        weight_decay=recipe.train.weight_decay,
+        momentum=recipe.train.momentum,
+        # Published systems decay all parameters alike.
+        filter_bias_and_bn=False,
     )
 
 

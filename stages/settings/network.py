@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from stages.settings.base import Count, Fraction, Many, NotNegative, Number, Positive, Settings
+from stages.settings.losses import USED_BY, LossName, LossOptions
 
 Metric = Literal["valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, dict[str, Any]]]
@@ -85,8 +86,13 @@ class Train(Settings):
     """How a member is trained."""
 
     batch_size: Count = 32
-    loss: Literal["multilabel_soft_margin"] = "multilabel_soft_margin"
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    loss: LossName = "multilabel_soft_margin"
+    loss_options: LossOptions = LossOptions()
+    optimizer: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "adamw"
+    """Any of timm's: adam, adamw, sgd (with Nesterov momentum), momentum (without), radam,
+    lookahead_adam, ..."""
+    momentum: Fraction = 0.9
+    """Of the optimizers that have it by that name."""
     weight_decay: NotNegative = 0.01
     scheduler: Literal["constant", "onecycle"] = "onecycle"
     warmup: Fraction = 0.3
@@ -97,6 +103,17 @@ class Train(Settings):
     early_stopping: EarlyStopping | None = None
     augment: Augment = ()
     """albumentations transforms by the library's own names: `- Rotate: {limit: 10, p: 0.5}`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, losses in USED_BY.items():
+            default = LossOptions.model_fields[name].default
+            if getattr(self.loss_options, name) != default and self.loss not in losses:
+                raise ValueError(
+                    f"loss_options.{name}: belongs to loss {' and '.join(losses)}, not to "
+                    f"{self.loss}; drop it"
+                )
+        return self
 
 
 class Recipe(Settings):
