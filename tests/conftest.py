@@ -40,6 +40,8 @@ TINY: dict[str, Any] = {
     },
     "train": {
         "batch_size": 8,
+        # Written, so that it is an object of its own: defaults are shared with other settings.
+        "loss_options": {"label_smoothing": 0.0},
         "augment": [{"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}}, "HorizontalFlip"],
     },
     "tta": {"views": ["identity", "rot90", "shift(1, 0)"], "merge": "mean_probability"},
