@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from filelock import FileLock
+
+from tests.server import Server
 
 ROOT = Path(__file__).parents[1]
 
@@ -154,3 +158,14 @@ def copied(reproduced: Project, tmp_path: Path) -> Project:
     locks = shutil.ignore_patterns("index.lock", "lock", "rwlock", "rwlock.lock")
     shutil.copytree(reproduced.path, tmp_path / "copy", symlinks=True, ignore=locks)
     return Project(tmp_path / "copy")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()

@@ -20,7 +20,7 @@ from stages.report.submission import submission
 from stages.sources.problems import Problems
 from tests.conftest import TINY, Project
 from tests.images import picture, write
-from tests.test_download import Server, server  # noqa: F401  (a fixture)
+from tests.server import Server
 
 
 def run(
@@ -130,7 +130,7 @@ def test_unlabelled_test_parts_and_listed_folds(
 def test_downloaded_archives_are_the_data(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    server: Server,  # noqa: F811
+    server: Server,
 ) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
