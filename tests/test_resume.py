@@ -37,7 +37,13 @@ def interrupt(project: Project, how: signal.Signals) -> Path:
     for out in OUTS:
         shutil.rmtree(project.path / out)
     process = subprocess.Popen(
-        TRAIN, cwd=project.path, env=environment(), stderr=subprocess.PIPE, text=True
+        TRAIN,
+        cwd=project.path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores Ctrl-C, and what it starts inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(process.stderr, "epoch 2/8")
     process.send_signal(how)
