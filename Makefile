@@ -43,4 +43,4 @@ requirements: $(READY) ## pin requirements.in anew in requirements.txt
 		--no-header --output-file requirements.txt requirements.in
 
 clean: ## delete interrupted trainings' checkpoints and tools' caches
-	rm -rf .checkpoints .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .checkpoints .features .mypy_cache .pytest_cache .ruff_cache .hypothesis

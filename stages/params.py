@@ -10,12 +10,15 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from stages.errors import UserError
+from stages.images.geometry import cut, resize
 from stages.settings.augment import apply_augment, build_augment
 from stages.settings.base import Count, Many, Positive, Settings
+from stages.settings.compute import Compute
 from stages.settings.data import Data
-from stages.settings.network import Compute, Model, Recipe, Train
+from stages.settings.model import Model
 from stages.settings.scoring import Ensemble, Evaluate, Threshold, Tta
 from stages.settings.split import Split
+from stages.settings.train import Recipe, Train
 
 PARAMS = Path("params.yaml")
 
@@ -72,16 +75,16 @@ class Params(Settings):
         train = {name: getattr(self.train, name) for name in Train.model_fields}
         try:
             merged = Train.model_validate({**train, **model.train})
+            return Recipe(
+                member=member,
+                model=model,
+                lr=model.lr or self.lr,
+                epochs=model.epochs or self.epochs,
+                seed=self.seed,
+                train=merged,
+            )
         except ValidationError as error:
             raise UserError(_describe(error, Train, ("models", member, "train"))) from None
-        return Recipe(
-            member=member,
-            model=model,
-            lr=model.lr or self.lr,
-            epochs=model.epochs or self.epochs,
-            seed=self.seed,
-            train=merged,
-        )
 
 
 def read_params(path: Path = PARAMS, build: bool = False) -> Params:
@@ -107,10 +110,19 @@ def read_params(path: Path = PARAMS, build: bool = False) -> Params:
     for member in params.models:
         recipe = params.recipe(member)
         if build and member in params.members:
-            side, channels = recipe.model.image_size, recipe.model.channels
-            blank = np.zeros((side, side, channels), np.uint8)
-            apply_augment(build_augment(recipe.train.augment), blank, seed=0)
+            _try_augment(recipe)
     return params
+
+
+def _try_augment(recipe: Recipe) -> None:
+    """Augment a blank image, wider than high, on its way to the network."""
+    model = recipe.model
+    blank = np.zeros((model.image_size, model.image_size * 4 // 3, model.channels), np.uint8)
+    pipeline = build_augment(recipe.train.augment)
+    if recipe.train.augment_from == "original":
+        cut(resize(apply_augment(pipeline, blank, seed=0), model), model)
+    else:
+        cut(apply_augment(pipeline, resize(blank, model), seed=0), model)
 
 
 def _describe(error: ValidationError, model: type[Settings], prefix: tuple[str, ...]) -> str:

@@ -10,8 +10,9 @@ from stages import files
 from stages.arguments import member_and_fold
 from stages.errors import UserError, run
 from stages.images.store import ImageStore
-from stages.network.dataset import ImageDataset, choose_device, make_loader, worker_count
+from stages.network.dataset import ImageDataset
 from stages.network.infer import view_logits
+from stages.network.loader import choose_device, plain_loader, worker_count
 from stages.network.normalize import Normalizer
 from stages.network.saved import load_member
 from stages.network.views import make_view
@@ -35,21 +36,17 @@ def main() -> None:
     }
     views = [make_view(name) for name in params.tta.views]
     device = choose_device(params.compute.accelerator)
+    if params.compute.channels_last:
+        network.use_channels_last()
     arrays: dict[str, np.ndarray] = {}
     for part, part_ids in ids.items():
         arrays[f"{part}_id"] = np.array(part_ids, dtype=str)
         arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
         if not part_ids:
             continue
-        dataset = ImageDataset(
-            store,
-            part_ids,
-            np.empty((len(part_ids), 0)),
-            recipe.model.image_size,
-            recipe.model.channels,
-        )
+        dataset = ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), recipe.model)
         workers = worker_count(params.compute.workers, device)
-        loader = make_loader(dataset, params.compute.batch_size, workers)
+        loader = plain_loader(dataset, params.compute.batch_size, workers)
         batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
         arrays[f"{part}_logits"] = view_logits(
             network, Normalizer(*recipe.model.mean_and_std()), batches, views, device

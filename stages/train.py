@@ -14,18 +14,21 @@ from stages import files
 from stages.arguments import member_and_fold
 from stages.errors import UserError, run
 from stages.images.store import ImageStore
-from stages.network.backbones import build_network
 from stages.network.checkpoint import checkpoint_folder, run_key
+from stages.network.classifier import build_network
 from stages.network.curves import Curves
 from stages.network.dataset import ImageDataset
 from stages.network.fit import fit_member
+from stages.network.processes import follows
 from stages.network.saved import save_member
 from stages.params import read_params
 from stages.settings.augment import build_augment
-from stages.settings.network import Recipe
+from stages.settings.train import Recipe
+from stages.warm_start import images_digest, starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")
+FEATURES = Path(".features")
 
 
 def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
@@ -44,14 +47,21 @@ def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
             store,
             rows["id"].tolist(),
             labels.loc[rows["id"], classes].to_numpy(np.int8),
-            recipe.model.image_size,
-            recipe.model.channels,
+            recipe.model,
             build_augment(recipe.train.augment) if augmented else None,
+            recipe.train.augment_from,
             recipe.seed,
         )
 
     held_out = folds["fold"] == fold
     return part(folds[~held_out], augmented=True), part(folds[held_out], augmented=False)
+
+
+def few_batches(train: ImageDataset, recipe: Recipe) -> ImageDataset:
+    """The images of `train.overfit_batches` batches, as they are."""
+    count = (recipe.train.overfit_batches or 0) * recipe.train.batch_size
+    drawn = np.random.default_rng(recipe.seed).permutation(len(train))[:count]
+    return train.only(sorted(drawn.tolist()), augmented=False)
 
 
 def main() -> None:
@@ -63,16 +73,29 @@ def main() -> None:
     for other in set(params.members) - {member}:
         # Refused now, not after this member's training.
         build_network(params.models[other], len(classes), pretrained=False)
-    data = [classes, sorted(train.store.sha256().items())]
+    commit = starting_commit(recipe)
+    shas = train.store.sha256()
+    data = [classes, commit, sorted(shas.items())]
     data += [(each.ids, each.labels.numpy().tobytes()) for each in (train, valid)]
     key = run_key(recipe, fold, data)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
+    unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
+    if recipe.train.overfit_batches is not None:
+        train = valid = few_batches(train, recipe)
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as checkpoints:
-        network, epoch = fit_member(recipe, train, valid, seed, params.compute, checkpoints, curves)
+        start = None
+        if commit is not None:
+            folder = files.MODELS / member / str(fold)
+            start = starting_member(commit, folder, checkpoints / "start", classes, unseen)
+        network, epoch = fit_member(
+            recipe, train, valid, seed, params.compute, checkpoints, FEATURES, curves, start
+        )
+        if follows():
+            return
         with files.replacing(files.MODELS / member / str(fold)) as temporary:
             temporary.mkdir()
-            save_member(temporary, network, recipe, fold, classes, epoch)
+            save_member(temporary, network, recipe, fold, classes, epoch, unseen, commit)
 
 
 if __name__ == "__main__":

@@ -37,15 +37,17 @@ TINY: dict[str, Any] = {
     "models": {
         "cnn": {
             "backbone": "foldwise/plain_cnn",
-            "options": {"widths": [4, 8], "pools": [0], "dropout": 0.1},
+            "options": {"widths": [4, 8], "pools": [0]},
+            "dropout": 0.1,
             "image_size": 24,
             "channels": 1,
         }
     },
     "train": {
         "batch_size": 8,
-        # Written, so that it is an object of its own: defaults are shared with other settings.
+        # Written, so that they are objects of their own: defaults are shared with other settings.
         "loss_options": {"label_smoothing": 0.0},
+        "scheduler_options": {"warmup": 0.3},
         "augment": [{"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}}, "HorizontalFlip"],
     },
     "tta": {"views": ["identity", "rot90", "shift(1, 0)"], "merge": "mean_probability"},

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from stages.errors import UserError
 from stages.images.decode import Inspected
 from stages.images.store import ImageStore, ImageWriter
-from stages.network.backbones import build_network
 from stages.network.bottleneck_resnet import BottleneckResnet
-from stages.network.dataset import EpochSampler, ImageDataset, make_loader
+from stages.network.classifier import build_network
+from stages.network.dataset import ImageDataset
+from stages.network.loader import Batches, make_loader
 from stages.network.losses import Loss
 from stages.network.normalize import Normalizer
-from stages.network.optimize import make_optimizer, make_scheduler
+from stages.network.optimize import make_optimizer, make_schedules
 from stages.network.saved import load_member, save_member
 from stages.network.views import FIXED, make_view
 from stages.settings.augment import apply_augment, build_augment
 from stages.settings.losses import LossName, LossOptions
-from stages.settings.network import Model, Recipe, Train
+from stages.settings.model import Model
+from stages.settings.train import Recipe, Train
 
 
 def model(**settings: Any) -> Model:
@@ -86,13 +88,14 @@ def test_published_networks_have_their_number_of_parameters(
 
 
 def test_a_bottleneck_resnet_of_other_widths_and_depths() -> None:
-    options = {"widths": [8, 16], "depths": [1, 2], "dropout": 0.5}
+    options = {"widths": [8, 16], "depths": [1, 2]}
     made = model(backbone="foldwise/bottleneck_resnet", options=options)
     network = build_network(made, 5).eval()
-    assert isinstance(network, BottleneckResnet)
-    assert [type(each).__name__ for each in network.blocks] == ["Bottleneck"] * 3
+    backbone = network.backbone
+    assert isinstance(backbone, BottleneckResnet)
+    assert [type(each).__name__ for each in backbone.blocks] == ["Bottleneck"] * 3
     with torch.inference_mode():
-        features = network.blocks(network.stem(torch.zeros(1, 3, 64, 64)))
+        features = backbone.blocks(backbone.stem(torch.zeros(1, 3, 64, 64)))
         assert features.shape == (1, 32, 8, 8)
     uneven = model(backbone="foldwise/bottleneck_resnet", options={"widths": [8], "depths": [1, 2]})
     with pytest.raises(UserError, match="one number per stage"):
@@ -179,7 +182,7 @@ def test_losses_are_what_their_names_say(batch: tuple[torch.Tensor, torch.Tensor
     assert torch.allclose(given(logits, targets), wanted.sum() / 6, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", get_args(LossName))
+@pytest.mark.parametrize("name", [each for each in get_args(LossName) if each != "cross_entropy"])
 def test_ignored_targets_take_no_part(
     batch: tuple[torch.Tensor, torch.Tensor], name: LossName
 ) -> None:
@@ -193,6 +196,25 @@ def test_ignored_targets_take_no_part(
     halves = torch.where(targets == 1, 0.9, torch.where(targets == 0, 0.1, -1.0))
     smoothed = loss(name, label_smoothing=0.2)(logits, targets)
     assert torch.allclose(smoothed, loss(name)(logits, halves))
+
+
+def test_cross_entropy_is_torchs_and_for_single_labels(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    logits, _ = batch
+    classes = torch.tensor([0, 1, 2, 3, 0, 1])
+    targets = torch.nn.functional.one_hot(classes, 4).float()
+    for smoothing in (0.0, 0.3):
+        torchs = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
+        made = loss("cross_entropy", targets, label_smoothing=smoothing)
+        assert torch.allclose(made(logits, targets), torchs(logits, classes))
+        assert torch.allclose(
+            made(logits, targets * 0.7 + 0.075), torchs(logits, targets * 0.7 + 0.075)
+        )
+        unknown = torch.cat([targets[:5], torch.full((1, 4), -1.0)])
+        assert torch.allclose(made(logits, unknown), torchs(logits[:5], classes[:5]))
+    with pytest.raises(UserError, match="one class each"):
+        loss("cross_entropy", torch.tensor([[1, 1, 0], [0, 1, 0]]))
 
 
 def test_a_class_that_is_often_ignored_counts_as_much(
@@ -222,12 +244,13 @@ def test_options_of_another_loss_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "radam", "lookahead_adam", "lamb"])
 def test_optimizers_are_timms(name: str) -> None:
-    network = torch.nn.Linear(2, 2)
-    optimizer = make_optimizer(network, recipe(optimizer=name, momentum=0.7, weight_decay=0.2))
-    before = network.weight.detach().clone()
-    network(torch.ones(1, 2)).sum().backward()
+    made = recipe(optimizer=name, momentum=0.7, weight_decay=0.2)
+    network = build_network(made.model, 3)
+    optimizer = make_optimizer(network, made)
+    before = network.fc.weight.detach().clone()
+    network(torch.ones(2, 1, 16, 16)).sum().backward()
     optimizer.step()
-    assert not torch.equal(before, network.weight)
+    assert not torch.equal(before, network.fc.weight)
     group = optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.1, 0.2)
     assert group.get("momentum", 0.7) == 0.7
@@ -235,21 +258,57 @@ def test_optimizers_are_timms(name: str) -> None:
         make_optimizer(network, recipe(optimizer="adamm"))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_schedules_end_where_they_should(name: str) -> None:
-    network = torch.nn.Linear(2, 2)
-    for scheduler, last in (("constant", 0.1), ("onecycle", 0.1 / 25 / 1e4)):
-        made = recipe(optimizer=name, scheduler=scheduler)
+def rates(scheduler: str, steps: int, epochs: int, **options: Any) -> list[float]:
+    """The rate of every step."""
+    made = recipe(scheduler=scheduler, scheduler_options=options).model_copy(
+        update={"epochs": epochs}
+    )
+    optimizer = make_optimizer(build_network(made.model, 3), made)
+    schedules = [each["scheduler"] for each in make_schedules(optimizer, made, steps)]
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for each in schedules:
+            each.step()
+    return found
+
+
+def test_schedules_are_what_their_names_say() -> None:
+    """Ten steps in five epochs, from a rate of 0.1."""
+    assert rates("constant", 10, 5) == pytest.approx([0.1] * 10)
+    warm = rates("constant", 10, 5, warmup=0.4)
+    assert warm == pytest.approx([0.1 * (0.001 + 0.999 * min(1, n / 4)) for n in range(10)])
+    stepped = rates("steps", 10, 5, milestones=[2, 4], factor=0.5)
+    assert stepped == pytest.approx([0.1] * 4 + [0.05] * 4 + [0.025] * 2)
+    cosine = rates("cosine", 10, 5)
+    assert cosine == pytest.approx([0.05 * (1 + np.cos(np.pi * n / 10)) for n in range(10)])
+    again = rates("cosine", 10, 5, t_max=2)
+    assert again == pytest.approx([0.05 * (1 + np.cos(np.pi * n / 4)) for n in range(10)])
+    both = rates("cosine", 10, 5, warmup=0.2)
+    assert both[2:] == pytest.approx([0.05 * (1 + np.cos(np.pi * n / 8)) for n in range(8)])
+    assert both[0] == pytest.approx(1e-4)
+    one = rates("onecycle", 10, 5)
+    assert one[0] == pytest.approx(0.1 / 25)
+    assert np.argmax(one) == 2
+    assert max(rates("onecycle", 10, 5, warmup=0.5)) == pytest.approx(0.1)
+    assert np.argmax(rates("onecycle", 10, 5, warmup=0.5)) == 4
+
+
+def test_the_new_layer_may_learn_faster() -> None:
+    for name in ("onecycle", "constant"):
+        made = recipe(optimizer="adam", scheduler=name, head_lr_scale=10.0)
+        network = build_network(made.model, 3)
         optimizer = make_optimizer(network, made)
-        assert type(optimizer).__name__.lower() == name
-        steps = make_scheduler(optimizer, made, 10)
-        rates = []
-        for _ in range(9):
-            optimizer.step()
-            steps.step()
-            rates.append(optimizer.param_groups[0]["lr"])
-        assert rates[-1] == pytest.approx(last)
-        assert max(rates) == pytest.approx(0.1, rel=0.05)
+        start = [group["lr"] for group in optimizer.param_groups]
+        make_schedules(optimizer, made, 10)
+        body, head = optimizer.param_groups
+        assert start == [0.1, 1.0]
+        assert head["lr"] == pytest.approx(10 * body["lr"])
+        assert {id(each) for each in head["params"]} == {
+            id(each) for each in network.fc.parameters()
+        }
+        assert len(body["params"]) + len(head["params"]) == len(list(network.parameters()))
 
 
 def reference_view(name: str, image: np.ndarray) -> np.ndarray:
@@ -308,12 +367,12 @@ def store(tmp_path: Path) -> ImageStore:
 def augmented(store: ImageStore, ids: list[str]) -> ImageDataset:
     augment = build_augment(({"Affine": {"rotate": [-90, 90], "p": 1.0}}, "HorizontalFlip"))
     labels = np.arange(len(ids) * 2).reshape(-1, 2)
-    return ImageDataset(store, ids, labels, 16, 1, augment, seed=5)
+    return ImageDataset(store, ids, labels, model(image_size=16, channels=1), augment, seed=5)
 
 
 def batches(dataset: ImageDataset, workers: int, epochs: int) -> list[torch.Tensor]:
-    sampler = EpochSampler(dataset, seed=1)
-    loader = make_loader(dataset, 4, workers, sampler)
+    sampler = Batches(len(dataset), 4, seed=1)
+    loader = make_loader(dataset, sampler, workers, persistent=True)
     found = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
@@ -331,10 +390,10 @@ def test_workers_change_nothing(store: ImageStore) -> None:
 def test_augmentation_is_a_function_of_seed_epoch_and_image(store: ImageStore) -> None:
     dataset = augmented(store, store.ids)
     fewer = augmented(store, store.ids[5:])
-    assert torch.equal(dataset[(3, 7)][0], fewer[(3, 2)][0])
-    assert not torch.equal(dataset[(3, 7)][0], dataset[(4, 7)][0])
+    assert torch.equal(dataset[(3, 7, True)][0], fewer[(3, 2, True)][0])
+    assert not torch.equal(dataset[(3, 7, True)][0], dataset[(4, 7, True)][0])
     fewer.seed = 6
-    assert not torch.equal(dataset[(3, 7)][0], fewer[(3, 2)][0])
+    assert not torch.equal(dataset[(3, 7, True)][0], fewer[(3, 2, True)][0])
 
 
 def test_transforms_of_one_image_are_drawn_independently() -> None:
@@ -346,36 +405,64 @@ def test_transforms_of_one_image_are_drawn_independently() -> None:
     assert min(counts) > 60
 
 
-def test_every_image_is_seen_once_per_epoch_in_new_order(store: ImageStore) -> None:
-    sampler = EpochSampler(augmented(store, store.ids), seed=1)
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 4), st.integers(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_processes_share_every_batch(images: int, size: int, processes: int, epoch: int) -> None:
+    """Together they see every image once, batch for batch as one process does."""
+
+    def keys(rank: int, of: int) -> list[list[tuple[int, int, bool]]]:
+        sampler = Batches(images, size, seed=1, rank=rank, processes=of)
+        sampler.set_epoch(epoch)
+        found = list(sampler)
+        assert len(found) == len(sampler)
+        return found
+
+    alone = keys(0, 1)
+    assert sorted(each for batch in alone for _, each, _ in batch) == list(range(images))
+    assert all(key[0] == epoch and key[2] for batch in alone for key in batch)
+    shares = [keys(rank, processes) for rank in range(processes)]
+    for index, batch in enumerate(alone):
+        together = [key for share in shares for key in share[index]]
+        assert sorted(key for key in together if key[2]) == sorted(batch)
+        assert min(len(share[index]) for share in shares) >= 1
+
+
+def test_every_epoch_has_its_order() -> None:
+    sampler = Batches(50, 7, seed=1)
     orders = []
     for epoch in (0, 1):
         sampler.set_epoch(epoch)
-        keys = list(sampler)
-        assert {each for each, _ in keys} == {epoch}
-        orders.append([position for _, position in keys])
-        assert sorted(orders[-1]) == list(range(10))
+        orders.append([position for batch in sampler for _, position, _ in batch])
     assert orders[0] != orders[1]
+    assert [key[:2] for batch in Batches(5, 2) for key in batch] == [(0, each) for each in range(5)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_plain_images_are_resized_pixels(store: ImageStore, channels: int) -> None:
-    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), 16, channels)
+    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), model(image_size=16, channels=channels))
     image, _ = dataset[0]
     wanted = cv2.resize(store.pixels("i3", channels), (16, 16), interpolation=cv2.INTER_AREA)
     assert image.dtype == torch.uint8
     assert np.array_equal(image.numpy(), wanted.reshape(16, 16, channels).transpose(2, 0, 1))
 
 
-def test_augmentation_that_changes_size_or_type_is_refused() -> None:
-    blank = np.zeros((16, 16, 1), np.uint8)
-    for spec, said in (
-        ({"Resize": {"height": 8, "width": 8}}, "shape"),
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"Resize": {"height": 8, "width": 8}}, "makes images of 8 x 8 pixels"),
+        ({"PadIfNeeded": {"min_height": 40, "min_width": 40}}, "makes images of 40 x 40"),
         ({"Normalize": {"mean": [0.5], "std": [0.5]}}, "Normalize"),
-    ):
-        with pytest.raises(UserError, match=said) as error:
-            apply_augment(build_augment((spec,)), blank, 0)
-        assert "train.augment" in str(error.value)
+        ({"ToRGB": {}}, "let it keep the channels"),
+    ],
+)
+def test_augmentation_that_changes_size_or_type_is_refused(
+    store: ImageStore, spec: dict[str, Any], said: str
+) -> None:
+    made = model(image_size=16, channels=1)
+    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), made, build_augment((spec,)))
+    with pytest.raises(UserError, match=said) as error:
+        dataset[0]
+    assert "train.augment" in str(error.value)
 
 
 def test_normalizer_scales_pixels() -> None:
@@ -386,7 +473,7 @@ def test_normalizer_scales_pixels() -> None:
 def test_a_member_survives_the_disk(tmp_path: Path) -> None:
     made = recipe()
     network = build_network(made.model, 3).eval()
-    save_member(tmp_path, network, made, 1, ["a", "b", "c"], epoch=2)
+    save_member(tmp_path, network, made, 1, ["a", "b", "c"], epoch=2, unseen="")
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "model.json"}
     loaded, loaded_recipe, classes = load_member(tmp_path)
     assert (loaded_recipe, classes) == (made, ["a", "b", "c"])

@@ -78,7 +78,7 @@ def test_a_member_overrides_its_recipe(tmp_path: Path) -> None:
         ("data.source", "imagenet", ["data.source", "'imagenet'", "'dacon'"]),
         ("compute.accelerator", "gpuu", ["compute.accelerator", "'gpuu'", "'cuda'"]),
         ("compute.precision", "fp16", ["compute.precision", "'fp16'", "'16-mixed'"]),
-        ("compute.devices", 2, ["compute.devices", "2"]),
+        ("compute.devices", 0, ["compute.devices", "0"]),
         ("compute.workers", -1, ["compute.workers", "-1"]),
         ("threshold.objective", "luck", ["threshold.objective", "'luck'", "'accuracy'"]),
     ],

@@ -15,7 +15,8 @@ from stages.network.checkpoint import run_key
 from stages.network.curves import Curves
 from stages.network.fit import fit_member
 from stages.params import read_params
-from stages.settings.network import EarlyStopping, Model, Recipe, Train
+from stages.settings.model import Model
+from stages.settings.train import EarlyStopping, Recipe, Train
 from stages.train import datasets
 from tests.conftest import Project, environment
 
@@ -126,7 +127,14 @@ def test_a_finished_training_that_was_not_saved_is_not_trained_on(
         curves = Curves(tmp_path / str(attempt), "cnn", recipe)
         train, valid = datasets(recipe, 0)
         network, epoch = fit_member(
-            recipe, train, valid, 1, params.compute, tmp_path / "kept", curves
+            recipe,
+            train,
+            valid,
+            1,
+            params.compute,
+            tmp_path / "kept",
+            tmp_path / "features",
+            curves,
         )
         weights = {name: each.clone() for name, each in network.state_dict().items()}
         found.append((epoch, weights))

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.imports import closure, imported_names, module_path
 
 ROOMS = ("sources", "images", "folds", "network", "scoring", "report")
-SHARED = {"settings", "errors", "images"}
+SHARED = {"settings", "errors", "progress", "images"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").rglob("*.py"))
 
 

@@ -7,6 +7,7 @@ channels twofold where theirs do fourfold.
 from collections.abc import Sequence
 
 import torch
+from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
 EXPANSION = 2
@@ -51,7 +52,6 @@ class BottleneckResnet(nn.Module):
         classes: int,
         widths: Sequence[int] = (64, 128, 256, 512),
         depths: Sequence[int] = (2, 3, 5, 3),
-        dropout: float = 0.0,
     ) -> None:
         """
         Args:
@@ -59,7 +59,6 @@ class BottleneckResnet(nn.Module):
             classes: outputs.
             widths: channels inside the blocks of each stage; twice as many leave it.
             depths: blocks of each stage.
-            dropout: share of pooled features that is dropped in training.
         """
         super().__init__()
         if len(widths) != len(depths):
@@ -78,9 +77,9 @@ class BottleneckResnet(nn.Module):
                 blocks.append(Bottleneck(inner, width, stride))
                 inner = EXPANSION * width
         self.blocks = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(dropout)
+        self.pool = SelectAdaptivePool2d(pool_type="fastavg", flatten=True)
         self.fc = nn.Linear(inner, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(images, channels, height, width) to logits (images, classes)."""
-        return self.fc(self.dropout(self.blocks(self.stem(images)).mean((2, 3))))
+        return self.fc(self.pool(self.blocks(self.stem(images))))

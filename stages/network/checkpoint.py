@@ -17,7 +17,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from stages.errors import UserError
-from stages.settings.network import Recipe
+from stages.network.processes import follows
+from stages.settings.train import Recipe
 
 LAST = "last.ckpt"
 
@@ -47,8 +48,11 @@ def checkpoint_folder(folder: Path) -> Iterator[Path]:
     """Hold a checkpoint folder for one process; delete it when training ended well.
 
     A second process waits: when DVC is killed outright, the training that it started notices
-    only at its next batch (see `StopWhenOrphaned`).
+    only at its next batch (see `StopWhenOrphaned`). Processes that help this one hold nothing.
     """
+    if follows():
+        yield folder
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         try:
@@ -100,7 +104,8 @@ class StopWhenOrphaned(pl.Callback):
 def _dvc() -> psutil.Process:
     """The process that started this one, or that started the shell which did.
 
-    DVC runs `$SHELL -c <cmd>`: bash becomes the command, dash waits for it.
+    DVC runs `$SHELL -c <cmd>`: bash becomes the command, dash waits for it. For a process that
+    helps another one, it is that one.
     """
     parent, *older = psutil.Process().parents()
     return older[0] if older and parent.cmdline()[-2:-1] == ["-c"] else parent

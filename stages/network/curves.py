@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from dvclive import Live
 
-from stages.settings.network import Recipe
+from stages.settings.train import Recipe
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
 
@@ -35,7 +35,9 @@ class Curves(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._rows = list(state_dict["rows"])
 
-    def on_fit_start(self, *_: Any) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
+        if not trainer.is_global_zero:
+            return
         self._live = Live(
             str(self._folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
         )
@@ -63,6 +65,8 @@ class Curves(pl.Callback):
         row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._rows.append(row)
+        if self._live is None:
+            return
         self._write(row)
         if not sys.stderr.isatty():
             shown = ", ".join(f"{name} {row[name]:.4f}" for name in METRICS)

@@ -4,24 +4,25 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from torch import nn
 
-from stages.network.backbones import build_network
+from stages.network.averaging import make_averaging
 from stages.network.checkpoint import LAST, AtomicCheckpoints, EarlyStoppingOnce, StopWhenOrphaned
+from stages.network.classifier import Classifier, build_network
 from stages.network.curves import Curves
-from stages.network.dataset import (
-    EpochSampler,
-    ImageDataset,
-    choose_device,
-    make_loader,
-    worker_count,
-)
+from stages.network.dataset import ImageDataset
+from stages.network.feeding import Feeding
+from stages.network.loader import choose_device
 from stages.network.module import Member
-from stages.settings.network import Compute, Recipe
+from stages.network.precision import choose_precision
+from stages.network.processes import follows
+from stages.network.saved import copy_weights
+from stages.settings.compute import Compute
+from stages.settings.train import Recipe
 
 
 def fit_member(
@@ -31,45 +32,100 @@ def fit_member(
     seed: int,
     compute: Compute,
     checkpoints: Path,
+    features: Path,
     curves: Curves,
-) -> tuple[nn.Module, int]:
+    start: Path | None = None,
+) -> tuple[Classifier, int]:
     """Train on one data set, watch another; resume from `checkpoints` where it holds any.
 
     Args:
         recipe: how to train.
-        train: items keyed by (epoch, position).
+        train: images that may be augmented.
         valid: the held-out images.
-        seed: of initial weights, order and dropout.
+        seed: of initial weights, order, dropout and mixing.
         compute: where to run.
         checkpoints: folder that belongs to this very run.
+        features: folder of frozen backbones' features, which any run may use.
         curves: logs every epoch.
+        start: a trained member, whose weights are where training starts.
 
     Returns:
         The network, and how many epochs the weights that it holds were trained.
     """
     _hush_lightning()
     pl.seed_everything(seed, verbose=False)
-    network = build_network(recipe.model, train.labels.shape[1])
+    network = build_network(recipe.model, train.labels.shape[1], pretrained=start is None)
+    if start is not None:
+        copy_weights(network, start)
+    if compute.channels_last:
+        network.use_channels_last()
     member = Member(network, recipe, train.labels, seed)
+    # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
+    # The types do not know it: torch adds this switch to its module at run time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    device = choose_device(compute.accelerator)
+    precision = choose_precision(compute.precision, device)
+    feeding = Feeding(member, train, valid, seed, compute, precision, device, features)
+    if compute.compile:
+        network.compile()
     last = checkpoints / LAST
-    # Saves the epoch's end after `curves` and the best weights took note of it.
-    save_last = ModelCheckpoint(
-        checkpoints,
-        filename=LAST.removesuffix(".ckpt"),
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+    if last.exists():
+        # Lightning starts the loader's workers before it tells the sampler where it resumes; they
+        # would read the first batches in the first epoch's order.
+        done = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
+        feeding.start_at(done + 1)
+    best, callbacks = _callbacks(recipe, checkpoints, curves)
+    trainer = pl.Trainer(
+        accelerator=compute.accelerator,
+        devices=compute.devices,
+        num_nodes=compute.num_nodes,
+        strategy=_strategy(compute, recipe),
+        plugins=[AtomicCheckpoints()],
+        # Settings allow only names that Lightning knows; its type is their closed list.
+        precision=precision,  # type: ignore[arg-type]
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        logger=False,
+        deterministic="warn",
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty() and not follows(),
+        use_distributed_sampler=False,
+        # torch has it for GPUs alone; on CPU each process normalises by its own share.
+        sync_batchnorm=device.type == "cuda" and _several(compute),
+        gradient_clip_val=recipe.train.gradient_clip,
+        accumulate_grad_batches=recipe.train.accumulate,
+        reload_dataloaders_every_n_epochs=int(0 < recipe.frozen_epochs < recipe.epochs),
     )
-    callbacks: list[pl.Callback] = [curves, StopWhenOrphaned()]
-    mode = {"valid_loss": "min"}
+    trainer.fit(
+        member,
+        datamodule=feeding,
+        ckpt_path=str(last) if last.exists() else None,
+        weights_only=False,
+    )
+    epoch = curves.epochs
+    if best is not None and trainer.is_global_zero:
+        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+        member.load_state_dict(kept["state_dict"])
+        epoch = kept["epoch"] + 1
+    return network, epoch
+
+
+def _callbacks(
+    recipe: Recipe, checkpoints: Path, curves: Curves
+) -> tuple[ModelCheckpoint | None, list[pl.Callback]]:
+    """The best epoch's checkpoint, where that is wanted, and all callbacks with it."""
+    callbacks: list[pl.Callback] = [*make_averaging(recipe), curves, StopWhenOrphaned()]
+
+    def mode(metric: str) -> str:
+        return "min" if metric.endswith("loss") else "max"
+
+    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     best = None
     if recipe.train.keep == "best":
+        monitor = recipe.train.monitor
         best = ModelCheckpoint(
-            checkpoints,
-            filename="best-{epoch}",
-            monitor=recipe.train.monitor,
-            mode=mode.get(recipe.train.monitor, "max"),
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            checkpoints, filename="best-{epoch}", monitor=monitor, mode=mode(monitor), **common
         )
         callbacks.append(best)
     stopping = recipe.train.early_stopping
@@ -78,66 +134,26 @@ def fit_member(
             EarlyStoppingOnce(
                 stopping.monitor,
                 patience=stopping.patience,
-                mode=mode.get(stopping.monitor, "max"),
+                mode=mode(stopping.monitor),
                 check_on_train_epoch_end=True,
             )
         )
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not follows():
         callbacks.append(TQDMProgressBar())
-    # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
-    # The types do not know it: torch adds this switch to its module at run time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    device = choose_device(compute.accelerator)
-    workers = worker_count(compute.workers, device)
-    sampler = EpochSampler(train, seed)
-    if last.exists():
-        # Lightning starts the loader's workers before it tells the sampler where it resumes; they
-        # would read the first batches in the first epoch's order.
-        done = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
-        sampler.set_epoch(done + 1)
-    trainer = pl.Trainer(
-        accelerator=compute.accelerator,
-        devices=compute.devices,
-        num_nodes=compute.num_nodes,
-        strategy=compute.strategy,
-        plugins=[AtomicCheckpoints()],
-        # Settings allow only names that Lightning knows; its type is their closed list.
-        precision=_precision(compute.precision, device),  # type: ignore[arg-type]
-        max_epochs=recipe.epochs,
-        callbacks=[*callbacks, save_last],
-        logger=False,
-        deterministic="warn",
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        use_distributed_sampler=False,
-    )
-    trainer.fit(
-        member,
-        make_loader(train, recipe.train.batch_size, workers, sampler),
-        make_loader(valid, compute.batch_size, workers),
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=False,
-    )
-    epoch = curves.epochs
-    if best is not None:
-        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
-        member.load_state_dict(kept["state_dict"])
-        epoch = kept["epoch"] + 1
-    return member.network, epoch
+    # Saves the epoch's end after `curves` and the best weights took note of it.
+    last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(".ckpt"), **common)
+    return best, [*callbacks, last]
 
 
-def _precision(precision: str, device: torch.device) -> str:
-    """Lightning's name for it; `auto` is bf16 where the hardware computes in it."""
-    if precision != "auto":
-        return precision
-    if device.type == "cpu":
-        # oneDNN offers bf16 on any CPU, but only these instructions make it faster.
-        capabilities = torch.cpu.get_capabilities()
-        supported = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    else:
-        supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return "bf16-mixed" if supported else "32-true"
+def _several(compute: Compute) -> bool:
+    return compute.devices != 1 or compute.num_nodes > 1
+
+
+def _strategy(compute: Compute, recipe: Recipe) -> str:
+    if _several(compute) and recipe.frozen_epochs and compute.strategy in ("auto", "ddp"):
+        # A frozen backbone takes no part in some steps.
+        return "ddp_find_unused_parameters_true"
+    return compute.strategy
 
 
 def _hush_lightning() -> None:

@@ -24,19 +24,15 @@ def view_logits(
     Args:
         network: ready for inference.
         normalize: from pixels to what the network takes.
-        batches: of (images uint8 (images, channels, height, width), anything).
+        batches: of (images uint8 (images, [crops,] channels, height, width), anything).
         views: each is applied to every batch.
         device: to run on.
     """
-    # torch declares `to` with a device or with a memory format; it takes both.
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device)
     normalize = normalize.to(device)
     parts = []
     for images, _ in batches:
         pixels = normalize(images.to(device, non_blocking=True))
-        logits = [
-            network(view(pixels).contiguous(memory_format=torch.channels_last)).float().cpu()
-            for view in views
-        ]
+        logits = [network(view(pixels)).float().cpu() for view in views]
         parts.append(torch.stack(logits))
     return torch.cat(parts, 1).numpy()

@@ -4,22 +4,34 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import nn
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MultilabelAccuracy,
+    MultilabelAveragePrecision,
+)
 
+from stages.network.classifier import Classifier
 from stages.network.losses import Loss
+from stages.network.mixing import Mixing
 from stages.network.normalize import Normalizer
-from stages.network.optimize import make_optimizer, make_scheduler
-from stages.settings.network import Recipe
+from stages.network.optimize import make_optimizer, make_schedules
+from stages.settings.train import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Member(pl.LightningModule):
-    """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch."""
+    """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch.
 
-    def __init__(self, network: nn.Module, recipe: Recipe, labels: torch.Tensor, seed: int) -> None:
+    A batch holds images (uint8) or, while the backbone is frozen, its features (float32). Accuracy
+    is element-wise at a probability of 0.5, or that of the most probable class for cross_entropy.
+    """
+
+    def __init__(
+        self, network: Classifier, recipe: Recipe, labels: torch.Tensor, seed: int
+    ) -> None:
         """
         Args:
             network: images to logits.
@@ -28,43 +40,78 @@ class Member(pl.LightningModule):
             seed: of what is drawn while it is trained.
         """
         super().__init__()
-        classes = labels.shape[1]
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
         self.recipe = recipe
         self.seed_of_run = seed
         self.normalize = Normalizer(*recipe.model.mean_and_std())
         self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
+        self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
+        self.softmax = recipe.train.loss == "cross_entropy"
+        classes = labels.shape[1]
+        accuracy: Metric = (
+            MulticlassAccuracy(classes, average="micro")
+            if self.softmax
+            else MultilabelAccuracy(classes, average="micro", ignore_index=-1)
+        )
+        precision = MultilabelAveragePrecision(classes, average="macro", ignore_index=-1)
         self.scores = MetricCollection(
-            {
-                "valid_accuracy": MultilabelAccuracy(classes, average="micro", ignore_index=-1),
-                "valid_macro_ap": MultilabelAveragePrecision(
-                    classes, average="macro", ignore_index=-1
-                ),
-            },
-            compute_groups=False,
+            {"valid_accuracy": accuracy, "valid_macro_ap": precision}, compute_groups=False
         )
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (images, channels, height, width) to logits (images, classes)."""
-        pixels = self.normalize(images)
-        return self.network(pixels.contiguous(memory_format=torch.channels_last))
+    @property
+    def _shared(self) -> bool:
+        """Whether other processes have the rest of each batch."""
+        return self.trainer.world_size > 1
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Images uint8 (images, [crops,] channels, height, width) or features to logits."""
+        if inputs.is_floating_point():
+            return self.network.head(inputs)
+        return self.network(self.normalize(inputs))
 
     def on_train_epoch_start(self) -> None:
-        # Dropout draws from the global state, which a resumed run would find elsewhere.
-        torch.manual_seed(self.seed_of_run * 100_003 + self.current_epoch)
+        # Dropout and mixing draw from the global state, which a resumed run would find elsewhere.
+        drawn = self.seed_of_run * 100_003 + self.current_epoch + 7_919 * self.global_rank
+        torch.manual_seed(drawn)
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        images, labels = batch
-        loss = self.loss(self(images), labels)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(images))
+        inputs, labels = batch
+        if inputs.is_floating_point():
+            logits = self(inputs)
+        else:
+            pixels, labels = self.mixing(self.normalize(inputs), labels)
+            logits = self.network(pixels)
+        loss = self.loss(logits, labels, self._shared)
+        images = len(inputs)
+        if self._shared:
+            # The mean over processes is the batch's loss; it weighs as much in each of them.
+            images = int(self.trainer.strategy.reduce(torch.tensor(float(images)), reduce_op="sum"))
+        self.log(
+            "train_loss",
+            loss,
+            on_epoch=True,
+            on_step=False,
+            batch_size=images,
+            sync_dist=self._shared,
+        )
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        images, labels = batch
-        logits = self(images).float()
+        inputs, labels = batch
+        logits = self(inputs).float()
+        counts = (labels >= 0).any(1)
+        logits, labels = logits[counts], labels[counts]
         loss = self.loss(logits, labels)
-        self.log("valid_loss", loss, on_epoch=True, batch_size=len(images))
-        self.scores.update(logits.sigmoid(), labels.int())
+        self.log("valid_loss", loss, on_epoch=True, batch_size=len(logits), sync_dist=self._shared)
+        if not len(logits):
+            return
+        self.scores["valid_macro_ap"].update(
+            logits.softmax(1) if self.softmax else logits.sigmoid(), labels.int()
+        )
+        if self.softmax:
+            self.scores["valid_accuracy"].update(logits, labels.argmax(1))
+        else:
+            self.scores["valid_accuracy"].update(logits.sigmoid(), labels.int())
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.scores.compute())
@@ -73,8 +120,14 @@ class Member(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = make_scheduler(optimizer, self.recipe, steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return [optimizer], make_schedules(optimizer, self.recipe, steps)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        # Lightning's own moment for it is after the epoch's checkpoint, which a resumed run lacks.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(float(self.trainer.callback_metrics[str(config.monitor)]))

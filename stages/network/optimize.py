@@ -1,45 +1,93 @@
 """Optimizers and learning-rate schedules by name."""
 
 import difflib
+from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
-from torch import nn
+from torch.optim import lr_scheduler
 
 from stages.errors import UserError
-from stages.settings.network import Recipe
+from stages.network.classifier import Classifier
+from stages.settings.train import Recipe
+
+WARMUP_START = 1e-3
+ONECYCLE_WARMUP = 0.3
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters, by timm's factory.
 
     Weight decay is as each name has it: decoupled for `adamw`, L2 regularisation for `adam`.
 
     Raises `UserError` if timm has no optimizer of that name, or cannot make it.
     """
-    name = recipe.train.optimizer
+    train = recipe.train
     known = [str(each) for each in list_optimizers(exclude_filters=["bnb*", "fused*"])]
-    if name.removeprefix("lookahead_") not in known:
-        close = difflib.get_close_matches(name, known, 3)
+    if train.optimizer.removeprefix("lookahead_") not in known:
+        close = difflib.get_close_matches(train.optimizer, known, 3)
         hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
-        raise UserError(f"params.yaml: train.optimizer: timm has no '{name}'; {hint}")
+        raise UserError(f"params.yaml: train.optimizer: timm has no '{train.optimizer}'; {hint}")
+    parameters: Any = network
+    if train.head_lr_scale != 1:
+        head = network.head_parameters()
+        of_head = {id(each) for each in head}
+        rest = [each for each in network.parameters() if id(each) not in of_head]
+        parameters = [{"params": rest}, {"params": head, "lr": recipe.lr * train.head_lr_scale}]
     return create_optimizer_v2(
-        network,
-        opt=name,
+        parameters,
+        opt=train.optimizer,
         lr=recipe.lr,
-        weight_decay=recipe.train.weight_decay,
-        momentum=recipe.train.momentum,
+        weight_decay=train.weight_decay,
+        momentum=train.momentum,
         # Published systems decay all parameters alike.
         filter_bias_and_bn=False,
     )
 
 
-def make_scheduler(
+def make_schedules(
     optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """The recipe's schedule over all `steps` (batches of all epochs), stepped after each."""
-    if recipe.train.scheduler == "onecycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.lr, total_steps=steps, pct_start=recipe.train.warmup
+) -> list[dict[str, Any]]:
+    """The recipe's schedule, as Lightning takes it.
+
+    Args:
+        optimizer: whose rates are set.
+        recipe: says which schedule.
+        steps: of the optimizer in all epochs.
+    """
+    name, options = recipe.train.scheduler, recipe.train.scheduler_options
+    warmup = options.warmup
+    if name == "onecycle":
+        share = ONECYCLE_WARMUP if warmup is None else warmup
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return [_per_step(lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=share))]
+    rising = round((warmup or 0) * steps)
+    made: list[dict[str, Any]] = []
+    if name == "plateau":
+        plateau = lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            "min" if recipe.train.monitor.endswith("loss") else "max",
+            factor=options.factor,
+            patience=options.patience,
         )
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+        made.append({"scheduler": plateau, "monitor": recipe.train.monitor, "interval": "epoch"})
+    elif name == "steps":
+        milestones = [round(each * steps / recipe.epochs) for each in options.milestones]
+        made.append(_per_step(lr_scheduler.MultiStepLR(optimizer, milestones, options.factor)))
+    elif name == "cosine":
+        falling = (options.t_max or recipe.epochs) * steps / recipe.epochs - rising
+        # What rises first falls in what is left: both schedules change the rate at every step.
+        cosine = lr_scheduler.CosineAnnealingLR(optimizer, max(1, round(falling)))
+        if not rising:
+            return [_per_step(cosine)]
+        linear = lr_scheduler.LinearLR(optimizer, WARMUP_START, total_iters=rising)
+        both = lr_scheduler.SequentialLR(optimizer, [linear, cosine], [rising])
+        return [_per_step(both)]
+    if rising or not made:
+        start = WARMUP_START if rising else 1.0
+        made.append(_per_step(lr_scheduler.LinearLR(optimizer, start, total_iters=max(1, rising))))
+    return made
+
+
+def _per_step(scheduler: Any) -> dict[str, Any]:
+    return {"scheduler": scheduler, "interval": "step"}

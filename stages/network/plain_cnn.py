@@ -1,6 +1,7 @@
 """`foldwise/plain_cnn`: a small convolutional network for small images, trained from scratch."""
 
 import torch
+from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
 
@@ -17,7 +18,6 @@ class PlainCnn(nn.Module):
         classes: int,
         widths: tuple[int, ...] = (16, 32, 64, 128, 128),
         pools: tuple[int, ...] = (0, 1, 2),
-        dropout: float = 0.0,
     ) -> None:
         """
         Args:
@@ -25,7 +25,6 @@ class PlainCnn(nn.Module):
             classes: outputs.
             widths: channels after each convolution.
             pools: convolutions, counted from 0, after which height and width are halved.
-            dropout: share of pooled features that is dropped in training.
         """
         super().__init__()
         layers: list[nn.Module] = []
@@ -39,9 +38,9 @@ class PlainCnn(nn.Module):
                 layers.append(nn.MaxPool2d(2))
             channels = width
         self.features = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
+        self.pool = SelectAdaptivePool2d(pool_type="fastmax", flatten=True)
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(images, channels, height, width) to logits (images, classes)."""
-        return self.fc(self.dropout(self.features(images).amax((2, 3))))
+        return self.fc(self.pool(self.features(images)))

@@ -21,21 +21,34 @@ FIXED: dict[str, View] = {
 
 
 def make_view(name: str) -> View:
-    """The transform of that name: (images, channels, height, width) to the same shape.
+    """The transform of that name: (..., channels, height, width) to the same shape.
 
-    `rot90` and its like turn counter-clockwise, as `rotate(degrees)` does about the centre, with
-    bilinear interpolation; `shift(right, down)` moves by whole pixels. Where a transform looks
-    beyond the border, the border's pixels are repeated.
+    `rot90` and its like turn counter-clockwise, as `rotate(degrees)` does about the centre;
+    `scale(factor)` enlarges (or shrinks) about the centre; both interpolate bilinearly.
+    `shift(right, down)` moves by whole pixels. Where a transform looks beyond the border, the
+    border's pixels are repeated. `a * b` is b, then a.
     """
+    factors = [_single(each.strip()) for each in name.split("*")]
+
+    def view(images: torch.Tensor) -> torch.Tensor:
+        for factor in reversed(factors):
+            images = factor(images)
+        return images
+
+    return view
+
+
+def _single(name: str) -> View:
     if name in FIXED:
         return FIXED[name]
-    match = re.fullmatch(r"(rotate|shift)\((.+)\)", name)
+    match = re.fullmatch(r"(rotate|shift|scale)\((.+)\)", name)
     if match is None:
-        raise UserError(f"params.yaml: tta.views: there is no view '{name}'")
+        raise UserError(f"params.yaml: there is no view '{name}'")
     numbers = [float(each) for each in match[2].split(",")]
-    if match[1] == "rotate":
-        return lambda images: rotate(images, numbers[0])
-    return lambda images: shift(images, int(numbers[0]), int(numbers[1]))
+    if match[1] == "shift":
+        return lambda images: shift(images, int(numbers[0]), int(numbers[1]))
+    degrees, factor = (numbers[0], 1.0) if match[1] == "rotate" else (0.0, numbers[0])
+    return lambda images: turn(images, degrees, factor)
 
 
 def shift(images: torch.Tensor, right: int, down: int) -> torch.Tensor:
@@ -46,16 +59,18 @@ def shift(images: torch.Tensor, right: int, down: int) -> torch.Tensor:
     return images[..., rows, :][..., columns]
 
 
-def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Turn the content counter-clockwise about the image's centre."""
+def turn(images: torch.Tensor, degrees: float, factor: float) -> torch.Tensor:
+    """Turn the content counter-clockwise about the image's centre, and enlarge it."""
     height, width = images.shape[-2:]
     angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
-    cos, sin = float(angle.cos()), float(angle.sin())
+    cos, sin = float(angle.cos()) / factor, float(angle.sin()) / factor
     # Output to input, in coordinates that run from -1 to 1 over each side.
     matrix = torch.tensor(
         [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]],
         dtype=torch.float32,
         device=images.device,
     )
-    grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    flat = images.flatten(0, -4)
+    grid = F.affine_grid(matrix.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
+    seen = F.grid_sample(flat, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return seen.reshape(images.shape)

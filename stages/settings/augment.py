@@ -30,9 +30,9 @@ def build_augment(spec: tuple[str | dict[str, dict[str, Any]], ...]) -> "albumen
 
 
 def apply_augment(pipeline: "albumentations.Compose", pixels: np.ndarray, seed: int) -> np.ndarray:
-    """One image, augmented as `seed` says: same shape (height, width, channels), uint8.
+    """One image, uint8 (height, width, channels), augmented as `seed` says.
 
-    Raises `UserError` if the pipeline changes shape or type.
+    Raises `UserError` if the pipeline changes the type or the channels.
     """
     # All transforms draw from one stream. `set_random_seed` would give each a stream of its own
     # from the same seed: those of equal probability would always fire together.
@@ -43,10 +43,10 @@ def apply_augment(pipeline: "albumentations.Compose", pixels: np.ndarray, seed: 
             f"params.yaml: train.augment: turns pixels into {augmented.dtype}; leave out Normalize "
             "and ToFloat, and set `normalize` of the model instead"
         )
-    if augmented.shape != pixels.shape:
+    if augmented.ndim != 3 or augmented.shape[2] != pixels.shape[2]:
         raise UserError(
             f"params.yaml: train.augment: makes images of shape {augmented.shape} of "
-            f"{pixels.shape}; let it keep the model's image_size"
+            f"{pixels.shape}; let it keep the channels"
         )
     return augmented
 

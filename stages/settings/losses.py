@@ -6,14 +6,14 @@ from pydantic import Field
 
 from stages.settings.base import Fraction, Many, NotNegative, Number, Positive, Settings
 
-LossName = Literal["multilabel_soft_margin", "bce", "focal", "asymmetric"]
+LossName = Literal["multilabel_soft_margin", "bce", "focal", "asymmetric", "cross_entropy"]
 
 
 class LossOptions(Settings):
     """Arguments of the losses; each belongs to the losses named."""
 
     label_smoothing: Fraction = 0.0
-    """All: moves every target this share of the way to 0.5."""
+    """All: moves every target this share of the way to 0.5; `cross_entropy`: to 1 / classes."""
     pos_weight: Literal["prevalence"] | Many[Positive] | None = None
     """`bce`: weight of positive targets per class; `prevalence`: negatives over positives."""
     gamma: NotNegative = 2.0

@@ -1,0 +1,113 @@
+"""A member's network: a backbone that gives features, and a head that turns them into logits."""
+
+import torch
+from torch import nn
+
+from stages.errors import UserError
+from stages.network.backbones import (
+    IMAGENET_CLASSES,
+    build_backbone,
+    replace_pooling,
+    take_channels,
+    take_classifier,
+)
+from stages.network.pretrained import load_file
+from stages.settings.model import Model
+
+
+class Classifier(nn.Module):
+    """Images or their crops to logits; of several crops, each class's largest logit counts."""
+
+    def __init__(self, backbone: nn.Module, fc: nn.Linear, norm: bool, dropout: float) -> None:
+        """
+        Args:
+            backbone: images (images, channels, height, width) to features (images, features).
+            fc: features to logits.
+            norm: standardise every feature before (batch normalisation without weights).
+            dropout: share of the features that is dropped in training.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.BatchNorm1d(fc.in_features, affine=False) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.fc = fc
+        self._channels_last = False
+
+    def use_channels_last(self) -> None:
+        """Keep the channels of a pixel side by side in memory: the same, often faster."""
+        self.to(memory_format=torch.channels_last)
+        self._channels_last = True
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] channels, height, width) to (images, [crops,] features)."""
+        flat = images.flatten(0, -4)
+        if self._channels_last:
+            flat = flat.contiguous(memory_format=torch.channels_last)
+        return self.backbone(flat).unflatten(0, images.shape[:-3])
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] features) to logits (images, classes)."""
+        flat = self.norm(features.flatten(0, -2)).unflatten(0, features.shape[:-1])
+        logits = self.fc(self.dropout(flat))
+        return logits.amax(1) if logits.ndim == 3 else logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] channels, height, width) to logits (images, classes)."""
+        return self.head(self.features(images))
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """What is trained while the backbone is frozen."""
+        return list(self.fc.parameters())
+
+
+def build_network(model: Model, classes: int, pretrained: bool = True) -> Classifier:
+    """Build a member's network.
+
+    Args:
+        model: what to build.
+        classes: number of outputs.
+        pretrained: False leaves the weights of `model.pretrained` away, where others follow.
+
+    Raises:
+        UserError: the library has no such network, refuses the options, or cannot load weights.
+    """
+    append = model.head == "append"
+    if model.backbone.startswith("foldwise/") and (model.pretrained is True or append):
+        raise UserError(
+            f"params.yaml: models: {model.backbone} has no ImageNet weights; "
+            "write `pretrained: false` and `head: replace`"
+        )
+    if append and model.pooling == "both":
+        raise UserError(
+            f"params.yaml: models: {model.backbone}: `pooling: both` doubles what ImageNet's "
+            "classifier takes; write `head: replace`"
+        )
+    from_file = isinstance(model.pretrained, str) and pretrained
+    try:
+        network = build_backbone(
+            model,
+            IMAGENET_CLASSES if append or from_file else classes,
+            model.pretrained is True and pretrained,
+        )
+        if from_file:
+            load_file(network, str(model.pretrained), whole=append)
+        take_channels(network, model.channels)
+        if append:
+            if model.pooling is not None and not model.backbone.startswith("timm/"):
+                replace_pooling(network, model.pooling)
+            return _classifier(model, network, nn.Linear(IMAGENET_CLASSES, classes))
+        features, fc = take_classifier(network, model.pooling)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"params.yaml: models: {model.backbone}: {error}") from None
+    except OSError as error:
+        raise UserError(
+            f"{model.backbone}: its pretrained weights cannot be loaded ({error}); check the "
+            "network, or write `pretrained: false`"
+        ) from None
+    if fc is None or fc.out_features != classes:
+        fc = nn.Linear(features, classes)
+    return _classifier(model, network, fc)
+
+
+def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear) -> Classifier:
+    return Classifier(backbone, fc, model.standardize, model.dropout)

@@ -1,0 +1,38 @@
+"""Mixup and CutMix for labels of several classes, by torchvision."""
+
+import torch
+from torchvision.transforms.v2 import CutMix, MixUp
+
+
+class Mixing:
+    """Blends every image of a batch with another, and their labels alike.
+
+    What either of two images ignores, their blend ignores. Draws from torch's global state.
+    """
+
+    def __init__(self, mixup: float, cutmix: float) -> None:
+        """
+        Args:
+            mixup: alpha of mixup's Beta distribution; 0: no mixup.
+            cutmix: alpha of CutMix's; 0: no CutMix.
+        """
+        makers = ((MixUp, mixup), (CutMix, cutmix))
+        self._choices = [maker(alpha=alpha) for maker, alpha in makers if alpha > 0]
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both mixed.
+
+        Args:
+            images: float (images, channels, height, width).
+            labels: (images, classes): 1, 0 or -1.
+        """
+        if not self._choices:
+            return images, labels
+        which = int(torch.randint(len(self._choices), ()))
+        # Ignoring is mixed beside the labels, as if it were classes of its own.
+        beside = torch.cat([labels.clamp(min=0), (labels < 0).float()], 1)
+        images, beside = self._choices[which](images, beside)
+        targets, ignored = beside.chunk(2, 1)
+        return images, torch.where(ignored > 0, -1.0, targets)

@@ -1,0 +1,78 @@
+"""What other commits of this repository hold, fetched by DVC from its cache or remote."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.errors import UserError
+
+HASH = re.compile(r"[0-9a-f]{7,40}")
+
+
+def resolve(revision: str, key: str) -> str:
+    """The full hash of a commit.
+
+    Args:
+        revision: a branch, a tag, HEAD~1, an experiment's name or (part of) a hash.
+        key: of params.yaml that names it.
+
+    Raises:
+        UserError: there is no such commit.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import NoSCMError, resolve_rev
+
+    try:
+        with Repo() as repo:
+            return resolve_rev(repo.scm, revision)
+    except (DvcException, NoSCMError) as error:
+        raise UserError(
+            f"params.yaml: {key}: git knows no commit '{revision}' ({error}); write a branch, a "
+            "tag or a commit's hash"
+        ) from None
+
+
+def is_fixed(revision: str) -> bool:
+    """Whether a name keeps its meaning: a hash or a tag, not a branch or HEAD."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return bool(HASH.fullmatch(revision)) or revision in repo.scm.list_tags()
+
+
+def committed_params() -> Any:
+    """params.yaml as the last commit holds it."""
+    from dvc.api import DVCFileSystem
+
+    with DVCFileSystem(rev="HEAD").open("params.yaml") as file:
+        return yaml.safe_load(file)
+
+
+def fetch(commit: str, path: Path, target: Path) -> None:
+    """Bring a file or folder of a commit here, whether git or DVC tracks it.
+
+    Args:
+        commit: its hash.
+        path: from the repository's root.
+        target: where it is put; complete or not at all.
+
+    Raises:
+        UserError: the commit has none, or its content is in no cache or remote.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        DVCFileSystem(rev=commit).get(path.as_posix(), str(partial), recursive=True)
+    except (OSError, DvcException) as error:
+        raise UserError(
+            f"{path} of commit {commit[:10]}: cannot be had ({error}); `dvc fetch` it there, or "
+            "choose another revision"
+        ) from None
+    partial.replace(target)
