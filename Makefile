@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint format requirements clean
+.PHONY: help repro folds-parallel test lint format requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ $(READY): requirements.txt
 
 repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
 	dvc repro
+
+folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU each)
+	python -m stages.folds_parallel $(JOBS)
 
 test: $(READY) ## run the tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal

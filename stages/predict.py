@@ -49,7 +49,12 @@ def main() -> None:
         loader = plain_loader(dataset, params.compute.batch_size, workers)
         batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
         arrays[f"{part}_logits"] = view_logits(
-            network, Normalizer(*recipe.model.mean_and_std()), batches, views, device
+            network,
+            Normalizer(*recipe.model.mean_and_std()),
+            batches,
+            views,
+            device,
+            softmax=recipe.train.loss == "cross_entropy",
         )
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 

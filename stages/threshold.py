@@ -9,7 +9,7 @@ from stages import files
 from stages.errors import UserError, run
 from stages.params import read_params
 from stages.scoring.decision import Decision
-from stages.scoring.probability import sigmoid
+from stages.scoring.probability import logit, sigmoid
 from stages.scoring.threshold import best_threshold, cross_fitted, score_at, threshold_curve
 
 # A single hold-out has one fold; its images are parted for the cross-fitted estimate.
@@ -34,7 +34,7 @@ def main() -> None:
         curve = threshold_curve(logits, labels, settings.objective)
     except ValueError as error:
         raise UserError(f"{files.ENSEMBLE}: {error}; look at the training curves") from None
-    threshold = best_threshold(curve)
+    threshold = best_threshold(curve) if settings.fixed is None else logit(settings.fixed)
     honest, chosen = cross_fitted(
         logits, labels, groups_for_cross_fitting(folds), settings.objective
     )
@@ -45,7 +45,9 @@ def main() -> None:
         {
             "objective": settings.objective,
             "probability": float(sigmoid(np.array(threshold))),
+            "fixed": settings.fixed is not None,
             "at_0.5": at_half,
+            "at_probability": score_at(logits, labels, threshold, settings.objective),
             "at_optimum": float(curve.scores.max()),
             "cross_fitted": honest,
             "cross_fitted_gain": honest - at_half,

@@ -1,6 +1,9 @@
 """A member's network: a backbone that gives features, and a head that turns them into logits."""
 
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from stages.errors import UserError
@@ -14,21 +17,26 @@ from stages.network.backbones import (
 from stages.network.pretrained import load_file
 from stages.settings.model import Model
 
+FeatureNorm = Literal["batch", "unit"] | None
+
 
 class Classifier(nn.Module):
     """Images or their crops to logits; of several crops, each class's largest logit counts."""
 
-    def __init__(self, backbone: nn.Module, fc: nn.Linear, norm: bool, dropout: float) -> None:
+    def __init__(
+        self, backbone: nn.Module, fc: nn.Linear, norm: FeatureNorm, dropout: float
+    ) -> None:
         """
         Args:
             backbone: images (images, channels, height, width) to features (images, features).
             fc: features to logits.
-            norm: standardise every feature before (batch normalisation without weights).
+            norm: what is done with the features before.
             dropout: share of the features that is dropped in training.
         """
         super().__init__()
         self.backbone = backbone
         self.norm = nn.BatchNorm1d(fc.in_features, affine=False) if norm else nn.Identity()
+        self._unit = norm == "unit"
         self.dropout = nn.Dropout(dropout)
         self.fc = fc
         self._channels_last = False
@@ -47,8 +55,11 @@ class Classifier(nn.Module):
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """(images, [crops,] features) to logits (images, classes)."""
-        flat = self.norm(features.flatten(0, -2)).unflatten(0, features.shape[:-1])
-        logits = self.fc(self.dropout(flat))
+        flat = self.norm(features.flatten(0, -2))
+        if self._unit:
+            # The length that standardised features have on average.
+            flat = F.normalize(flat, dim=1) * flat.shape[1] ** 0.5
+        logits = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-1])
         return logits.amax(1) if logits.ndim == 3 else logits
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -110,4 +121,4 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
 
 
 def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear) -> Classifier:
-    return Classifier(backbone, fc, model.standardize, model.dropout)
+    return Classifier(backbone, fc, model.feature_norm, model.dropout)

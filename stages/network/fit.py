@@ -21,6 +21,7 @@ from stages.network.module import Member
 from stages.network.precision import choose_precision
 from stages.network.processes import follows
 from stages.network.saved import copy_weights
+from stages.network.shared_norm import share_norms
 from stages.settings.compute import Compute
 from stages.settings.train import Recipe
 
@@ -66,6 +67,8 @@ def fit_member(
     device = choose_device(compute.accelerator)
     precision = choose_precision(compute.precision, device)
     feeding = Feeding(member, train, valid, seed, compute, precision, device, features)
+    if _several(compute) and device.type == "cpu":
+        share_norms(network)
     if compute.compile:
         network.compile()
     last = checkpoints / LAST
@@ -91,7 +94,6 @@ def fit_member(
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty() and not follows(),
         use_distributed_sampler=False,
-        # torch has it for GPUs alone; on CPU each process normalises by its own share.
         sync_batchnorm=device.type == "cuda" and _several(compute),
         gradient_clip_val=recipe.train.gradient_clip,
         accumulate_grad_batches=recipe.train.accumulate,
@@ -158,7 +160,8 @@ def _strategy(compute: Compute, recipe: Recipe) -> str:
 
 def _hush_lightning() -> None:
     """Silence what Lightning says of hardware and loaders at every start."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")

@@ -18,8 +18,10 @@ def view_logits(
     batches: Iterable[Any],
     views: list[View],
     device: torch.device,
+    softmax: bool = False,
 ) -> np.ndarray:
-    """float32 (views, images, classes).
+    """float32 (views, images, classes): the log-odds of each class, sigmoids of which are its
+    probability.
 
     Args:
         network: ready for inference.
@@ -27,12 +29,28 @@ def view_logits(
         batches: of (images uint8 (images, [crops,] channels, height, width), anything).
         views: each is applied to every batch.
         device: to run on.
+        softmax: the network's outputs are a softmax's, as after cross_entropy.
     """
     network = network.to(device)
     normalize = normalize.to(device)
     parts = []
     for images, _ in batches:
         pixels = normalize(images.to(device, non_blocking=True))
-        logits = [network(view(pixels)).float().cpu() for view in views]
-        parts.append(torch.stack(logits))
+        logits = torch.stack([network(view(pixels)).float().cpu() for view in views])
+        parts.append(one_against_rest(logits) if softmax else logits)
     return torch.cat(parts, 1).numpy()
+
+
+def one_against_rest(logits: torch.Tensor) -> torch.Tensor:
+    """log(p / (1 - p)) of the softmax p of logits (..., classes), same shape.
+
+    From here on nothing need know that one class excludes the others: the sigmoid of what this
+    returns is p, and the largest is the largest.
+    """
+    exact = logits.double()
+    # What a class is held against is the sum of the others' exponentials.
+    others = [
+        torch.cat([exact[..., :index], exact[..., index + 1 :]], -1).logsumexp(-1)
+        for index in range(logits.shape[-1])
+    ]
+    return (exact - torch.stack(others, -1)).to(logits.dtype)

@@ -114,7 +114,7 @@ class Member(pl.LightningModule):
             self.scores["valid_accuracy"].update(logits.sigmoid(), labels.int())
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.scores.compute())
+        self.log_dict(self.scores.compute(), sync_dist=self._shared)
         self.scores.reset()
 
     def configure_optimizers(self) -> Any:

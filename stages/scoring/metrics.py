@@ -69,7 +69,8 @@ def summary(
 
     `accuracy` is element-wise over images x classes; `exact_match` is the share of images with
     every class right; `macro_ap` and `macro_f1` are means over classes (a class with no positive
-    label has no AP and is left out of that mean); `micro_f1` pools all classes.
+    label has no AP and is left out of that mean); `micro_f1` pools all classes. Where every image
+    has one class, `top1` is the share of images whose largest logit is that class's.
     """
     used = labels >= 0
     right = (labels == predicted) | ~used
@@ -78,7 +79,9 @@ def summary(
         each.sum() for each in confusion_counts(labels, predicted)
     )
     pooled = 2 * true_positive + false_positive + false_negative
-    return {
+    single = (labels == 1).sum(1) == 1
+    top1 = {"top1": float((logits.argmax(1) == labels.argmax(1)).mean())} if single.all() else {}
+    return top1 | {
         "accuracy": float(right[used].mean()),
         "exact_match": float(right.all(1).mean()),
         "macro_ap": mean_over_classes(table["ap"].to_numpy()),

@@ -40,8 +40,9 @@ class Model(Settings):
     pooling: Literal["avg", "max", "both"] | None = None
     """What is done with the last features' height and width; `both` concatenates mean and maximum.
     null: as the backbone does."""
-    standardize: bool = False
-    """Batch-normalise the features before the new layer: it learns faster from frozen ones."""
+    feature_norm: Literal["batch", "unit"] | None = None
+    """`batch`: standardise every feature before the new layer, by batch normalisation. `unit`: and
+    bring each image's features to one length, which suits frozen backbones and few images."""
     dropout: Fraction = 0.0
     """Share of the features that is dropped before the new layer, in training."""
     views: Literal["single", "five_crop"] = "single"

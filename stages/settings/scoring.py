@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.settings.base import Settings
+from stages.settings.base import Number, Settings
 from stages.settings.views import Views
 
 Merge = Literal["mean_probability", "mean_logit", "geometric_mean", "max"]
@@ -32,6 +32,8 @@ class Threshold(Settings):
 
     objective: Objective
     scope: Literal["global"] = "global"
+    fixed: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """A probability to decide at, instead of the one that is best for the objective."""
 
 
 class Evaluate(Settings):

@@ -1,0 +1,82 @@
+"""Batch normalisation by the whole batch where processes on CPU share it."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum over all processes; its gradient is the sum of all processes' gradients."""
+
+    @staticmethod
+    def forward(_: Any, *inputs: torch.Tensor) -> torch.Tensor:
+        total = inputs[0].clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _SumOverProcesses.forward(None, gradients[0].contiguous())
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    return _SumOverProcesses.apply(values)
+
+
+class SharedBatchNorm(_BatchNorm):
+    """As torch's SyncBatchNorm, which is for GPUs alone."""
+
+    def __init__(self, layer: _BatchNorm) -> None:
+        """
+        Args:
+            layer: whose weights and running statistics this one takes over.
+        """
+        super().__init__(
+            layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
+        )
+        self._parameters = layer._parameters
+        self._buffers = layer._buffers
+        self.training = layer.training
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(images, channels, ...), normalised per channel; same shape."""
+        if not self.training:
+            return super().forward(input)
+        values = input.float()
+        dims = [0, *range(2, values.ndim)]
+        shape = [1, -1] + [1] * (values.ndim - 2)
+        count = _sum(torch.tensor(float(values[:, 0].numel())))
+        mean = _sum(values.sum(dims)) / count
+        centred = values - mean.view(shape)
+        variance = _sum((centred * centred).sum(dims)) / count
+        if self.running_mean is not None and self.running_var is not None:
+            self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / float(self.num_batches_tracked)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+def share_norms(network: nn.Module) -> None:
+    """Let all batch normalisation of a network look at the whole batch."""
+    layers: list[tuple[str, Any]] = list(network.named_modules())
+    for name, layer in layers:
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            network.set_submodule(name, SharedBatchNorm(layer))
