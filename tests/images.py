@@ -6,6 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from stages.images.decode import Inspected
+from stages.images.store import ImageStore, ImageWriter
 from stages.settings.data import Data
 from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
@@ -16,6 +18,17 @@ def picture(number: int, suffix: str = ".png", side: int = 24) -> bytes:
     """An image file, another for each number."""
     pixels = np.random.default_rng(number).integers(0, 255, (side, side, 3), np.uint8)
     return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
+def stored(folder: Path, shapes: list[tuple[int, int]]) -> ImageStore:
+    """A store of noise: images of these heights and widths, called i0, i1, ..."""
+    rng = np.random.default_rng(0)
+    with ImageWriter(folder / "store") as writer:
+        for index, (height, width) in enumerate(shapes):
+            pixels = rng.integers(0, 255, (height, width, 3), np.uint8)
+            data = cv2.imencode(".png", pixels)[1].tobytes()
+            writer.add(f"i{index}", data, Inspected(height, width, 0))
+    return ImageStore(folder / "store")
 
 
 def write(root: Path, files: dict[str, bytes | str | int]) -> Path:

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import UserError
-from stages.images.decode import Inspected
-from stages.images.store import ImageStore, ImageWriter
+from stages.images.store import ImageStore
 from stages.network.bottleneck_resnet import BottleneckResnet
 from stages.network.classifier import build_network
 from stages.network.dataset import ImageDataset
@@ -27,6 +26,7 @@ from stages.settings.augment import apply_augment, build_augment
 from stages.settings.losses import LossName, LossOptions
 from stages.settings.model import Model
 from stages.settings.train import Recipe, Train
+from tests.images import stored
 
 
 def model(**settings: Any) -> Model:
@@ -355,13 +355,7 @@ def test_rotation_is_torchvisions(degrees: float) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ImageStore:
-    rng = np.random.default_rng(0)
-    with ImageWriter(tmp_path / "store") as writer:
-        for index in range(10):
-            pixels = rng.integers(0, 255, (20 + index, 30, 3), np.uint8)
-            data = cv2.imencode(".png", pixels)[1].tobytes()
-            writer.add(f"i{index}", data, Inspected(20 + index, 30, 0))
-    return ImageStore(tmp_path / "store")
+    return stored(tmp_path, [(20 + index, 30) for index in range(10)])
 
 
 def augmented(store: ImageStore, ids: list[str]) -> ImageDataset:

@@ -52,8 +52,13 @@ class MeanOfEpochs(WeightAveraging):
         """
 
         def average(means: Tensors, currents: Tensors, updates: Any) -> None:
-            # Counted from the first of the mean, which replaces what was there.
-            get_swa_multi_avg_fn()(means, currents, max(0, int(updates) - first))
+            # Counted from the first of the mean, which replaces what was there, as it does for
+            # the integers that count batches.
+            count = max(0, int(updates) - first) if means[0].is_floating_point() else 0
+            if count:
+                get_swa_multi_avg_fn()(means, currents, count)
+            else:
+                torch._foreach_copy_(means, currents)
 
         super().__init__(multi_avg_fn=average)
         self._trainer: pl.Trainer | None = None

@@ -31,7 +31,7 @@ class LabelledDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             seed: of what is drawn per image and epoch.
         """
         self.ids = list(ids)
-        self.labels = torch.as_tensor(np.array(labels), dtype=torch.float32)
+        self.labels = torch.as_tensor(labels).to(torch.float32, copy=True)
         self.seed = seed
 
     def __len__(self) -> int:

@@ -5,18 +5,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MultilabelAccuracy,
-    MultilabelAveragePrecision,
-)
 
 from stages.network.classifier import Classifier
 from stages.network.losses import Loss
 from stages.network.mixing import Mixing
 from stages.network.normalize import Normalizer
 from stages.network.optimize import make_optimizer, make_schedules
+from stages.network.scores import Scores
 from stages.settings.train import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -25,8 +20,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Member(pl.LightningModule):
     """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch.
 
-    A batch holds images (uint8) or, while the backbone is frozen, its features (float32). Accuracy
-    is element-wise at a probability of 0.5, or that of the most probable class for cross_entropy.
+    A batch holds images (uint8) or, while the backbone is frozen, its features (float32).
     """
 
     def __init__(
@@ -46,17 +40,9 @@ class Member(pl.LightningModule):
         self.normalize = Normalizer(*recipe.model.mean_and_std())
         self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
         self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
-        self.softmax = recipe.train.loss == "cross_entropy"
-        classes = labels.shape[1]
-        accuracy: Metric = (
-            MulticlassAccuracy(classes, average="micro")
-            if self.softmax
-            else MultilabelAccuracy(classes, average="micro", ignore_index=-1)
-        )
-        precision = MultilabelAveragePrecision(classes, average="macro", ignore_index=-1)
-        self.scores = MetricCollection(
-            {"valid_accuracy": accuracy, "valid_macro_ap": precision}, compute_groups=False
-        )
+        self.scores = Scores(labels.shape[1], recipe.train.loss == "cross_entropy")
+        # Lightning brings only modules to the network's device.
+        self.metrics = self.scores.metrics
 
     @property
     def _shared(self) -> bool:
@@ -103,19 +89,11 @@ class Member(pl.LightningModule):
         logits, labels = logits[counts], labels[counts]
         loss = self.loss(logits, labels)
         self.log("valid_loss", loss, on_epoch=True, batch_size=len(logits), sync_dist=self._shared)
-        if not len(logits):
-            return
-        self.scores["valid_macro_ap"].update(
-            logits.softmax(1) if self.softmax else logits.sigmoid(), labels.int()
-        )
-        if self.softmax:
-            self.scores["valid_accuracy"].update(logits, labels.argmax(1))
-        else:
-            self.scores["valid_accuracy"].update(logits.sigmoid(), labels.int())
+        if len(logits):
+            self.scores.update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.scores.compute(), sync_dist=self._shared)
-        self.scores.reset()
+        self.log_dict(self.scores.take(), sync_dist=self._shared)
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)

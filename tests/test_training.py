@@ -1,0 +1,302 @@
+"""What a recipe can say of training, each seen in what it does."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.errors import UserError
+from stages.network.averaging import MeanOfEpochs, MovingAverage
+from stages.network.classifier import Classifier, build_network
+from stages.network.curves import METRICS, Curves
+from stages.network.dataset import ImageDataset
+from stages.network.fit import fit_member
+from stages.network.mixing import Mixing
+from stages.network.scores import Scores
+from stages.settings.compute import Compute
+from stages.settings.model import Model
+from stages.settings.train import Recipe, Train
+from tests.images import stored
+
+COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)
+
+
+def recipe(epochs: int = 2, model: dict[str, Any] | None = None, **train: Any) -> Recipe:
+    network = {
+        "backbone": "foldwise/plain_cnn",
+        "options": {"widths": [4, 8], "pools": [0]},
+        "image_size": 16,
+        "channels": 1,
+    }
+    chosen = {"batch_size": 4, "scheduler": "constant", "optimizer": "momentum"} | train
+    return Recipe(
+        member="m",
+        model=Model.model_validate(network | (model or {})),
+        lr=0.05,
+        epochs=epochs,
+        seed=3,
+        train=Train.model_validate(chosen),
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Any:
+    """Makes data sets of a recipe: 10 images to train on, 5 held out."""
+    store = stored(tmp_path, [(20, 24)] * 15)
+    labels = np.random.default_rng(0).integers(0, 2, (15, 3))
+    labels[:3] = np.eye(3)
+
+    def make(made: Recipe) -> tuple[ImageDataset, ImageDataset]:
+        if made.train.loss == "cross_entropy":
+            labels[:] = np.eye(3)[np.arange(15) % 3]
+        return (
+            ImageDataset(store, store.ids[:10], labels[:10], made.model),
+            ImageDataset(store, store.ids[10:], labels[10:], made.model),
+        )
+
+    return make
+
+
+def fit(
+    made: Recipe, data: tuple[ImageDataset, ImageDataset], folder: Path, until: int | None = None
+) -> tuple[Classifier, list[dict[str, float]]]:
+    """Train (or be killed after `until` epochs); the network and the epochs' metrics."""
+    curves = Curves(folder / "curves", "m", made)
+    if until is not None:
+        # What a kill leaves: the checkpoint of an epoch before the last.
+        stop = Curves.on_train_epoch_start
+
+        def killed(self: Curves, trainer: Any, module: Any) -> None:
+            if trainer.current_epoch == until:
+                raise KeyboardInterrupt
+            stop(self, trainer, module)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Curves, "on_train_epoch_start", killed)
+            with pytest.raises((KeyboardInterrupt, SystemExit)):
+                fit_member(made, *data, 1, COMPUTE, folder / "kept", folder / "features", curves)
+        curves = Curves(folder / "curves", "m", made)
+    network, _ = fit_member(made, *data, 1, COMPUTE, folder / "kept", folder / "features", curves)
+    return network, curves._rows
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(each, theirs[name]) for name, each in one.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"averaging": {"method": "ema", "decay": 0.9}, "scheduler": "cosine"},
+        {"averaging": {"method": "swa", "start": 0.3}},
+        {"scheduler": "plateau", "scheduler_options": {"patience": 1, "warmup": 0.2}},
+        {"optimizer": "lookahead_adam", "accumulate": 2, "gradient_clip": 0.1},
+        {"mixup": 0.4, "cutmix": 1.0, "loss": "bce", "scheduler": "onecycle"},
+        {"freeze": {"epochs": 2, "views": ["identity", "hflip"]}, "head_lr_scale": 5.0},
+        {"loss": "cross_entropy", "loss_options": {"label_smoothing": 0.1}},
+    ],
+    ids=lambda train: "-".join(train),
+)
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    train: dict[str, Any], images: Any, tmp_path: Path
+) -> None:
+    made = recipe(epochs=4, model={"dropout": 0.2}, **train)
+    straight, rows = fit(made, images(made), tmp_path / "straight")
+    for until in (1, 3):
+        resumed, again = fit(made, images(made), tmp_path / f"resumed{until}", until)
+        assert same(straight, resumed)
+        assert again == rows
+    assert all(set(METRICS) <= set(row) for row in rows)
+
+
+def test_a_frozen_backbone_stays_and_its_features_are_computed_once(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(epochs=3, freeze={"epochs": "all", "views": ["identity", "rot90"]})
+    data = images(made)
+    passes: list[int] = []
+    forward = Classifier.features
+
+    def counted(self: Classifier, pixels: torch.Tensor) -> torch.Tensor:
+        passes.append(len(pixels))
+        return forward(self, pixels)
+
+    monkeypatch.setattr(Classifier, "features", counted)
+    torch.manual_seed(0)
+    network, rows = fit(made, data, tmp_path)
+    assert sum(passes) == 2 * 15
+    (kept,) = (tmp_path / "features").glob("*/features.npy")
+    features = np.load(kept)
+    assert features.shape == (15, 2, 8)
+    ids = sorted([*data[0].ids, *data[1].ids])
+    pixels = {id: each[index][0] for each in data for index, id in enumerate(each.ids)}
+    first = torch.stack([pixels[id] for id in ids]).float()
+    with torch.inference_mode():
+        for view, seen in ((0, first), (1, first.rot90(1, (-2, -1)))):
+            wanted = network.eval().features((seen / 255 - 0.449) / 0.226)
+            assert np.allclose(features[:, view], wanted, atol=1e-2)
+    assert rows[0]["train_loss"] != rows[-1]["train_loss"]
+    # Another fold finds them there.
+    passes.clear()
+    shutil.rmtree(tmp_path / "kept")
+    other = (data[0].only(range(5), augmented=False), data[1])
+    everything = (
+        ImageDataset(data[0].store, [*data[1].ids, *data[0].ids[:5]], np.ones((10, 3)), made.model),
+        data[0].only(range(5, 10), augmented=False),
+    )
+    fit(made, everything, tmp_path)
+    assert sum(passes) == 0
+    fit(recipe(epochs=1, freeze={"epochs": "all"}), other, tmp_path / "other")
+    assert sum(passes) == 10
+
+
+def test_the_backbone_learns_once_it_is_free(images: Any, tmp_path: Path) -> None:
+    found = {}
+    for epochs in (2, 1, 0):
+        train = {"freeze": {"epochs": epochs}} if epochs else {}
+        made = recipe(epochs=2, **train)
+        found[epochs], _ = fit(made, images(made), tmp_path / str(epochs))
+    start = build(recipe())
+    assert same(start.backbone, found[2].backbone)
+    assert not torch.equal(start.fc.weight, found[2].fc.weight)
+    assert not same(start.backbone, found[1].backbone)
+    assert not same(found[0].backbone, found[1].backbone)
+
+
+def build(made: Recipe) -> Classifier:
+    """The network as `fit` starts with it."""
+    torch.manual_seed(1)
+    return build_network(made.model, 3)
+
+
+def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> None:
+    from stages.network.saved import save_member
+
+    first = recipe()
+    network, _ = fit(first, images(first), tmp_path / "first")
+    start = tmp_path / "start"
+    start.mkdir()
+    save_member(start, network, first, 0, ["a", "b", "c"], 2, "digest")
+    idle = recipe(epochs=1).model_copy(update={"lr": 1e-12})
+    curves = Curves(tmp_path / "curves", "m", idle)
+    train, valid = images(idle)
+    again, _ = fit_member(
+        idle, train, valid, 1, COMPUTE, tmp_path / "kept", tmp_path / "features", curves, start
+    )
+    assert torch.allclose(again.fc.weight, network.fc.weight, atol=1e-6)
+    wide = recipe(model={"options": {"widths": [4, 16], "pools": [0]}})
+    with pytest.raises(UserError, match=r"does not fit this network: .* warm-start from the same"):
+        fit_member(
+            wide, train, valid, 1, COMPUTE, tmp_path / "kept", tmp_path / "features", curves, start
+        )
+
+
+@given(st.integers(2, 9), st.booleans(), st.booleans(), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_mixed_labels_are_those_of_the_mixed_pixels(
+    count: int, mixup: bool, cutmix: bool, seed: int
+) -> None:
+    """Images whose every pixel is their label say what was mixed, and how much."""
+    torch.manual_seed(seed)
+    labels = torch.randint(0, 2, (count, 4)).float()
+    images = labels.view(count, 4, 1, 1).expand(count, 4, 8, 8).clone()
+    labels[0, 1] = -1
+    mixed, targets = Mixing(mixup * 0.5, cutmix * 1.0)(images, labels)
+    kept = targets >= 0
+    assert torch.allclose(mixed.mean((2, 3))[kept], targets[kept], atol=1e-5)
+    if not (mixup or cutmix):
+        assert torch.equal(targets, labels)
+    assert targets[0, 1] == -1
+    assert (targets < 0).sum() <= 2
+    assert (targets[:, [0, 2, 3]] >= 0).all()
+
+
+class Steps:
+    """A trainer that only counts."""
+
+    def __init__(self, per_epoch: int) -> None:
+        self.global_step = 0
+        self.per_epoch = per_epoch
+
+    @property
+    def is_last_batch(self) -> bool:
+        return self.global_step % self.per_epoch == 0
+
+
+def averaged(callback: Any, values: list[float], per_epoch: int) -> list[float]:
+    """The average after every step, when a weight takes these values."""
+    module = pl.LightningModule()
+    module.layer = torch.nn.Linear(1, 1, bias=False)
+    trainer: Any = Steps(per_epoch)
+    callback.setup(trainer, module, "fit")
+    found = []
+    for value in values:
+        torch.nn.init.constant_(module.layer.weight, value)
+        trainer.global_step += 1
+        callback.on_train_batch_end(trainer, module, None, None, 0)
+        found.append(callback._average_model.module.layer.weight.item())
+    return found
+
+
+def test_averages_of_weights() -> None:
+    values = [float(each) for each in np.random.default_rng(0).normal(size=12)]
+    moving = averaged(MovingAverage(0.3), values, 3)
+    wanted = values[0]
+    for count, value in enumerate(values[1:], 1):
+        kept = min(0.3, (1 + count) / (10 + count))
+        wanted = kept * wanted + (1 - kept) * value
+    assert moving[0] == pytest.approx(values[0])
+    assert moving[-1] == pytest.approx(wanted)
+    mean = averaged(MeanOfEpochs(first=2), values, 3)
+    assert mean[2] == pytest.approx(values[2])
+    assert mean[5] == pytest.approx(values[5])
+    assert mean[8] == pytest.approx(values[8])
+    assert mean[11] == pytest.approx((values[8] + values[11]) / 2)
+
+
+@pytest.mark.filterwarnings("ignore:No positive samples found:UserWarning")
+def test_epoch_scores_leave_absent_classes_out() -> None:
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (20, 4))
+    labels[:, 2] = 0
+    labels[3, 0] = -1
+    logits = rng.normal(size=labels.shape).astype(np.float32)
+    scores = Scores(4, softmax=False)
+    for rows in (slice(0, 7), slice(7, 20)):
+        scores.update(torch.from_numpy(logits[rows]), torch.from_numpy(labels[rows]).float())
+    found = scores.take()
+    used = [labels[:, each] >= 0 for each in range(4)]
+    each = [average_precision_score(labels[used[c], c], logits[used[c], c]) for c in (0, 1, 3)]
+    assert float(found["valid_macro_ap"]) == pytest.approx(np.mean(each), abs=1e-6)
+    right = ((logits >= 0) == labels)[labels >= 0]
+    assert float(found["valid_accuracy"]) == pytest.approx(right.mean())
+    single = Scores(4, softmax=True)
+    one = np.eye(4)[rng.integers(0, 4, 20)]
+    single.update(torch.from_numpy(logits), torch.from_numpy(one))
+    share = (logits.argmax(1) == one.argmax(1)).mean()
+    assert float(single.take()["valid_accuracy"]) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"scheduler": "cosine", "scheduler_options": {"milestones": [2]}}, "belongs to scheduler"),
+        ({"freeze": {"epochs": "all"}, "mixup": 0.2}, "neither augmented nor mixed"),
+        ({"freeze": {"epochs": 2, "views": []}}, "at least one view"),
+        ({"freeze": {"epochs": 2, "views": ["scale(0)"]}}, "there is no view"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(train: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        recipe(**train)
+    with pytest.raises(ValueError, match="take one view of an image"):
+        recipe(model={"views": "five_crop", "shortest_edge": 20}, mixup=0.1)
