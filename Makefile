@@ -45,5 +45,5 @@ requirements: $(READY) ## pin requirements.in anew in requirements.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--no-header --output-file requirements.txt requirements.in
 
-clean: ## delete interrupted trainings' checkpoints and tools' caches
+clean: ## delete checkpoints of interrupted trainings, kept features and tools' caches
 	rm -rf .checkpoints .features .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -65,14 +65,15 @@ def fetch(commit: str, path: Path, target: Path) -> None:
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         DVCFileSystem(rev=commit).get(path.as_posix(), str(partial), recursive=True)
-    except (OSError, DvcException) as error:
+    except (OSError, DvcException, DataIndexDirError) as error:
         raise UserError(
-            f"{path} of commit {commit[:10]}: cannot be had ({error}); `dvc fetch` it there, or "
-            "choose another revision"
+            f"{path} of commit {commit[:10]}: cannot be had from DVC's cache or remote ({error}); "
+            "`dvc push` it where it was made, or choose another revision"
         ) from None
     partial.replace(target)

@@ -1,0 +1,92 @@
+"""Going on from another commit's weights."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Project
+
+FOLD = "data/models/cnn/1"
+
+
+def params(project: Project) -> Any:
+    return yaml.safe_load((project.path / "params.yaml").read_text())
+
+
+def set_train(project: Project, **settings: Any) -> None:
+    content = params(project)
+    content["train"] |= settings
+    project.write_params(content)
+
+
+def head(project: Project) -> str:
+    return project.run("git", "rev-parse", "HEAD").stdout.strip()
+
+
+def test_an_experiment_goes_on_from_head(copied: Project) -> None:
+    """As the README has it; then it is committed, and the moving name is refused."""
+    project = copied
+    set_train(project, warm_start=None)
+    project.run("dvc", "repro", "train")
+    project.commit("A key for the revision")
+    start = head(project)
+    # Its files are gone, as in a clone: DVC finds them in its cache.
+    shutil.rmtree(project.path / "data/models")
+    overrides = [f"-S{each}" for each in ("lr=1e-6", "train.warm_start=HEAD", "epochs=2")]
+    project.run("dvc", "exp", "run", *overrides, "train")
+    for fold in "01":
+        model = json.loads((project.path / f"data/models/cnn/{fold}/model.json").read_text())
+        assert model["warm_start"] == start
+        assert (model["epoch"], model["recipe"]["lr"]) == (2, 1e-6)
+    curve = (project.path / "plots/train/cnn/1/plots/metrics/valid_loss.tsv").read_text()
+    before = project.run(
+        "git", "show", "HEAD:plots/train/cnn/1/plots/metrics/valid_loss.tsv"
+    ).stdout
+    first, last = (
+        float(each.splitlines()[row].split("\t")[1]) for each, row in ((curve, 1), (before, -1))
+    )
+    assert first == pytest.approx(last, rel=1e-2)
+    project.commit("Went on")
+    said = project.stage("train", "--member", "cnn", "--fold", "1", code=1)
+    assert said.count("\n") == 1
+    assert "'HEAD' is committed" in said
+    assert "write the hash" in said
+    set_train(project, warm_start=start[:10])
+    project.stage("train", "--member", "cnn", "--fold", "1")
+    model = json.loads((project.path / FOLD / "model.json").read_text())
+    assert model["warm_start"] == start
+
+
+def refused(project: Project, said: str, **settings: Any) -> None:
+    before = project.bytes_of("data/models")
+    set_train(project, **settings)
+    lines = project.stage("train", "--member", "cnn", "--fold", "1", code=1)
+    assert lines.count("\n") == 1, lines
+    assert said in lines
+    assert project.bytes_of("data/models") == before
+
+
+def test_what_cannot_be_gone_on_from_is_refused(copied: Project) -> None:
+    project = copied
+    refused(project, "git knows no commit 'v7'", warm_start="v7")
+    start = head(project)
+    project.run("git", "tag", "v7")
+    other = project.run("git", "log", "--format=%H", "--reverse").stdout.split()[0]
+    refused(project, f"data/models/cnn/1 of commit {other[:10]}: cannot be had", warm_start=other)
+    content = params(project)
+    content["models"]["cnn"]["options"]["widths"] = [4, 9]
+    project.write_params(content)
+    refused(project, "does not fit this network: ", warm_start=start)
+    content["models"]["cnn"]["options"]["widths"] = [4, 8]
+    content["seed"] = 5
+    project.write_params(content)
+    project.run("dvc", "repro", "split")
+    refused(project, "its folds differ", warm_start="v7")
+
+
+def test_weights_that_are_nowhere_are_refused(copied: Project) -> None:
+    shutil.rmtree(copied.path / ".dvc/cache")
+    refused(copied, "cannot be had", warm_start=head(copied))

@@ -1,0 +1,149 @@
+"""Several processes: for one fold, and for folds side by side."""
+
+import shutil
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.numpy import load_file
+from torch import nn
+
+from stages import folds_parallel
+from stages.network.shared_norm import SharedBatchNorm, share_norms
+from tests.conftest import Project
+
+WEIGHTS = "data/models/cnn/0/weights.safetensors"
+
+
+def set_params(project: Project, **settings: Any) -> None:
+    content = yaml.safe_load((project.path / "params.yaml").read_text())
+    for section, values in settings.items():
+        content[section] |= values
+    project.write_params(content)
+
+
+def test_two_processes_agree_with_one(copied: Project) -> None:
+    """From `dvc repro`, with batch normalisation and a last batch of one image."""
+    content = yaml.safe_load((copied.path / "params.yaml").read_text())
+    content["epochs"] = 3
+    # What is dropped is drawn by each process for itself.
+    content["models"]["cnn"]["dropout"] = 0.0
+    # 24 images are trained on: the last batch has one, and one process none that counts.
+    content["train"] |= {"batch_size": 23, "loss": "bce"}
+    content["compute"] |= {"precision": "32-true"}
+    copied.write_params(content)
+    found = []
+    for devices in (1, 2):
+        set_params(copied, compute={"devices": devices})
+        shutil.rmtree(copied.path / "data/models")
+        said = copied.run("dvc", "repro", "--force", "-s", "train@cnn-0").stderr
+        assert said.count("epoch 3/3") == 1
+        weights = load_file(copied.path / WEIGHTS)
+        curves = copied.path / "plots/train/cnn/0/plots/metrics"
+        losses = [np.loadtxt(each, skiprows=1) for each in sorted(curves.glob("*.tsv"))]
+        found.append((weights, np.stack(losses)))
+    (one, alone), (two, together) = found
+    for name, weight in one.items():
+        # The image that makes up the numbers counts in the unbiased variance.
+        rtol = 1e-3 if name.endswith("running_var") else 0
+        assert np.allclose(weight, two[name], rtol, 2e-5), name
+    assert np.allclose(alone, together, atol=2e-5)
+    assert not np.array_equal(one["fc.weight"], two["fc.weight"])
+
+
+def test_shared_normalisation_is_torchs_where_there_is_one_process() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(6, 3, 5, 5) * 2 + 1
+    networks = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(1)) for _ in "ab"]
+    networks[1].load_state_dict(networks[0].state_dict())
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        share_norms(networks[1])
+        assert isinstance(networks[1][1], SharedBatchNorm)
+        gradients = []
+        for network in networks:
+            out = network(images)
+            (out * torch.arange(out.shape[1])).pow(2).mean().backward()
+            gradients.append([each.grad for each in network.parameters()])
+        for one, other in zip(*gradients, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-3)
+    finally:
+        torch.distributed.destroy_process_group()
+    for name, each in networks[0].state_dict().items():
+        assert torch.allclose(each.float(), networks[1].state_dict()[name].float(), atol=1e-5)
+    assert torch.allclose(networks[0].eval()(images), networks[1].eval()(images), atol=1e-5)
+
+
+def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
+    project = copied
+    outs = ("data/models", "data/predictions", "plots/train")
+    straight = project.bytes_of(*outs)
+    lock = (project.path / "dvc.lock").read_bytes()
+    for out in outs:
+        shutil.rmtree(project.path / out)
+    shutil.rmtree(project.path / ".dvc/cache")
+    (project.path / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    content = yaml.safe_load(lock)
+    names = list(content["stages"])
+    first = names[: names.index("train@cnn-0")]
+    kept = {
+        "schema": content["schema"],
+        "stages": {each: content["stages"][each] for each in first},
+    }
+    (project.path / "dvc.lock").write_text(yaml.safe_dump(kept, sort_keys=False))
+    said = project.stage("folds_parallel", "2")
+    assert "train@cnn-1: cnn fold 1: epoch 8/8" in said
+    assert project.bytes_of(*outs) == straight
+    project.run("dvc", "repro")
+    assert (project.path / "dvc.lock").read_bytes() == lock
+    assert "didn't change" in project.stage("folds_parallel", "2")
+
+
+def test_a_failed_fold_is_named(copied: Project) -> None:
+    set_params(copied, train={"optimizer": "adamm"})
+    said = copied.stage("folds_parallel", "2", code=1)
+    assert "timm has no 'adamm'" in said
+    assert said.splitlines()[-1].startswith("error: train@cnn-0, train@cnn-1: failed")
+    assert "JOBS: got 0" in copied.stage("folds_parallel", "0", code=1)
+
+
+@pytest.mark.parametrize(
+    ("named", "listed", "wanted"),
+    [
+        ("2,5", "", ["2", "5"]),
+        ("", "GPU 0: a\n", []),
+        (None, "GPU 0: a (UUID: x)\nGPU 1: b (UUID: y)\n", ["0", "1"]),
+        (None, None, []),
+    ],
+)
+def test_each_job_gets_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    named: str | None,
+    listed: str | None,
+    wanted: list[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    if listed is not None:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!{sys.executable}\nprint({listed!r}, end='')\n")
+        tool.chmod(0o755)
+    assert folds_parallel.visible_gpus() == wanted
+    used: list[str | None] = []
+
+    def noted(_: str, gpu: str | None) -> int:
+        used.append(gpu)
+        return 0
+
+    monkeypatch.setattr(folds_parallel, "dvc", noted)
+    assert folds_parallel.all_folds(2, ["a-0", "a-1", "a-2"]) == []
+    assert len(used) == 6
+    assert {str(each) for each in used} <= set(wanted or ["None"])
