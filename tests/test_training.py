@@ -109,10 +109,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
 ) -> None:
     made = recipe(epochs=4, model={"dropout": 0.2}, **train)
     straight, rows = fit(made, images(made), tmp_path / "straight")
-    for until in (1, 3):
-        resumed, again = fit(made, images(made), tmp_path / f"resumed{until}", until)
-        assert same(straight, resumed)
-        assert again == rows
+    resumed, again = fit(made, images(made), tmp_path / "resumed", until=3)
+    assert same(straight, resumed)
+    assert again == rows
     assert all(set(METRICS) <= set(row) for row in rows)
 
 

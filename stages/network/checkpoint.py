@@ -1,7 +1,6 @@
 """What survives a kill: checkpoints keyed by all that decides the weights."""
 
 import fcntl
-import hashlib
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from stages.errors import UserError
+from stages.network.keys import key_of
 from stages.network.processes import follows
 from stages.settings.train import Recipe
 
@@ -31,16 +31,7 @@ def run_key(recipe: Recipe, fold: int, data: list[Any]) -> str:
         fold: that is held out.
         data: anything with a stable `repr` that tells one data set and split from another.
     """
-    digest = hashlib.sha256()
-    code = {
-        name: Path(module.__file__).read_bytes()
-        for name, module in sys.modules.items()
-        if name.startswith("stages.") and module.__file__
-    }
-    versions = (torch.__version__, pl.__version__)
-    for part in (recipe.model_dump_json(), fold, sorted(code.items()), versions, data):
-        digest.update(repr(part).encode())
-    return digest.hexdigest()[:16]
+    return key_of(recipe.model_dump_json(), fold, data)
 
 
 @contextmanager

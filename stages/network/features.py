@@ -12,6 +12,7 @@ import torch
 
 from stages.network.classifier import Classifier
 from stages.network.dataset import ImageDataset, LabelledDataset
+from stages.network.keys import key_of
 from stages.network.loader import plain_loader
 from stages.network.normalize import Normalizer
 from stages.network.views import make_view
@@ -76,10 +77,11 @@ def kept_features(
         device: to run on.
         dtype: of automatic mixed precision, or None for full precision.
     """
-    digest = hashlib.sha256(repr((key, list(views), str(device), str(dtype))).encode())
-    for name, weight in network.backbone.state_dict().items():
-        digest.update(name.encode() + weight.cpu().numpy().tobytes())
-    path = folder / digest.hexdigest()[:16] / FEATURES
+    weights = hashlib.sha256()
+    for weight in network.backbone.state_dict().values():
+        weights.update(weight.cpu().numpy().tobytes())
+    name = key_of(key, list(views), str(device), str(dtype), weights.hexdigest())
+    path = folder / name / FEATURES
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
