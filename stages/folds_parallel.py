@@ -32,7 +32,10 @@ def visible_gpus() -> list[str]:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return []
-    return [str(index) for index, _ in enumerate(listed.stdout.splitlines())]
+    if listed.returncode:
+        return []
+    gpus = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(index) for index, _ in enumerate(gpus)]
 
 
 def dvc(target: str, gpu: str | None) -> int:

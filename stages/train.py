@@ -4,6 +4,7 @@
 data/models/<member>/<fold>/ and the learning curves in plots/train/<member>/<fold>/.
 """
 
+import hashlib
 import zlib
 from pathlib import Path
 
@@ -76,12 +77,16 @@ def main() -> None:
     commit = starting_commit(recipe)
     shas = train.store.sha256()
     data = [classes, commit, sorted(shas.items())]
+    if isinstance(recipe.model.pretrained, str) and Path(recipe.model.pretrained).is_file():
+        data.append(hashlib.sha256(Path(recipe.model.pretrained).read_bytes()).hexdigest())
     data += [(each.ids, each.labels.numpy().tobytes()) for each in (train, valid)]
     key = run_key(recipe, fold, data)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     if recipe.train.overfit_batches is not None:
         train = valid = few_batches(train, recipe)
+        unmixed = recipe.train.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+        recipe = recipe.model_copy(update={"train": unmixed})
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as checkpoints:
         start = None

@@ -53,6 +53,13 @@ def test_an_experiment_goes_on_from_head(copied: Project) -> None:
         float(each.splitlines()[row].split("\t")[1]) for each, row in ((curve, 1), (before, -1))
     )
     assert first == pytest.approx(last, rel=1e-2)
+    # HEAD elsewhere is another experiment, though no param says so.
+    project.run("git", "restore", ".")
+    project.run("dvc", "checkout", "--force")
+    project.run("git", "commit", "--allow-empty", "-qm", "Elsewhere")
+    project.run("dvc", "exp", "run", *overrides, "train@cnn-1")
+    model = json.loads((project.path / FOLD / "model.json").read_text())
+    assert model["warm_start"] == head(project) != start
     project.commit("Went on")
     said = project.stage("train", "--member", "cnn", "--fold", "1", code=1)
     assert said.count("\n") == 1

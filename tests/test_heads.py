@@ -158,16 +158,12 @@ def test_weights_come_from_a_file(tmp_path: Path, library: str, suffix: str, cha
             assert torch.allclose(seen, wanted, atol=1e-4)
 
 
-def test_a_members_own_weights_may_be_given(tmp_path: Path) -> None:
-    torch.manual_seed(0)
+def test_a_members_weights_are_for_warm_starts(tmp_path: Path) -> None:
     trained = build_network(model(), 5)
-    save_file(
-        {k: v.contiguous() for k, v in trained.state_dict().items()}, tmp_path / "a.safetensors"
-    )
-    torch.manual_seed(1)
-    made = build_network(model(pretrained=str(tmp_path / "a.safetensors")), 7)
-    names = dict(made.backbone.named_parameters())
-    assert all(torch.equal(each, names[name]) for name, each in trained.backbone.named_parameters())
+    weights = {name: each.contiguous() for name, each in trained.state_dict().items()}
+    save_file(weights, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=r"train\.warm_start"):
+        build_network(model(pretrained=str(tmp_path / "a.safetensors")), 7)
 
 
 class Evil:
@@ -199,6 +195,33 @@ def test_a_file_that_does_not_fit_is_refused(
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     refused("cut.safetensors", "holds no plain tensors")
     refused("none.pth", "no such file")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    refused("empty.pth", "holds no plain tensors")
+    torch.save([1, 2], tmp_path / "list.pth")
+    refused("list.pth", "holds no plain tensors")
+    (tmp_path / "folder.pth").mkdir()
+    refused("folder.pth", "no such file")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("timm/resnet18.foo", {}),
+        ("foldwise/plain_cnn", {"widths": []}),
+        ("foldwise/bottleneck_resnet", {"widths": [], "depths": []}),
+    ],
+)
+def test_what_a_library_refuses_is_one_line(backbone: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=backbone) as error:
+        build_network(model(backbone=backbone, options=options), 7)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+def test_inceptions_side_exits_are_left_out(name: str) -> None:
+    options = {"init_weights": False}
+    network = build_network(model(backbone=f"torchvision/{name}", options=options), 7)
+    assert network(torch.randn(2, 3, 96, 96)).shape == (2, 7)
 
 
 def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

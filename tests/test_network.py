@@ -256,6 +256,13 @@ def test_optimizers_are_timms(name: str) -> None:
     assert group.get("momentum", 0.7) == 0.7
     with pytest.raises(UserError, match=r"train\.optimizer: timm has no 'adamm'; .*adam"):
         make_optimizer(network, recipe(optimizer="adamm"))
+    with pytest.raises(UserError, match=r"train\.optimizer: sgd: "):
+        make_optimizer(network, recipe(optimizer="sgd", momentum=0.0))
+    plain = make_optimizer(network, recipe(optimizer="adagrad"))
+    for steps in (5, 10):
+        share = {"warmup": 0.2}
+        made = recipe(optimizer="adagrad", scheduler="onecycle", scheduler_options=share)
+        assert make_schedules(plain, made, steps)
 
 
 def rates(scheduler: str, steps: int, epochs: int, **options: Any) -> list[float]:

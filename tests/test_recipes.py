@@ -47,7 +47,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             {"HorizontalFlip": {"p": 0.5}},
             {"VerticalFlip": {"p": 0.5}},
             {"RandomBrightnessContrast": {"p": 1.0}},
-            {"Rotate": {"p": 1.0}},
+            {"Rotate": {"p": 1.0, "border_mode": 4}},
         ],
         "tta.views": ("identity",),
         "threshold.fixed": 0.5,

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from stages.network.curves import Curves
 from stages.network.fit import fit_member
 from stages.params import read_params
 from stages.settings.model import Model
-from stages.settings.train import EarlyStopping, Recipe, Train
+from stages.settings.train import Averaging, EarlyStopping, Recipe, Train
 from stages.train import datasets
 from tests.conftest import Project, environment
 
@@ -106,20 +106,27 @@ def test_killing_dvc_stops_its_training(copied: Project, shell: str) -> None:
     assert "epoch 40/40" in again.stderr
 
 
-@pytest.mark.parametrize("patience", [None, 1])
+@pytest.mark.parametrize(("patience", "averaging"), [(None, None), (1, None), (None, "swa")])
 def test_a_finished_training_that_was_not_saved_is_not_trained_on(
-    reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int | None
+    reproduced: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int | None,
+    averaging: Any,
 ) -> None:
-    """Killed between the last epoch and the saved model, with and without early stopping."""
+    """Killed between the last epoch and the saved model; with early stopping; with averaging."""
     monkeypatch.chdir(reproduced.path)
     params = read_params()
     stopping = EarlyStopping(patience=patience) if patience else None
     recipe = params.recipe("cnn")
+    average = Averaging(method=averaging) if averaging else None
     recipe = recipe.model_copy(
         update={
             # At this rate the loss soon gets worse.
             "lr": 0.5,
-            "train": recipe.train.model_copy(update={"early_stopping": stopping}),
+            "train": recipe.train.model_copy(
+                update={"early_stopping": stopping, "averaging": average}
+            ),
         }
     )
     found = []

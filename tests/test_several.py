@@ -9,9 +9,11 @@ import pytest
 import torch
 import yaml
 from safetensors.numpy import load_file
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from stages import folds_parallel
+from stages.errors import UserError
 from stages.network.shared_norm import SharedBatchNorm, share_norms
 from tests.conftest import Project
 
@@ -57,7 +59,10 @@ def test_two_processes_agree_with_one(copied: Project) -> None:
 def test_shared_normalisation_is_torchs_where_there_is_one_process() -> None:
     torch.manual_seed(0)
     images = torch.randn(6, 3, 5, 5) * 2 + 1
-    networks = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(1)) for _ in "ab"]
+    networks = [
+        nn.Sequential(nn.Conv2d(3, 4, 3), BatchNormAct2d(4), nn.BatchNorm2d(4), nn.Flatten(1))
+        for _ in "ab"
+    ]
     networks[1].load_state_dict(networks[0].state_dict())
     torch.distributed.init_process_group(
         "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
@@ -65,6 +70,9 @@ def test_shared_normalisation_is_torchs_where_there_is_one_process() -> None:
     try:
         share_norms(networks[1])
         assert isinstance(networks[1][1], SharedBatchNorm)
+        assert isinstance(networks[1][2], SharedBatchNorm)
+        with pytest.raises(UserError, match="0 is a BatchNorm3d"):
+            share_norms(nn.Sequential(nn.BatchNorm3d(2)))
         gradients = []
         for network in networks:
             out = network(images)

@@ -17,9 +17,11 @@ from stages.network.classifier import Classifier, build_network
 from stages.network.curves import METRICS, Curves
 from stages.network.dataset import ImageDataset
 from stages.network.fit import fit_member
+from stages.network.losses import Loss
 from stages.network.mixing import Mixing
 from stages.network.scores import Scores
 from stages.settings.compute import Compute
+from stages.settings.losses import LossOptions
 from stages.settings.model import Model
 from stages.settings.train import Recipe, Train
 from tests.images import stored
@@ -169,6 +171,52 @@ def test_the_backbone_learns_once_it_is_free(images: Any, tmp_path: Path) -> Non
     assert not same(found[0].backbone, found[1].backbone)
 
 
+def test_a_last_batch_of_one_image_is_learned_too(images: Any, tmp_path: Path) -> None:
+    for train in ({"batch_size": 9}, {"batch_size": 9, "freeze": {"epochs": "all"}}):
+        made = recipe(model={"feature_norm": "unit"}, **train)
+        _, rows = fit(made, images(made), tmp_path / str(len(train)))
+        assert all(np.isfinite(row["train_loss"]) for row in rows)
+
+
+def test_held_out_images_must_suit_the_loss(images: Any, tmp_path: Path) -> None:
+    made = recipe(loss="cross_entropy")
+    train, valid = images(made)
+    valid.labels[0] = 0
+    with pytest.raises(UserError, match="one class each"):
+        fit(made, (train, valid), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("compute", "said"),
+    [
+        ({"accelerator": "gpu"}, "compute"),
+        ({"strategy": "ddpp"}, "params.yaml: compute: .*ddpp"),
+        ({"devices": 2, "strategy": "single_device"}, "compute"),
+    ],
+)
+def test_what_cannot_run_here_is_one_line(
+    compute: dict[str, Any], said: str, images: Any, tmp_path: Path
+) -> None:
+    if compute.get("accelerator") == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    made = recipe(epochs=1)
+    there = Compute.model_validate(COMPUTE.model_dump() | compute)
+    curves = Curves(tmp_path / "curves", "m", made)
+    train, valid = images(made)
+    with pytest.raises(UserError, match=said) as error:
+        fit_member(made, train, valid, 1, there, tmp_path / "kept", tmp_path / "features", curves)
+    assert "\n" not in str(error.value)
+
+
+def test_devices_may_be_chosen_by_lightning(images: Any, tmp_path: Path) -> None:
+    made = recipe(epochs=1)
+    there = COMPUTE.model_copy(update={"devices": "auto"})
+    curves = Curves(tmp_path / "curves", "m", made)
+    train, valid = images(made)
+    fit_member(made, train, valid, 1, there, tmp_path / "kept", tmp_path / "features", curves)
+    assert curves.epochs == 1
+
+
 def build(made: Recipe) -> Classifier:
     """The network as `fit` starts with it."""
     torch.manual_seed(1)
@@ -269,17 +317,21 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     labels[:, 2] = 0
     labels[3, 0] = -1
     logits = rng.normal(size=labels.shape).astype(np.float32)
-    scores = Scores(4, softmax=False)
+    given = torch.from_numpy(labels)
+    loss = Loss("bce", LossOptions(), given)
+    scores = Scores(4, loss)
     for rows in (slice(0, 7), slice(7, 20)):
         scores.update(torch.from_numpy(logits[rows]), torch.from_numpy(labels[rows]).float())
     found = scores.take()
+    # Of all images at once, whatever the batches were.
+    assert torch.equal(found["valid_loss"], loss(torch.from_numpy(logits), given.float()))
     used = [labels[:, each] >= 0 for each in range(4)]
     each = [average_precision_score(labels[used[c], c], logits[used[c], c]) for c in (0, 1, 3)]
     assert float(found["valid_macro_ap"]) == pytest.approx(np.mean(each), abs=1e-6)
     right = ((logits >= 0) == labels)[labels >= 0]
     assert float(found["valid_accuracy"]) == pytest.approx(right.mean())
-    single = Scores(4, softmax=True)
-    one = np.eye(4)[rng.integers(0, 4, 20)]
+    one = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 20)]
+    single = Scores(4, Loss("cross_entropy", LossOptions(), torch.from_numpy(one)))
     single.update(torch.from_numpy(logits), torch.from_numpy(one))
     share = (logits.argmax(1) == one.argmax(1)).mean()
     assert float(single.take()["valid_accuracy"]) == pytest.approx(share)
@@ -289,6 +341,11 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     ("train", "said"),
     [
         ({"scheduler": "cosine", "scheduler_options": {"milestones": [2]}}, "belongs to scheduler"),
+        ({"scheduler": "steps"}, "milestones: is missing"),
+        (
+            {"scheduler": "cosine", "scheduler_options": {"t_max": 1, "warmup": 0.5}},
+            "end before the warm-up",
+        ),
         ({"freeze": {"epochs": "all"}, "mixup": 0.2}, "neither augmented nor mixed"),
         ({"freeze": {"epochs": 2, "views": []}}, "at least one view"),
         ({"freeze": {"epochs": 2, "views": ["scale(0)"]}}, "there is no view"),

@@ -22,7 +22,15 @@ def make_averaging(recipe: Recipe) -> list[pl.Callback]:
     return [MeanOfEpochs(first=int(settings.start * recipe.epochs))]
 
 
-class MovingAverage(WeightAveraging):
+class Averaging(WeightAveraging):
+    """Lightning's, on the device that is trained on: at setup the weights are not there yet."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+
+class MovingAverage(Averaging):
     """Exponential moving average, which follows faster in the first steps.
 
     After n updates it keeps min(decay, (1 + n) / (10 + n)) of itself, as TensorFlow's
@@ -38,7 +46,7 @@ class MovingAverage(WeightAveraging):
         super().__init__(multi_avg_fn=average)
 
 
-class MeanOfEpochs(WeightAveraging):
+class MeanOfEpochs(Averaging):
     """Stochastic weight averaging: the mean of the weights at the ends of the last epochs.
 
     Until then it holds the current weights. Running statistics of batch normalisation are averaged

@@ -42,7 +42,13 @@ def _torchvision(name: str, model: Model, _: int, pretrained: bool) -> nn.Module
 
     if name not in models.list_models(models):
         raise ValueError("torchvision has no such classification network")
-    return models.get_model(name, weights="DEFAULT" if pretrained else None, **model.options)
+    network = models.get_model(name, weights="DEFAULT" if pretrained else None, **model.options)
+    for side in ("AuxLogits", "aux1", "aux2"):
+        # Inception's side exits, which would be second outputs in training.
+        if hasattr(network, side):
+            setattr(network, side, None)
+            network.aux_logits = False
+    return network
 
 
 def _timm(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:

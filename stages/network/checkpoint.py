@@ -69,7 +69,11 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
         temporary = Path(f"{path}.partial")
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, temporary)
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            # Else the name could reach the disk before the content.
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
 
 

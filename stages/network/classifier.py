@@ -17,6 +17,9 @@ from stages.network.backbones import (
 from stages.network.pretrained import load_file
 from stages.settings.model import Model
 
+# What libraries raise for a name, a weight's tag or an option that they do not know.
+REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, StopIteration)
+
 FeatureNorm = Literal["batch", "unit"] | None
 
 
@@ -55,12 +58,19 @@ class Classifier(nn.Module):
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """(images, [crops,] features) to logits (images, classes)."""
-        flat = self.norm(features.flatten(0, -2))
+        flat = self._normalized(features.flatten(0, -2))
         if self._unit:
             # The length that standardised features have on average.
             flat = F.normalize(flat, dim=1) * flat.shape[1] ** 0.5
         logits = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-1])
         return logits.amax(1) if logits.ndim == 3 else logits
+
+    def _normalized(self, features: torch.Tensor) -> torch.Tensor:
+        norm = self.norm
+        if isinstance(norm, nn.BatchNorm1d) and norm.training and len(features) == 1:
+            # The last batch may hold one image, which has no spread of its own.
+            return F.batch_norm(features, norm.running_mean, norm.running_var, eps=norm.eps)
+        return norm(features)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(images, [crops,] channels, height, width) to logits (images, classes)."""
@@ -108,13 +118,15 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
                 replace_pooling(network, model.pooling)
             return _classifier(model, network, nn.Linear(IMAGENET_CLASSES, classes))
         features, fc = take_classifier(network, model.pooling)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"params.yaml: models: {model.backbone}: {error}") from None
     except OSError as error:
         raise UserError(
             f"{model.backbone}: its pretrained weights cannot be loaded ({error}); check the "
             "network, or write `pretrained: false`"
         ) from None
+    except REFUSALS as error:
+        reason = str(error) or f"its library stops with {type(error).__name__}"
+        line = " ".join(reason.split())
+        raise UserError(f"params.yaml: models: {model.backbone}: {line}; see its options") from None
     if fc is None or fc.out_features != classes:
         fc = nn.Linear(features, classes)
     return _classifier(model, network, fc)

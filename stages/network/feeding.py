@@ -15,6 +15,18 @@ from stages.network.module import Member
 from stages.network.precision import DTYPES
 from stages.settings.compute import Compute
 
+# What decides features beside the backbone's weights; the head and its training do not.
+INPUT = {
+    "backbone",
+    "options",
+    "pooling",
+    "views",
+    "image_size",
+    "shortest_edge",
+    "channels",
+    "normalize",
+}
+
 Pair = tuple[LabelledDataset, LabelledDataset]
 
 
@@ -55,7 +67,8 @@ class Feeding(pl.LightningDataModule):
         if self._recipe.train.freeze is not None:
             every = _every(train, valid)
             shas = train.store.sha256()
-            key = (self._recipe.model.model_dump(), [(id, shas[id]) for id in every.ids])
+            model = self._recipe.model.model_dump(include=INPUT)
+            key = (model, [(id, shas[id]) for id in every.ids])
             found = kept_features(
                 features,
                 member.network,

@@ -8,15 +8,18 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from timm.layers import convert_sync_batchnorm
 
-from stages.network.averaging import make_averaging
-from stages.network.checkpoint import LAST, AtomicCheckpoints, EarlyStoppingOnce, StopWhenOrphaned
+from stages.errors import UserError
+from stages.network.callbacks import make_callbacks
+from stages.network.checkpoint import LAST, AtomicCheckpoints
 from stages.network.classifier import Classifier, build_network
 from stages.network.curves import Curves
 from stages.network.dataset import ImageDataset
 from stages.network.feeding import Feeding
 from stages.network.loader import choose_device
+from stages.network.losses import check_labels
 from stages.network.module import Member
 from stages.network.precision import choose_precision
 from stages.network.processes import follows
@@ -61,14 +64,16 @@ def fit_member(
     if compute.channels_last:
         network.use_channels_last()
     member = Member(network, recipe, train.labels, seed)
+    check_labels(recipe.train.loss, valid.labels)
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = choose_device(compute.accelerator)
     precision = choose_precision(compute.precision, device)
     feeding = Feeding(member, train, valid, seed, compute, precision, device, features)
-    if _several(compute) and device.type == "cpu":
-        share_norms(network)
+    several = process_count(compute, device) > 1
+    if several:
+        (convert_sync_batchnorm if device.type == "cuda" else share_norms)(network)
     if compute.compile:
         network.compile()
     last = checkpoints / LAST
@@ -77,15 +82,14 @@ def fit_member(
         # would read the first batches in the first epoch's order.
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
         feeding.start_at(done + 1)
-    best, callbacks = _callbacks(recipe, checkpoints, curves)
-    trainer = pl.Trainer(
+    best, callbacks = make_callbacks(recipe, checkpoints, curves)
+    trainer = _trainer(
         accelerator=compute.accelerator,
         devices=compute.devices,
         num_nodes=compute.num_nodes,
-        strategy=_strategy(compute, recipe),
+        strategy=_strategy(compute, recipe, several),
         plugins=[AtomicCheckpoints()],
-        # Settings allow only names that Lightning knows; its type is their closed list.
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         max_epochs=recipe.epochs,
         callbacks=callbacks,
         logger=False,
@@ -94,7 +98,6 @@ def fit_member(
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty() and not follows(),
         use_distributed_sampler=False,
-        sync_batchnorm=device.type == "cuda" and _several(compute),
         gradient_clip_val=recipe.train.gradient_clip,
         accumulate_grad_batches=recipe.train.accumulate,
         reload_dataloaders_every_n_epochs=int(0 < recipe.frozen_epochs < recipe.epochs),
@@ -110,49 +113,32 @@ def fit_member(
         kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         member.load_state_dict(kept["state_dict"])
         epoch = kept["epoch"] + 1
+    elif recipe.train.averaging is not None and trainer.is_global_zero:
+        # A training that was resumed after its last epoch does not come to where Lightning would
+        # put the average in the weights' place.
+        member.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
     return network, epoch
 
 
-def _callbacks(
-    recipe: Recipe, checkpoints: Path, curves: Curves
-) -> tuple[ModelCheckpoint | None, list[pl.Callback]]:
-    """The best epoch's checkpoint, where that is wanted, and all callbacks with it."""
-    callbacks: list[pl.Callback] = [*make_averaging(recipe), curves, StopWhenOrphaned()]
-
-    def mode(metric: str) -> str:
-        return "min" if metric.endswith("loss") else "max"
-
-    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = None
-    if recipe.train.keep == "best":
-        monitor = recipe.train.monitor
-        best = ModelCheckpoint(
-            checkpoints, filename="best-{epoch}", monitor=monitor, mode=mode(monitor), **common
-        )
-        callbacks.append(best)
-    stopping = recipe.train.early_stopping
-    if stopping is not None:
-        callbacks.append(
-            EarlyStoppingOnce(
-                stopping.monitor,
-                patience=stopping.patience,
-                mode=mode(stopping.monitor),
-                check_on_train_epoch_end=True,
-            )
-        )
-    if sys.stderr.isatty() and not follows():
-        callbacks.append(TQDMProgressBar())
-    # Saves the epoch's end after `curves` and the best weights took note of it.
-    last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(".ckpt"), **common)
-    return best, [*callbacks, last]
+def _trainer(**settings: Any) -> pl.Trainer:
+    """Lightning's trainer. Raises `UserError` if it cannot run as `compute` has it."""
+    try:
+        return pl.Trainer(**settings)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"params.yaml: compute: {line}") from None
 
 
-def _several(compute: Compute) -> bool:
-    return compute.devices != 1 or compute.num_nodes > 1
+def process_count(compute: Compute, device: torch.device) -> int:
+    """How many processes train one fold."""
+    devices = compute.devices
+    if devices == "auto":
+        devices = torch.cuda.device_count() if device.type == "cuda" else 1
+    return devices * compute.num_nodes
 
 
-def _strategy(compute: Compute, recipe: Recipe) -> str:
-    if _several(compute) and recipe.frozen_epochs and compute.strategy in ("auto", "ddp"):
+def _strategy(compute: Compute, recipe: Recipe, several: bool) -> str:
+    if several and recipe.frozen_epochs and compute.strategy in ("auto", "ddp"):
         # A frozen backbone takes no part in some steps.
         return "ddp_find_unused_parameters_true"
     return compute.strategy

@@ -2,24 +2,28 @@
 
 import hashlib
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
-import timm
-import torch
-import torchvision
+LIBRARIES = (
+    "albumentations",
+    "efficientnet-pytorch",
+    "lightning",
+    "opencv-python-headless",
+    "timm",
+    "torch",
+    "torchvision",
+)
 
 
 def key_of(*parts: Any) -> str:
     """A hash of our code, the libraries' versions, and anything with a stable `repr`."""
-    code = {
-        name: Path(module.__file__).read_bytes()
-        for name, module in sys.modules.items()
-        if name.startswith("stages.") and module.__file__
-    }
-    libraries = [each.__version__ for each in (torch, torchvision, timm, lightning)]
+    # A stage that was started as a program is `__main__`.
+    ours = [name for name in sys.modules if name == "__main__" or name.startswith("stages.")]
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in ours}
+    code = {name: Path(file).read_bytes() for name, file in files.items() if file}
     digest = hashlib.sha256()
-    for part in (sorted(code.items()), libraries, *parts):
+    for part in (sorted(code.items()), [version(each) for each in LIBRARIES], *parts):
         digest.update(repr(part).encode())
     return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from stages.errors import UserError
 from stages.network.dataset import Key, LabelledDataset
 
 
@@ -92,9 +93,17 @@ def worker_count(workers: int | str, device: torch.device) -> int:
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """The device of Lightning's name for it; `auto` takes a GPU where there is one."""
-    if accelerator in ("cuda", "gpu") or (accelerator == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda")
-    if accelerator == "mps" or (accelerator == "auto" and torch.backends.mps.is_available()):
-        return torch.device("mps")
-    return torch.device("cpu")
+    """The device of Lightning's name for it; `auto` takes a GPU where there is one.
+
+    Raises `UserError` if there is none.
+    """
+    names = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return torch.device(next((name for name, found in names.items() if found), "cpu"))
+    if accelerator == "gpu":
+        accelerator = "mps" if names["mps"] else "cuda"
+    if not names.get(accelerator, True):
+        raise UserError(
+            f"params.yaml: compute.accelerator: {accelerator} is not there; write `auto` or `cpu`"
+        )
+    return torch.device(accelerator)

@@ -48,11 +48,7 @@ class Loss(nn.Module):
         self.asymmetric = AsymmetricLossMultiLabel(
             options.gamma_negative, options.gamma_positive, options.clip, reduction="none"
         )
-        if name == "cross_entropy" and not bool(((labels == 1).sum(1) == 1).all()):
-            raise UserError(
-                "params.yaml: train.loss: cross_entropy is for images of one class each, and some "
-                "have none or several; use multilabel_soft_margin or bce"
-            )
+        check_labels(name, labels)
 
     def forward(
         self, logits: torch.Tensor, targets: torch.Tensor, shared: bool = False
@@ -93,6 +89,15 @@ class Loss(nn.Module):
             return sigmoid_focal_loss(logits, targets, alpha, self.options.gamma)
         return F.binary_cross_entropy_with_logits(
             logits, targets, pos_weight=self.pos_weight, reduction="none"
+        )
+
+
+def check_labels(name: LossName, labels: torch.Tensor) -> None:
+    """Raise `UserError` if a loss cannot learn or judge images of these labels."""
+    if name == "cross_entropy" and not bool(((labels == 1).sum(1) == 1).all()):
+        raise UserError(
+            "params.yaml: train.loss: cross_entropy is for images of one class each, and some "
+            "have none or several; use multilabel_soft_margin or bce"
         )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed as dist
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stages.network.classifier import Classifier
@@ -40,7 +41,7 @@ class Member(pl.LightningModule):
         self.normalize = Normalizer(*recipe.model.mean_and_std())
         self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
         self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
-        self.scores = Scores(labels.shape[1], recipe.train.loss == "cross_entropy")
+        self.scores = Scores(labels.shape[1], self.loss)
         # Lightning brings only modules to the network's device.
         self.metrics = self.scores.metrics
 
@@ -71,7 +72,9 @@ class Member(pl.LightningModule):
         images = len(inputs)
         if self._shared:
             # The mean over processes is the batch's loss; it weighs as much in each of them.
-            images = int(self.trainer.strategy.reduce(torch.tensor(float(images)), reduce_op="sum"))
+            total = torch.tensor(images, device=self.device)
+            dist.all_reduce(total)
+            images = int(total)
         self.log(
             "train_loss",
             loss,
@@ -87,8 +90,6 @@ class Member(pl.LightningModule):
         logits = self(inputs).float()
         counts = (labels >= 0).any(1)
         logits, labels = logits[counts], labels[counts]
-        loss = self.loss(logits, labels)
-        self.log("valid_loss", loss, on_epoch=True, batch_size=len(logits), sync_dist=self._shared)
         if len(logits):
             self.scores.update(logits, labels)
 

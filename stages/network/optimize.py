@@ -11,6 +11,8 @@ from stages.errors import UserError
 from stages.network.classifier import Classifier
 from stages.settings.train import Recipe
 
+# For GPUs alone, or in need of second derivatives.
+UNUSABLE = ["bnb*", "fused*", "adahessian"]
 WARMUP_START = 1e-3
 ONECYCLE_WARMUP = 0.3
 
@@ -23,7 +25,7 @@ def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer
     Raises `UserError` if timm has no optimizer of that name, or cannot make it.
     """
     train = recipe.train
-    known = [str(each) for each in list_optimizers(exclude_filters=["bnb*", "fused*"])]
+    known = [str(each) for each in list_optimizers(exclude_filters=UNUSABLE)]
     if train.optimizer.removeprefix("lookahead_") not in known:
         close = difflib.get_close_matches(train.optimizer, known, 3)
         hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
@@ -34,15 +36,18 @@ def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer
         of_head = {id(each) for each in head}
         rest = [each for each in network.parameters() if id(each) not in of_head]
         parameters = [{"params": rest}, {"params": head, "lr": recipe.lr * train.head_lr_scale}]
-    return create_optimizer_v2(
-        parameters,
-        opt=train.optimizer,
-        lr=recipe.lr,
-        weight_decay=train.weight_decay,
-        momentum=train.momentum,
-        # Published systems decay all parameters alike.
-        filter_bias_and_bn=False,
-    )
+    try:
+        return create_optimizer_v2(
+            parameters,
+            opt=train.optimizer,
+            lr=recipe.lr,
+            weight_decay=train.weight_decay,
+            momentum=train.momentum,
+            # Published systems decay all parameters alike.
+            filter_bias_and_bn=False,
+        )
+    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
+        raise UserError(f"params.yaml: train.optimizer: {train.optimizer}: {error}") from None
 
 
 def make_schedules(
@@ -59,8 +64,18 @@ def make_schedules(
     warmup = options.warmup
     if name == "onecycle":
         share = ONECYCLE_WARMUP if warmup is None else warmup
-        rates = [group["lr"] for group in optimizer.param_groups]
-        return [_per_step(lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=share))]
+        if round(share * steps, 6) == 1:
+            # torch would divide by the no steps that the rise then takes.
+            share *= 1.01
+        one = lr_scheduler.OneCycleLR(
+            optimizer,
+            [group["lr"] for group in optimizer.param_groups],
+            steps,
+            pct_start=share,
+            # Falls from 0.95 to 0.85 and rises again, in optimizers that have it.
+            cycle_momentum=bool({"momentum", "betas"} & set(optimizer.defaults)),
+        )
+        return [_per_step(one)]
     rising = round((warmup or 0) * steps)
     made: list[dict[str, Any]] = []
     if name == "plateau":

@@ -15,5 +15,7 @@ def choose_precision(precision: str, device: torch.device) -> str:
         capabilities = torch.cpu.get_capabilities()
         supported = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     else:
-        supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        supported = device.type == "cuda" and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
     return "bf16-mixed" if supported else "32-true"

@@ -10,6 +10,8 @@ from torch import nn
 from stages.errors import UserError
 from stages.network.backbones import classifier_name, first_convolution, take_channels
 
+# What torch and timm raise for files that are cut, or hold something else.
+READING = (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError, AttributeError)
 ADVICE = "write `pretrained: true` or the path of a file with this backbone's weights"
 
 
@@ -18,8 +20,8 @@ def load_file(network: nn.Module, path: str, whole: bool) -> None:
 
     Args:
         network: as its library made it; it takes as many channels afterwards as the file's does.
-        path: .safetensors, or .pth that holds nothing but tensors; weights of the library's own
-            network, or of a member that was trained from it.
+        path: .safetensors, or .pth that holds nothing but tensors: weights of the library's own
+            network.
         whole: the classifier's weights are needed too.
 
     Raises:
@@ -27,12 +29,10 @@ def load_file(network: nn.Module, path: str, whole: bool) -> None:
     """
     weights = _read(path)
     if any(name.startswith("backbone.") for name in weights):
-        # A member's own layer follows its backbone.
-        weights = {
-            name.removeprefix("backbone."): each
-            for name, each in weights.items()
-            if name.startswith("backbone.")
-        }
+        raise UserError(
+            f"{path}: holds a trained member's weights; name its commit in train.warm_start, which "
+            "sees to it that no fold has seen what it holds out"
+        )
     name, first = first_convolution(network)
     seen = weights.get(f"{name}.weight")
     if seen is not None and seen.shape[1:2] == (1,) and first.in_channels == 3:
@@ -47,8 +47,10 @@ def _read(path: str) -> dict[str, torch.Tensor]:
         content = load_state_dict(path, use_ema=False, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file (models.*.pretrained); {ADVICE}") from None
-    except (pickle.UnpicklingError, SafetensorError, EOFError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder (models.*.pretrained); {ADVICE}") from None
+    except READING as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: holds no plain tensors ({reason}); {ADVICE}") from None
     wrong = [name for name, each in content.items() if not isinstance(each, torch.Tensor)]
     if wrong or not content:

@@ -4,8 +4,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from stages.errors import UserError
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -40,12 +43,18 @@ class SharedBatchNorm(_BatchNorm):
         self._parameters = layer._parameters
         self._buffers = layer._buffers
         self.training = layer.training
+        # timm's layers with an activation in them; nothing in torch's own.
+        self.drop = getattr(layer, "drop", nn.Identity())
+        self.act = getattr(layer, "act", nn.Identity())
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
         pass
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(images, channels, ...), normalised per channel; same shape."""
+        return self.act(self.drop(self._normalized(input)))
+
+    def _normalized(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(input)
         values = input.float()
@@ -75,8 +84,16 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Let all batch normalisation of a network look at the whole batch."""
+    """Let all batch normalisation of a network look at the whole batch.
+
+    Raises `UserError` for a kind of it that is not known.
+    """
     layers: list[tuple[str, Any]] = list(network.named_modules())
     for name, layer in layers:
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, BatchNormAct2d):
             network.set_submodule(name, SharedBatchNorm(layer))
+        elif isinstance(layer, _BatchNorm):
+            raise UserError(
+                f"params.yaml: compute.devices: {name} is a {type(layer).__name__}, which cannot "
+                "be shared by processes on CPU; write `devices: 1`"
+            )

@@ -54,7 +54,7 @@ class Train(Settings):
     """Any of timm's: adam, adamw, sgd (with Nesterov momentum), momentum (without), radam,
     lookahead_adam, ..."""
     momentum: Fraction = 0.9
-    """Of the optimizers that have it by that name."""
+    """Of the optimizers that have it by that name; `onecycle` sets its own, as torch does."""
     weight_decay: NotNegative = 0.01
     head_lr_scale: Positive = 1.0
     """The new layer's learning rate, in learning rates of the backbone."""
@@ -72,8 +72,8 @@ class Train(Settings):
     mixup, half of the batches get the one and half the other."""
     freeze: Freeze | None = None
     overfit_batches: Count | None = None
-    """Train on this many batches alone, unaugmented, and validate on the same: a check that the
-    network can learn at all."""
+    """Train on this many batches alone, neither augmented nor mixed, and validate on the same: a
+    check that the network can learn at all."""
     warm_start: Annotated[str, Field(min_length=1)] | None = None
     """A git revision: start from its weights of the same member and fold."""
     keep: Literal["last", "best"] = "last"
@@ -90,6 +90,8 @@ class Train(Settings):
     def _check(self) -> Self:
         _owned("loss_options", self.loss_options, USED_BY, "loss", self.loss)
         _owned("scheduler_options", self.scheduler_options, BELONGS_TO, "scheduler", self.scheduler)
+        if self.scheduler == "steps" and not self.scheduler_options.milestones:
+            raise ValueError("scheduler_options.milestones: is missing; `steps` falls after these")
         frozen = self.freeze is not None and self.freeze.epochs == "all"
         if frozen and (self.mixup or self.cutmix or self.augment):
             raise ValueError(
@@ -125,6 +127,11 @@ class Recipe(Settings):
     def _check(self) -> Self:
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
             raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
+        options = self.train.scheduler_options
+        if options.t_max is not None and options.t_max <= (options.warmup or 0) * self.epochs:
+            raise ValueError(
+                f"scheduler_options.t_max: {options.t_max} epochs end before the warm-up does"
+            )
         return self
 
     @property
