@@ -52,7 +52,7 @@ def test_two_processes_agree_with_one(copied: Project) -> None:
         # The image that makes up the numbers counts in the unbiased variance.
         rtol = 1e-3 if name.endswith("running_var") else 0
         assert np.allclose(weight, two[name], rtol, 2e-5), name
-    assert np.allclose(alone, together, atol=2e-5)
+    assert np.allclose(alone, together, rtol=1e-3)
     assert not np.array_equal(one["fc.weight"], two["fc.weight"])
 
 
