@@ -35,8 +35,8 @@ from stages.sources.glyphs import load
 from stages.sources.mount import open_tree
 from stages.sources.problems import Problems
 
-EPOCHS = 6
-STEPS = 30
+EPOCHS = 9
+STEPS = 20
 
 
 def composed(folder: Path, side: int, images: int) -> ImageStore:
@@ -133,7 +133,7 @@ def main(folder: Path, backbone: str, side: int, batch: int, accelerator: str) -
     )
     print("| workers | prepared batch, images/s | training, images/s | ratio | images take |")
     print("|--:|--:|--:|--:|--:|")
-    for workers in (0, 1, 2) if device.type == "cpu" else (4, 8, 16):
+    for workers in (0, 2) if device.type == "cpu" else (4, 8, 16):
         train = TimedDataset(store, store.ids, labels, model, augment)
         valid = ImageDataset(store, store.ids[:8], labels[:8], model)
         timed = Timed(folder / f"curves{workers}", recipe, train, DTYPES.get(precision))

@@ -22,4 +22,4 @@ class Normalizer(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 to float32, both (images, channels, height, width)."""
-        return (images.float() / 255 - self.mean) / self.std
+        return images.float().div_(255).sub_(self.mean).div_(self.std)
