@@ -151,7 +151,7 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
         ("stages/folds/assign.py", ["split"]),
         ("stages/sources/composer.py", ["fetch"]),
         ("stages/network/losses.py", ["train@cnn-0", "train@cnn-1"]),
-        ("stages/network/views.py", ["predict@cnn-0", "predict@cnn-1"]),
+        ("stages/network/infer.py", ["predict@cnn-0", "predict@cnn-1"]),
         ("stages/report/examples.py", ["evaluate"]),
         ("stages/threshold.py", ["threshold"]),
     ],

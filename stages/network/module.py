@@ -72,7 +72,8 @@ class Member(pl.LightningModule):
         images = len(inputs)
         if self._shared:
             # The mean over processes is the batch's loss; it weighs as much in each of them.
-            total = torch.tensor(images, device=self.device)
+            # Not the image that makes up the numbers.
+            total = (labels >= 0).any(1).sum()
             dist.all_reduce(total)
             images = int(total)
         self.log(
