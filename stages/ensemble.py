@@ -1,50 +1,119 @@
 """Stage 5: one logit per image and class, of all views, folds and members.
 
-Reads data/predictions/ and data/folds.csv; writes data/ensemble.npz. An out-of-fold row is made of
-the fold's models that never saw it; a test row of all folds'.
+Reads data/predictions/, labels and folds; writes data/ensemble.npz, which views and weights were
+used to data/ensemble.json, and what they gain to metrics/ensemble.json and plots/views.csv. An
+out-of-fold row is made of the fold's models that never saw it, by views and weights that its labels
+did not choose; a test row of all folds'.
 """
 
 import numpy as np
+import pandas as pd
 
 from stages import files
-from stages.errors import run
-from stages.params import read_params
-from stages.scoring.merge import merge_logits
-from stages.scoring.outoffold import join_folds, merge_folds
+from stages.errors import UserError, run
+from stages.included import included_arrays
+from stages.params import Params, read_params
+from stages.progress import track
+from stages.scoring.combine import Held, merge_test, merge_views, weigh_members
+from stages.scoring.decision import threshold_fit
+from stages.scoring.outoffold import ARRAYS, MemberPredictions
+
+COLUMNS = ["member", "view", "score", "gain", "gain_low", "gain_high", "adds", "used"]
+
+
+def read_members(
+    params: Params, folds: pd.DataFrame, test_id: np.ndarray, classes: list[str]
+) -> list[MemberPredictions]:
+    """Predictions of this run's members, and of those that it includes."""
+    found = {
+        member: {
+            fold: files.read_arrays(files.PREDICTIONS / member / f"{fold}.npz", "predict")
+            for fold in params.folds
+        }
+        for member in params.members
+    }
+    for revision in params.ensemble.include:
+        for member, arrays in included_arrays(revision, folds, classes).items():
+            found[f"{revision}/{member}"] = arrays
+    held_out = folds[folds["fold"] >= 0]
+    oof_id, fold_of = held_out["id"].to_numpy(str), held_out["fold"].to_numpy()
+    for member, arrays in found.items():
+        for fold, each in arrays.items():
+            missing = [name for name in ARRAYS if name not in each]
+            if missing:
+                raise UserError(
+                    f"{member} fold {fold}: its predictions lack `{missing[0]}`, as those of an "
+                    "older version do; run `dvc repro predict` there"
+                )
+            if not np.isfinite(each["oof_logits"]).all():
+                raise UserError(
+                    f"{member} fold {fold}: some logits are not finite; look at the training curves"
+                )
+    return [
+        MemberPredictions.from_arrays(member, arrays, oof_id, fold_of, test_id)
+        for member, arrays in found.items()
+    ]
 
 
 def main() -> None:
     params = read_params()
-    folds = files.read_folds()
-    labels = files.read_labels()
+    dataset = files.read_dataset()
+    folds, labels = files.read_folds(), files.read_labels()
     held_out = folds[folds["fold"] >= 0]
     oof_id = held_out["id"].to_numpy(str)
     test_id = labels.loc[~labels["id"].isin(folds["id"]), "id"].to_numpy(str)
-    oof, test = [], []
-    for member in params.members:
-        predicted = {
-            fold: files.read_arrays(files.PREDICTIONS / member / f"{fold}.npz", "predict")
-            for fold in params.folds
-        }
-        merged = {
-            part: {
-                fold: (
-                    arrays[f"{part}_id"],
-                    merge_logits(arrays[f"{part}_logits"], params.tta.merge),
-                )
-                for fold, arrays in predicted.items()
-            }
-            for part in ("oof", "test")
-        }
-        oof.append(join_folds(oof_id, held_out["fold"].to_numpy(), merged["oof"]))
-        test.append(merge_folds(test_id, merged["test"], params.ensemble.folds))
+    objective = params.threshold.objective
+    held = Held(
+        labels.set_index("id").loc[oof_id, dataset["classes"]].to_numpy(np.int8),
+        held_out["fold"].to_numpy(),
+        objective,
+        threshold_fit(objective, dataset["task"] == "multiclass"),
+    )
+    predictions = read_members(params, folds, test_id, dataset["classes"])
+    members = [
+        merge_views(each, held, params.tta)
+        for each in track(predictions, len(predictions), "audit of views")
+    ]
+    oof, weights, found = weigh_members(members, held, params.ensemble)
+    joined, test = merge_test(members, weights, params.ensemble)
+    audit = [{"member": each.name} | row for each in members for row in each.audit]
+
     files.write_arrays(
         files.ENSEMBLE,
         oof_id=oof_id,
-        oof_logits=merge_logits(np.stack(oof), params.ensemble.members),
+        oof_logits=oof,
         test_id=test_id,
-        test_logits=merge_logits(np.stack(test), params.ensemble.members),
+        test_logits=test,
+        # Rungs of the ladder below: of every member the untransformed view, then all views; of the
+        # test part by every fold, then of all folds.
+        oof_single=np.stack([each.single for each in members]),
+        oof_views=np.stack([each.oof for each in members]),
+        test_single=np.stack([fold[each.identity] for each in predictions for fold in each.test]),
+        test_views=np.stack([fold for each in members for fold in each.test]),
+        test_folds=np.stack(joined),
     )
+    files.write_json(
+        files.MERGING,
+        {
+            each.name: {"views": list(each.views), "weight": float(weight)}
+            for each, weight in zip(members, weights, strict=True)
+        },
+    )
+    files.write_json(
+        files.METRICS / "ensemble.json",
+        {
+            "objective": objective.name,
+            "views": {
+                each.name: {
+                    row["view"]: {key: row[key] for key in row if key != "view"}
+                    for row in each.audit
+                }
+                for each in members
+            },
+            "weights": found,
+        },
+    )
+    files.write_csv(files.PLOTS / "views.csv", pd.DataFrame(audit))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from stages.report.tables import (
     precision_recall_table,
     threshold_table,
 )
-from stages.scoring.decision import Decision
-from stages.scoring.ladder import ladder
-from stages.scoring.metrics import per_class, summary
+from stages.scoring.decision import Decision, plain_decision
+from stages.scoring.ladder import climb
+from stages.scoring.metrics import average_precision, mean_over_classes, per_class, summary
 
 CURVES = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
 
@@ -59,25 +59,38 @@ def read_curves(params: Params) -> dict[str, dict[str, pd.Series]]:
     }
 
 
-def test_ladder(params: Params, labels: np.ndarray, decision: Decision) -> dict[str, Any]:
-    """What TTA, folds, members and the threshold each add on the test part."""
-    predictions = {
-        member: [
-            files.read_arrays(files.PREDICTIONS / member / f"{fold}.npz", "predict")["test_logits"]
-            for fold in params.folds
-        ]
-        for member in params.members
+def test_ladder(
+    ensemble: dict[str, np.ndarray], labels: np.ndarray, steps: dict[str, Any], params: Params
+) -> dict[str, dict[str, Any]]:
+    """What TTA, folds, members and the steps of the decision each add on the test part.
+
+    Args:
+        ensemble: what the stage of that name wrote.
+        labels: (test images, classes).
+        steps: of the decision, each as decision.json has it.
+        params: say what the rungs are.
+    """
+    single = files.read_dataset()["task"] == "multiclass"
+    plain = plain_decision(single)
+    logits = ensemble["test_logits"]
+    models: dict[str, list[np.ndarray]] = {
+        "single fold": list(ensemble["test_single"]),
+        "+ TTA": list(ensemble["test_views"]),
     }
-    views = params.tta.views
-    return ladder(
-        labels,
-        predictions,
-        views.index("identity") if "identity" in views else 0,
-        params.tta.merge,
-        params.ensemble.folds,
-        params.ensemble.members,
-        decision,
-    )
+    if len(params.folds) > 1:
+        models["+ folds"] = list(ensemble["test_folds"])
+    if len(ensemble["test_folds"]) > 1:
+        models["+ members"] = [logits]
+    rungs = {name: [plain(each) for each in found] for name, found in models.items()}
+    for name, content in steps.items():
+        rungs[name] = [Decision.from_json(content)(logits)]
+    ladder = climb(labels, rungs, params.threshold.objective)
+    for name, step in ladder.items():
+        found = models.get(name, [logits])
+        step["macro_ap"] = float(
+            np.mean([mean_over_classes(average_precision(labels, each)) or 0.0 for each in found])
+        )
+    return ladder
 
 
 def main() -> None:
@@ -85,7 +98,8 @@ def main() -> None:
     dataset = files.read_dataset()
     classes = dataset["classes"]
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
-    decision = Decision.from_json(files.read_json(files.DECISION, "threshold"))
+    written = files.read_json(files.DECISION, "threshold")
+    decision = Decision.from_json(written)
     parts = labelled_parts(ensemble, classes)
     files.write_json(
         files.METRICS / "summary.json",
@@ -94,8 +108,14 @@ def main() -> None:
             for part, (labels, logits) in parts.items()
         },
     )
-    steps = test_ladder(params, parts["test"][0], decision) if "test" in parts else {}
+    steps: dict[str, dict[str, Any]] = {}
+    if "test" in parts:
+        steps = test_ladder(ensemble, parts["test"][0], written["steps"], params)
     files.write_json(files.METRICS / "ladder.json", steps)
+    rungs = pd.read_csv(files.PLOTS / "ladder.csv")
+    test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
+    test_rungs = test_rungs.reindex(columns=[*rungs.columns, "macro_ap"])
+    files.write_csv(files.PLOTS / "test_ladder.csv", test_rungs)
     logits = ensemble["test_logits"]
     files.write_csv(
         Path(params.evaluate.submission),
@@ -104,7 +124,11 @@ def main() -> None:
 
     objective = params.threshold.objective
     oof_labels, oof_logits = parts["oof"]
-    thresholds = threshold_table(oof_logits, oof_labels, objective, decision.threshold)
+    calibrated = decision.calibrator(oof_logits)
+    one = decision.decoder == "threshold" and len(decision.thresholds) == 1
+    thresholds = threshold_table(
+        calibrated, oof_labels, objective, decision.thresholds[0] if one else None
+    )
     by_class = class_table(
         {
             part: per_class(labels, logits, decision(logits))
@@ -129,7 +153,14 @@ def main() -> None:
     with files.replacing(files.PLOTS / "examples.png") as temporary:
         examples.save(temporary, format="png")
     with files.replacing(files.PLOTS / "results.png") as temporary:
-        chart = draw_results(steps, thresholds, by_class, objective)
+        chart = draw_results(
+            pd.concat([rungs.assign(part="out-of-fold"), test_rungs.assign(part="test")]),
+            pd.read_csv(files.PLOTS / "views.csv"),
+            pd.read_csv(files.PLOTS / "reliability.csv"),
+            thresholds,
+            by_class,
+            objective.name,
+        )
         chart.save(str(temporary), format="png", scale_factor=2)
 
 

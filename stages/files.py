@@ -20,6 +20,7 @@ DUPLICATES = Path("data/duplicates.csv")
 MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions")
 ENSEMBLE = Path("data/ensemble.npz")
+MERGING = Path("data/ensemble.json")
 DECISION = Path("data/decision.json")
 CURVES = Path("plots/train")
 METRICS = Path("metrics")
@@ -97,8 +98,8 @@ def read_dataset() -> dict[str, Any]:
     return read_json(DATASET, "fetch")
 
 
-def read_folds() -> pd.DataFrame:
+def read_folds(path: Path = FOLDS) -> pd.DataFrame:
     """`id` and `fold`, the fold that holds the image out, or -1: it is always trained on."""
     return pd.read_csv(
-        _made_by(FOLDS, "split"), dtype={"id": str, "fold": int}, keep_default_na=False
+        _made_by(path, "split"), dtype={"id": str, "fold": int}, keep_default_na=False
     )

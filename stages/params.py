@@ -19,6 +19,7 @@ from stages.settings.model import Model
 from stages.settings.scoring import Ensemble, Evaluate, Threshold, Tta
 from stages.settings.split import Split
 from stages.settings.train import Recipe, Train
+from stages.settings.views import corner_of
 
 PARAMS = Path("params.yaml")
 
@@ -57,6 +58,11 @@ class Params(Settings):
                 known = ", ".join(self.models) or "none"
                 raise ValueError(
                     f"members: '{member}' is not among `models` ({known}); add it there"
+                )
+            if any(map(corner_of, self.tta.views)) and not self.models[member].may_be_cut:
+                raise ValueError(
+                    f"tta.views: crops are cut from a larger image, which member '{member}' sees "
+                    "whole; give it `shortest_edge` and `views: single`, or leave the crops out"
                 )
         if self.folds != tuple(range(len(self.folds))):
             raise ValueError(f"folds: got {list(self.folds)}, expected 0, 1, 2, ... in this order")

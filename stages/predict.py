@@ -14,8 +14,8 @@ from stages.network.dataset import ImageDataset
 from stages.network.infer import view_logits
 from stages.network.loader import choose_device, plain_loader, worker_count
 from stages.network.normalize import Normalizer
-from stages.network.saved import load_member
-from stages.network.views import make_view
+from stages.network.saved import images_digest, load_member, read_model
+from stages.network.views import CENTRE, make_view
 from stages.params import read_params
 from stages.progress import track
 
@@ -30,6 +30,13 @@ def main() -> None:
     labels = files.read_labels()
     folds = files.read_folds()
     store = ImageStore(files.IMAGES)
+    shas = store.sha256()
+    trained_on = set(folds.loc[folds["fold"] != fold, "id"])
+    if read_model(folder)["unseen"] != images_digest(shas[id] for id in set(shas) - trained_on):
+        raise UserError(
+            f"{folder}: was trained on images that {files.FOLDS} holds out or tests by now, so its "
+            "predictions of them would not be out-of-fold; run `dvc repro train`"
+        )
     ids = {
         "oof": folds.loc[folds["fold"] == fold, "id"].tolist(),
         "test": labels.loc[~labels["id"].isin(folds["id"]), "id"].tolist(),
@@ -38,13 +45,16 @@ def main() -> None:
     device = choose_device(params.compute.accelerator)
     if params.compute.channels_last:
         network.use_channels_last()
-    arrays: dict[str, np.ndarray] = {}
+    cut = any(view.crop != CENTRE for view in views)
+    # Every image is decoded, resized and cut once, whatever the number of views.
+    model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
+    arrays: dict[str, np.ndarray] = {"views": np.array(params.tta.views, dtype=str)}
     for part, part_ids in ids.items():
         arrays[f"{part}_id"] = np.array(part_ids, dtype=str)
         arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
         if not part_ids:
             continue
-        dataset = ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), recipe.model)
+        dataset = ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), model)
         workers = worker_count(params.compute.workers, device)
         loader = plain_loader(dataset, params.compute.batch_size, workers)
         batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
@@ -55,6 +65,7 @@ def main() -> None:
             views,
             device,
             softmax=recipe.train.loss == "cross_entropy",
+            cut=cut,
         )
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 

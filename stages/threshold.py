@@ -1,60 +1,103 @@
 """Stage 6: how a logit becomes a label, decided on out-of-fold logits alone.
 
-Reads data/ensemble.npz, labels and folds; writes data/decision.json and metrics/threshold.json.
+Reads data/ensemble.npz, labels and folds; writes data/decision.json, metrics/threshold.json, and
+the pictures' tables plots/reliability.csv and plots/ladder.csv.
 """
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from stages import files
 from stages.errors import UserError, run
 from stages.params import read_params
-from stages.scoring.decision import Decision
-from stages.scoring.probability import logit, sigmoid
-from stages.scoring.threshold import best_threshold, cross_fitted, score_at, threshold_curve
+from stages.scoring.calibration import calibration_errors, reliability
+from stages.scoring.crossfit import with_several
+from stages.scoring.decision import Decision, decoder_of, fit_decision
+from stages.scoring.ladder import climb
+from stages.scoring.probability import sigmoid
+from stages.scoring.rungs import cross_calibrated, decision_rungs, oof_rungs
+from stages.settings.scoring import Threshold
 
-# A single hold-out has one fold; its images are parted for the cross-fitted estimate.
-PARTS_OF_HOLDOUT = 5
+
+def decided(decision: Decision, classes: list[str]) -> dict[str, Any]:
+    """The decision's numbers for people: probabilities of thresholds, by class if there are any."""
+    found: dict[str, Any] = {"decoder": decision.decoder}
+    if decision.decoder == "threshold":
+        probabilities = sigmoid(np.array(decision.thresholds)).tolist()
+        one = len(probabilities) == 1
+        found["probability"] = (
+            probabilities[0] if one else dict(zip(classes, probabilities, strict=True))
+        )
+    return found
 
 
-def groups_for_cross_fitting(folds: np.ndarray) -> np.ndarray:
-    """(images,): the folds, or contiguous parts of a single one."""
-    if len(np.unique(folds)) > 1:
-        return folds
-    return np.arange(len(folds)) * PARTS_OF_HOLDOUT // len(folds)
+def cross_fitted_probabilities(
+    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
+) -> dict[str, float]:
+    """The one threshold that each fold's images are decided by, which the other folds taught."""
+    groups = with_several(folds)
+    found = {}
+    for group in np.unique(groups):
+        rest = groups != group
+        decision = fit_decision(
+            logits[rest], labels[rest], groups[rest], settings, single, "threshold"
+        )
+        found[str(group)] = float(sigmoid(np.array(decision.thresholds[0])))
+    return found
 
 
 def main() -> None:
     settings = read_params().threshold
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
-    classes = files.read_dataset()["classes"]
+    dataset = files.read_dataset()
+    classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ids, logits = ensemble["oof_id"], ensemble["oof_logits"]
     labels = files.read_labels().set_index("id").loc[ids, classes].to_numpy(np.int8)
     folds = files.read_folds().set_index("id").loc[ids, "fold"].to_numpy()
+    if settings.k > len(classes):
+        raise UserError(
+            f"params.yaml: threshold.k: {settings.k} is more than the {len(classes)} classes"
+        )
+    decoder = decoder_of(settings, single)
     try:
-        curve = threshold_curve(logits, labels, settings.objective)
+        decision = fit_decision(logits, labels, folds, settings, single, decoder)
+        steps = {
+            name: fit_decision(logits, labels, folds, step, single, way).as_json()
+            for name, (step, way) in decision_rungs(settings, single).items()
+        }
+        rungs = oof_rungs(
+            ensemble["oof_single"], ensemble["oof_views"], logits, labels, folds, settings, single
+        )
     except ValueError as error:
         raise UserError(f"{files.ENSEMBLE}: {error}; look at the training curves") from None
-    threshold = best_threshold(curve) if settings.fixed is None else logit(settings.fixed)
-    honest, chosen = cross_fitted(
-        logits, labels, groups_for_cross_fitting(folds), settings.objective
+    ladder = climb(labels, rungs, settings.objective, folds)
+    calibrated = cross_calibrated(logits, labels, folds, settings, single)
+    sides = {"before": logits} | ({} if settings.calibration == "none" else {"after": calibrated})
+
+    content = {"objective": settings.objective.name, "ladder": ladder} | decided(decision, classes)
+    content["calibration"] = {"method": settings.calibration} | {
+        side: calibration_errors(each, labels, single) for side, each in sides.items()
+    }
+    if len(decision.thresholds) == 1 and decoder == "threshold" and settings.fixed is None:
+        content["cross_fitted_probabilities"] = cross_fitted_probabilities(
+            logits, labels, folds, settings, single
+        )
+    files.write_json(files.DECISION, decision.as_json() | {"steps": steps})
+    files.write_json(files.METRICS / "threshold.json", content)
+    files.write_csv(
+        files.PLOTS / "reliability.csv",
+        pd.concat(
+            [
+                reliability(each, labels, single).assign(calibration=side)
+                for side, each in sides.items()
+            ]
+        ),
     )
-    at_half = score_at(logits, labels, 0.0, settings.objective)
-    files.write_json(files.DECISION, Decision(threshold).as_json())
-    files.write_json(
-        files.METRICS / "threshold.json",
-        {
-            "objective": settings.objective,
-            "probability": float(sigmoid(np.array(threshold))),
-            "fixed": settings.fixed is not None,
-            "at_0.5": at_half,
-            "at_probability": score_at(logits, labels, threshold, settings.objective),
-            "at_optimum": float(curve.scores.max()),
-            "cross_fitted": honest,
-            "cross_fitted_gain": honest - at_half,
-            "cross_fitted_probabilities": {
-                str(group): float(sigmoid(np.array(each))) for group, each in chosen.items()
-            },
-        },
+    files.write_csv(
+        files.PLOTS / "ladder.csv",
+        pd.DataFrame.from_dict(ladder, orient="index").rename_axis("step").reset_index(),
     )
 
 

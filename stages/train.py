@@ -21,11 +21,11 @@ from stages.network.curves import Curves
 from stages.network.dataset import ImageDataset
 from stages.network.fit import fit_member
 from stages.network.processes import follows
-from stages.network.saved import save_member
+from stages.network.saved import images_digest, save_member
 from stages.params import read_params
 from stages.settings.augment import build_augment
 from stages.settings.train import Recipe
-from stages.warm_start import images_digest, starting_commit, starting_member
+from stages.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")

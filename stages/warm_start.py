@@ -1,7 +1,5 @@
 """Training that goes on from another commit's weights."""
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from stages import revisions
@@ -10,11 +8,6 @@ from stages.network.saved import read_model
 from stages.settings.train import Recipe
 
 KEY = "train.warm_start"
-
-
-def images_digest(shas: Iterable[str]) -> str:
-    """One digest of a set of images, given the sha256 of each."""
-    return hashlib.sha256("\n".join(sorted(shas)).encode()).hexdigest()
 
 
 def starting_commit(recipe: Recipe) -> str | None:

@@ -1,4 +1,4 @@
-"""Backbones, losses, views, and images as the network gets them."""
+"""Backbones, losses, and images as the network gets them."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.functional as tvf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,6 @@ from stages.network.losses import Loss
 from stages.network.normalize import Normalizer
 from stages.network.optimize import make_optimizer, make_schedules
 from stages.network.saved import load_member, save_member
-from stages.network.views import FIXED, make_view
 from stages.settings.augment import apply_augment, build_augment
 from stages.settings.losses import LossName, LossOptions
 from stages.settings.model import Model
@@ -316,48 +314,6 @@ def test_the_new_layer_may_learn_faster() -> None:
             id(each) for each in network.fc.parameters()
         }
         assert len(body["params"]) + len(head["params"]) == len(list(network.parameters()))
-
-
-def reference_view(name: str, image: np.ndarray) -> np.ndarray:
-    """The view of an image (channels, height, width), by numpy."""
-    if name.startswith("shift"):
-        right, down = (int(each) for each in name[6:-1].split(","))
-        reach = max(abs(right), abs(down), 1)
-        padded = np.pad(image, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-        height, width = image.shape[1:]
-        return padded[:, reach - down :, reach - right :][:, :height, :width]
-    return {
-        "identity": image,
-        "hflip": image[:, :, ::-1],
-        "vflip": image[:, ::-1],
-        "rot90": np.rot90(image, 1, (1, 2)),
-        "rot180": np.rot90(image, 2, (1, 2)),
-        "rot270": np.rot90(image, 3, (1, 2)),
-    }[name]
-
-
-exact_views = st.sampled_from(sorted(FIXED)) | st.tuples(
-    st.integers(-9, 9), st.integers(-9, 9)
-).map(lambda by: f"shift({by[0]}, {by[1]})")
-
-
-@given(exact_views, st.integers(2, 7))
-@settings(max_examples=200, deadline=None)
-def test_a_view_is_the_transform_of_its_name(name: str, side: int) -> None:
-    images = np.random.default_rng(side).normal(size=(2, 3, side, side)).astype(np.float32)
-    seen = make_view(name)(torch.from_numpy(images)).numpy()
-    for image, view in zip(images, seen, strict=True):
-        assert np.array_equal(view, reference_view(name, image))
-
-
-@pytest.mark.parametrize("degrees", [0, 10, -33.5, 90, 180])
-def test_rotation_is_torchvisions(degrees: float) -> None:
-    torch.manual_seed(0)
-    # A wide black border, as the two differ in what they repeat beyond it.
-    images = torch.nn.functional.pad(torch.rand(2, 1, 15, 15), [12] * 4)
-    wanted = tvf.rotate(images, degrees, tvf.InterpolationMode.BILINEAR)
-    seen = make_view(f"rotate({degrees})")(images)
-    assert torch.allclose(seen, wanted, atol=1e-4)
 
 
 @pytest.fixture

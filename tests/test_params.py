@@ -81,6 +81,48 @@ def test_a_member_overrides_its_recipe(tmp_path: Path) -> None:
         ("compute.devices", 0, ["compute.devices", "0"]),
         ("compute.workers", -1, ["compute.workers", "-1"]),
         ("threshold.objective", "luck", ["threshold.objective", "'luck'", "'accuracy'"]),
+        (
+            "threshold.objective",
+            "micro_fbeta",
+            ["threshold.objective", "needs `beta`"],
+        ),
+        ("threshold.objective", {"name": "micro_f1", "beta": 2.0}, ["takes no `beta`"]),
+        (
+            "threshold.objective",
+            {"name": "cost", "false_negative": 2.0},
+            ["`false_positive`"],
+        ),
+        (
+            "threshold",
+            {
+                "objective": {"name": "micro_precision_at_recall", "recall": 0.9},
+                "scope": "per_class",
+            },
+            ["threshold", "macro_precision_at_recall"],
+        ),
+        (
+            "threshold",
+            {"objective": "accuracy", "fixed": 0.6, "scope": "shrunk"},
+            ["threshold", "scope: global"],
+        ),
+        ("threshold", {"objective": "accuracy", "k": 3}, ["threshold", "decode: top_k"]),
+        ("tta.merge", "power_mean(0)", ["tta.merge", "power_mean(0)", "geometric_mean"]),
+        ("tta.views", ["five_crop"], ["tta.views", "crops", "cnn", "shortest_edge"]),
+        (
+            "ensemble",
+            {"weights": "greedy", "folds": "max", "members": "max"},
+            ["ensemble", "greedy", "mean_probability or mean_logit"],
+        ),
+        (
+            "ensemble",
+            {"weights": "simplex", "folds": "max", "members": "mean_logit"},
+            ["ensemble", "simplex", "members: mean_probability"],
+        ),
+        (
+            "ensemble",
+            {"folds": "max", "members": "max", "include": ["v1", "v1"]},
+            ["ensemble", "include", "once"],
+        ),
     ],
 )
 def test_bad_params_name_key_value_and_remedy(

@@ -45,6 +45,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/folds.csv",
         "data/duplicates.csv",
         "data/ensemble.npz",
+        "data/ensemble.json",
         "data/decision.json",
         "data/submission.csv",
         *(f"data/models/cnn/{fold}/{name}" for fold in "01" for name in
@@ -55,7 +56,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
     }  # fmt: skip
     assert set(reproduced.bytes_of("data")) == wanted
     assert set(reproduced.bytes_of("metrics")) == {
-        f"metrics/{name}.json" for name in ("data", "summary", "threshold", "ladder")
+        f"metrics/{name}.json" for name in ("data", "ensemble", "summary", "threshold", "ladder")
     }
     assert not (reproduced.path / ".checkpoints").exists() or not any(
         (reproduced.path / ".checkpoints").iterdir()
@@ -102,7 +103,7 @@ def test_metrics_follow_from_the_files(reproduced: Project) -> None:
     for part in ("oof", "test"):
         truth = labels.loc[ensemble[f"{part}_id"]].iloc[:, 1:].to_numpy(int)
         logits = ensemble[f"{part}_logits"]
-        predicted = (logits >= decision["threshold"]["logit"]).astype(int)
+        predicted = (logits >= decision["decoder"]["logits"][0]).astype(int)
         present = truth.any(0)
         wanted = {
             "accuracy": (truth == predicted).mean(),
@@ -134,9 +135,12 @@ def test_nothing_to_do_says_so(copied: Project) -> None:
 
 def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
     params = copy.deepcopy(TINY)
-    params["threshold"] = {"objective": "micro_f1"}
+    params["threshold"] = {"objective": "accuracy", "calibration": "temperature"}
     copied.write_params(params)
     assert repro(copied) == ["threshold", "evaluate"]
+    params["threshold"] = {"objective": "micro_f1"}
+    copied.write_params(params)
+    assert repro(copied) == ["ensemble", "threshold", "evaluate"]
     params["compute"]["workers"] = 1
     copied.write_params(params)
     assert repro(copied) == []

@@ -1,5 +1,7 @@
 """Tables and pictures of a run."""
 
+from io import StringIO
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,11 @@ import pytest
 from stages.report.examples import draw_examples
 from stages.report.results import draw_results
 from stages.report.tables import POINTS, precision_recall_table, threshold_table
-from stages.scoring.threshold import best_threshold, score_at, threshold_curve
+from stages.scoring.objectives import score
+from stages.scoring.threshold import threshold_curve
+from stages.settings.objective import Objective
+
+ACCURACY = Objective(name="accuracy")
 
 
 @pytest.fixture
@@ -19,17 +25,20 @@ def scored() -> tuple[np.ndarray, np.ndarray]:
 
 def test_threshold_table_is_exact(scored: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = scored
-    chosen = best_threshold(threshold_curve(logits, labels, "accuracy"))
-    table = threshold_table(logits, labels, "accuracy", chosen)
-    assert table["probability"].is_monotonic_increasing
-    assert len(table) == POINTS
-    for probability, score, mark in table.itertuples(index=False):
-        at = np.log(probability / (1 - probability))
-        near = score_at(logits, labels, at, "accuracy")
-        assert score == pytest.approx(near, abs=1.01 / labels.size)
-        if mark:
-            assert score == threshold_curve(logits, labels, "accuracy").scores.max()
-    assert table["chosen"].sum() == 1
+    curve = threshold_curve(logits, labels, ACCURACY)
+    for chosen in (0.7, None):
+        table = threshold_table(logits, labels, ACCURACY, chosen)
+        assert table["probability"].is_monotonic_increasing
+        assert len(table) == POINTS
+        assert table["chosen"].sum() == 1
+        for probability, reached, mark in table.itertuples(index=False):
+            at = np.log(probability / (1 - probability))
+            near = score(labels, logits >= at, ACCURACY)
+            assert reached == pytest.approx(near, abs=1.01 / labels.size)
+            if mark and chosen is None:
+                assert reached == curve.scores.max()
+            if mark and chosen:
+                assert at == pytest.approx(chosen)
 
 
 def test_precision_recall_runs_from_none_to_all(scored: tuple[np.ndarray, np.ndarray]) -> None:
@@ -55,9 +64,36 @@ def test_examples_show_every_image_large_or_small() -> None:
     assert (pixels != 255).any(2).mean() > 0.1
 
 
-def test_results_draw_with_and_without_test_labels() -> None:
+@pytest.mark.parametrize("parts", [["out-of-fold", "test"], ["out-of-fold"]])
+@pytest.mark.parametrize("members", [1, 2])
+def test_results_draw(parts: list[str], members: int) -> None:
+    steps = [
+        {
+            "part": part,
+            "step": step,
+            "score": at,
+            "low": at - 0.1,
+            "high": at + 0.1,
+            "verdict": said,
+        }
+        for part in parts
+        for step, at, said in (("single fold", 0.5, None), ("+ TTA", 0.6, "helps"))
+    ]
+    views = [
+        {"member": f"m{index}", "view": view, "used": used, "gain": 0.1}
+        | {"gain_low": 0.0, "gain_high": 0.2}
+        for index in range(members)
+        for view, used in (("identity", True), ("hflip", False), ("all", None))
+    ]
+    reliability = pd.DataFrame({"probability": [0.2], "frequency": [0.3], "calibration": "before"})
     threshold = pd.DataFrame({"probability": [0.2, 0.5], "score": [0.5, 0.9], "chosen": [0, 1]})
     classes = pd.DataFrame({"class": ["a", "b"], "part": "oof", "ap": [0.5, 0.7]})
-    ladder = {"one model": {"accuracy": 0.5}, "+ TTA": {"accuracy": 0.6}}
-    assert len(draw_results(ladder, threshold, classes, "accuracy").hconcat) == 3
-    assert len(draw_results({}, threshold, classes, "accuracy").hconcat) == 2
+    drawn = draw_results(
+        pd.DataFrame(steps), pd.DataFrame(views), reliability, threshold, classes, "accuracy"
+    )
+    svg = StringIO()
+    drawn.save(svg, format="svg")
+    text = svg.getvalue()
+    said = ["+ TTA", "helps", "hflip", "left out", "Reliability", "accuracy", "0.500"]
+    for each in [*said, *parts, *["m1 hflip"] * (members - 1)]:
+        assert each in text, each

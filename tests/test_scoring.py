@@ -1,4 +1,6 @@
-"""Merging, thresholds and metrics against brute force and scikit-learn."""
+"""Merging, metrics and decisions against brute force and scikit-learn."""
+
+import json
 
 import numpy as np
 import pytest
@@ -7,105 +9,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
-from stages.errors import UserError
-from stages.scoring.decision import Decision
-from stages.scoring.ladder import ladder
-from stages.scoring.merge import MERGES, merge_logits
+from stages.scoring.calibrator import Calibrator
+from stages.scoring.decision import Decision, fit_decision, plain_decision
+from stages.scoring.merge import merge_logits
 from stages.scoring.metrics import per_class, summary
-from stages.scoring.outoffold import join_folds, merge_folds
-from stages.scoring.probability import log_sigmoid, logit, sigmoid
-from stages.scoring.threshold import best_threshold, cross_fitted, score_at, threshold_curve
-from stages.settings.scoring import Merge, Objective
-
-OBJECTIVES: list[Objective] = ["accuracy", "micro_f1"]
-MERGE_NAMES: list[Merge] = ["mean_probability", "mean_logit", "geometric_mean", "max"]
-
-# Few distinct values, so that ties are common.
-scores = st.sampled_from([-3.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 1e-7])
-shapes = st.tuples(st.integers(1, 8), st.integers(1, 4))
-cases = shapes.flatmap(
-    lambda shape: st.tuples(
-        arrays(np.float32, shape, elements=scores.map(lambda each: float(np.float32(each)))),
-        arrays(np.int8, shape, elements=st.sampled_from([1, 0, -1])),
-    )
+from stages.scoring.probability import (
+    log_not,
+    log_sigmoid,
+    log_softmax,
+    logit,
+    one_against_rest,
+    sigmoid,
 )
+from stages.settings.scoring import MERGES, Merge, Threshold
+from tests.scored import cases
 
-
-def brute_force(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> float:
-    """The best score over every value and both ends, computed one by one by scikit-learn."""
-    used = labels >= 0
-    values, truth = logits[used], labels[used]
-    found = []
-    for each in [*np.unique(values), values.max() + 1]:
-        guess = (values >= each).astype(int)
-        if objective == "accuracy":
-            found.append(reference.accuracy_score(truth, guess))
-        else:
-            found.append(reference.f1_score(truth, guess, zero_division=0.0))
-    return max(found)
-
-
-@given(cases, st.sampled_from(OBJECTIVES))
-@settings(max_examples=600, deadline=None)
-def test_the_threshold_is_the_best_of_all(
-    case: tuple[np.ndarray, np.ndarray], objective: Objective
-) -> None:
-    logits, labels = case
-    if not (labels >= 0).any():
-        with pytest.raises(ValueError, match="no labelled score"):
-            threshold_curve(logits, labels, objective)
-        return
-    curve = threshold_curve(logits, labels, objective)
-    best = best_threshold(curve)
-    assert curve.scores.max() == pytest.approx(brute_force(logits, labels, objective), abs=1e-12)
-    assert score_at(logits, labels, best, objective) == pytest.approx(curve.scores.max(), abs=1e-12)
-    for threshold, score in zip(curve.thresholds, curve.scores, strict=True):
-        assert score_at(logits, labels, threshold, objective) == pytest.approx(score, abs=1e-12)
-    assert len(curve.thresholds) == len(np.unique(logits[labels >= 0])) + 1
-
-
-def test_neighbouring_floats_are_told_apart() -> None:
-    low = np.float32(0.3)
-    high = np.nextafter(low, np.float32(1))
-    logits = np.array([[low], [high]], np.float32)
-    curve = threshold_curve(logits, np.array([[0], [1]], np.int8), "accuracy")
-    best = best_threshold(curve)
-    assert float(low) < best < float(high)
-    assert score_at(logits, np.array([[0], [1]], np.int8), best, "accuracy") == 1
-    assert Decision(best)(logits).tolist() == [[0], [1]]
-
-
-def test_among_equals_the_threshold_nearest_to_a_half() -> None:
-    logits = np.array([[-2.0], [3.0]], np.float32)
-    curve = threshold_curve(logits, np.array([[0], [1]], np.int8), "accuracy")
-    assert best_threshold(curve) == 0.5
-
-
-def test_logits_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(ValueError, match="not finite"):
-        threshold_curve(np.array([[np.nan]]), np.array([[1]], np.int8), "accuracy")
-
-
-def test_cross_fitting_never_looks_at_its_own_group() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(60, 3)).astype(np.float32)
-    labels = (logits + rng.normal(size=logits.shape) > 0.4).astype(np.int8)
-    groups = np.arange(60) % 3
-    score, thresholds = cross_fitted(logits, labels, groups, "accuracy")
-    right = 0
-    for group, threshold in thresholds.items():
-        others, own = groups != group, groups == group
-        assert threshold == best_threshold(
-            threshold_curve(logits[others], labels[others], "accuracy")
-        )
-        right += ((logits[own] >= threshold) == labels[own]).sum()
-    assert score == pytest.approx(right / labels.size)
-    flipped = labels.copy()
-    flipped[groups == 1] = 1 - flipped[groups == 1]
-    assert cross_fitted(logits, flipped, groups, "accuracy")[1][1] == thresholds[1]
-
-
+MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
 finite = st.floats(-700, 700, width=32)
+PLAIN = Calibrator("none")
 
 
 @given(arrays(np.float32, (3, 2, 2), elements=finite), st.sampled_from(MERGE_NAMES))
@@ -121,32 +42,67 @@ def test_merged_logits_are_finite_and_between(logits: np.ndarray, how: Merge) ->
     assert np.allclose(merge_logits(np.stack([logits[0]] * 3), how), logits[0], rtol=1e-5)
 
 
-@given(arrays(np.float32, (4, 3, 2), elements=st.floats(-12, 12, width=32)))
+share = st.sampled_from([0.0, 1e-12, 0.1, 0.5, 1.0])
+weights = st.tuples(share, share, share, st.floats(0.1, 1))
+
+
+@given(arrays(np.float32, (4, 3, 2), elements=st.floats(-12, 12, width=32)), weights)
 @settings(max_examples=200, deadline=None)
-def test_merging_is_what_its_name_says(logits: np.ndarray) -> None:
-    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    wanted = {
-        "mean_probability": probability.mean(0),
-        "mean_logit": 1 / (1 + np.exp(-logits.astype(np.float64).mean(0))),
-        "geometric_mean": np.exp(np.log(probability).mean(0)),
-        "max": probability.max(0),
-    }
-    assert set(wanted) == set(MERGES)
-    for how in MERGE_NAMES:
-        assert np.allclose(sigmoid(merge_logits(logits, how)), wanted[how], atol=1e-6)
+def test_merging_is_what_its_name_says(logits: np.ndarray, drawn: tuple[float, ...]) -> None:
+    exact = logits.astype(np.float64)
+    p = 1 / (1 + np.exp(-exact))
+    for given_ in (None, np.array(drawn)):
+        shares = None if given_ is None else given_ / given_.sum()
+        mean_logit = np.average(exact, 0, shares)
+        wanted = {
+            "mean_probability": np.average(p, 0, shares),
+            "mean_logit": 1 / (1 + np.exp(-mean_logit)),
+            "geometric_mean": np.exp(np.average(np.log(p), 0, shares)),
+            "power_mean(3)": np.average(p**3, 0, shares) ** (1 / 3),
+            "power_mean(0.5)": np.average(p**0.5, 0, shares) ** 2,
+        }
+        if given_ is None:
+            wanted |= {"max": p.max(0), "median": 1 / (1 + np.exp(-np.median(exact, 0)))}
+            assert set(wanted) == set(MERGE_NAMES)
+        for how, each in wanted.items():
+            assert np.allclose(sigmoid(merge_logits(logits, how, given_)), each, atol=1e-6), how
+
+
+def test_merging_beyond_the_reach_of_exp() -> None:
+    logits = np.array([[[800.0]], [[-900.0]]], np.float32)
+    assert merge_logits(logits, "mean_probability")[0, 0] == pytest.approx(0, abs=1e-6)
+    assert merge_logits(logits, "geometric_mean")[0, 0] == pytest.approx(-450)
+    both = np.array([[[760.0]], [[790.0]]], np.float32)
+    for how in ("mean_probability", "geometric_mean", "power_mean(2)"):
+        assert merge_logits(both, how)[0, 0] == pytest.approx(760 + np.log(2), abs=1e-3)
+    many = np.random.default_rng(0).normal(size=(2, 20000, 2)).astype(np.float32)
+    rows = [merge_logits(many[:, [row]], "mean_probability")[0] for row in (0, 8192, 19999)]
+    assert np.array_equal(merge_logits(many, "mean_probability")[[0, 8192, 19999]], rows)
+    with pytest.raises(ValueError, match="takes no weights"):
+        merge_logits(many, "max", np.array([0.5, 0.5]))
 
 
 def test_probabilities_without_overflow() -> None:
     assert sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
     assert log_sigmoid(np.array([-1e4]))[0] == -1e4
     assert logit(float(sigmoid(np.array(1.5)))) == pytest.approx(1.5)
+    assert log_not(np.array([-1e-20]))[0] == pytest.approx(np.log(1e-20))
 
 
-@given(cases)
-@settings(max_examples=150, deadline=None)
+@given(arrays(np.float64, (3, 4), elements=st.floats(-60, 60)))
+@settings(max_examples=100, deadline=None)
+def test_a_softmax_survives_as_log_odds(logits: np.ndarray) -> None:
+    logarithms = log_softmax(logits)
+    odds = one_against_rest(logarithms)
+    assert np.isfinite(odds).all()
+    assert log_sigmoid(odds) == pytest.approx(logarithms, abs=1e-6)
+
+
+@given(cases())
+@settings(max_examples=100, deadline=None)
 def test_metrics_are_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = case
-    predicted = Decision(0.1)(logits)
+    predicted = (logits >= 0.1).astype(np.int8)
     whole = (labels >= 0).all(1)
     table = per_class(labels, logits, predicted)
     for index in range(labels.shape[1]):
@@ -189,54 +145,55 @@ def test_without_any_positive_label_there_is_no_average_precision() -> None:
     assert (result["accuracy"], result["micro_f1"]) == (1.0, 0.0)
 
 
-def test_decision_survives_json() -> None:
-    decision = Decision(-0.123456789)
-    content = decision.as_json()
-    assert content["threshold"]["probability"] == pytest.approx(1 / (1 + np.exp(0.123456789)))
-    assert Decision.from_json(content) == decision
-    assert decision(np.array([[-0.2, -0.123456789, 0.0]])).tolist() == [[0, 1, 1]]
-
-
-def test_folds_are_joined_by_id() -> None:
-    ids = np.array(["a", "b", "c", "d"])
-    folds = np.array([0, 1, 0, 1])
-    predictions = {
-        0: (np.array(["c", "a"]), np.array([[3.0], [1.0]], np.float32)),
-        1: (np.array(["b", "d"]), np.array([[2.0], [4.0]], np.float32)),
-    }
-    assert join_folds(ids, folds, predictions).ravel().tolist() == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("wrong", [["a", "b"], ["a"], ["a", "c", "b"], ["a", "a"]])
-def test_rows_of_another_fold_are_refused(wrong: list[str]) -> None:
-    logits = np.zeros((len(wrong), 1), np.float32)
-    with pytest.raises(UserError, match="not out-of-fold"):
-        join_folds(np.array(["a", "c"]), np.array([0, 0]), {0: (np.array(wrong), logits)})
-
-
-def test_folds_that_are_missing_or_of_another_test_part_are_refused() -> None:
-    one = (np.array(["a"]), np.zeros((1, 1), np.float32))
-    with pytest.raises(UserError, match="fold 1: has no predictions"):
-        join_folds(np.array(["a", "b"]), np.array([0, 1]), {0: one})
-    with pytest.raises(UserError, match="another test part"):
-        merge_folds(np.array(["b"]), {0: one}, "mean_logit")
-
-
-def test_the_ladder_climbs_from_one_model_to_all() -> None:
+@pytest.fixture
+def several() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, (200, 3)).astype(np.int8)
-    truth = 2.0 * labels - 1
-    predictions = {
-        member: [(truth + rng.normal(scale=2, size=(4, 200, 3))).astype(np.float32) for _ in "12"]
-        for member in ("one", "two")
-    }
-    steps = ladder(labels, predictions, 1, "mean_logit", "mean_logit", "mean_logit", Decision(0.05))
-    assert list(steps) == ["one model", "+ TTA", "+ folds", "+ members", "+ threshold"]
-    models = [fold for each in predictions.values() for fold in each]
-    wanted = np.mean([((fold[1] >= 0) == labels).mean() for fold in models])
-    assert steps["one model"]["accuracy"] == pytest.approx(wanted)
-    final = np.mean([np.mean(models[:2], 0).mean(0), np.mean(models[2:], 0).mean(0)], 0)
-    assert steps["+ members"]["accuracy"] == pytest.approx(((final >= 0) == labels).mean())
-    assert steps["+ threshold"]["accuracy"] == pytest.approx(((final >= 0.05) == labels).mean())
-    values = [each["macro_ap"] for each in steps.values()]
-    assert values == sorted(values)
+    logits = rng.normal(size=(200, 3)).astype(np.float32)
+    return logits, (logits + rng.normal(size=logits.shape) > 0.4).astype(np.int8)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"fixed": 0.6},
+        {"scope": "per_class", "calibration": "platt"},
+        {"scope": "shrunk", "calibration": "isotonic"},
+        {"decode": "count_prior", "calibration": "temperature"},
+        {"decode": "count_prior_mode"},
+        {"decode": "top_k", "k": 2},
+    ],
+    ids=str,
+)
+def test_a_decision_survives_json(
+    several: tuple[np.ndarray, np.ndarray], chosen: dict[str, object]
+) -> None:
+    logits, labels = several
+    settings_ = Threshold.model_validate({"objective": "accuracy"} | chosen)
+    decoder = "threshold" if settings_.decode == "auto" else settings_.decode
+    decision = fit_decision(logits, labels, np.arange(200) % 2, settings_, False, decoder)
+    again = Decision.from_json(json.loads(json.dumps(decision.as_json())))
+    assert again == decision
+    decided = decision(logits)
+    assert np.array_equal(again(logits), decided)
+    assert decided.dtype == np.int8
+    assert set(np.unique(decided)) <= {0, 1}
+    assert (decided == labels).mean() > 0.6
+    if settings_.fixed:
+        assert decision.thresholds[0] == pytest.approx(np.log(0.6 / 0.4))
+
+
+def test_a_threshold_is_not_rounded_onto_a_logit() -> None:
+    low = np.float32(0.3)
+    high = np.nextafter(low, np.float32(1))
+    decision = Decision(PLAIN, "threshold", ((float(low) + float(high)) / 2,))
+    assert decision(np.array([[low], [high]])).tolist() == [[0], [1]]
+
+
+def test_top_k_are_the_largest_and_ties_go_by_the_given_logits() -> None:
+    logits = np.array([[0.1, 3.0, 2.0, -5.0], [-1.0, -2.0, -3.0, -0.5]], np.float32)
+    assert plain_decision(True)(logits).tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
+    assert Decision(PLAIN, "top_k", k=2)(logits).tolist() == [[0, 1, 1, 0], [1, 0, 0, 1]]
+    flat = Calibrator("isotonic", steps=(((0.0, 1.0), (0.5, 0.5)),) * 4)
+    assert np.ptp(flat(logits)) == 0
+    assert Decision(flat, "top_k")(logits).tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]

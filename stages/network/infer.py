@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stages.network.normalize import Normalizer
-from stages.network.views import View
+from stages.network.views import CENTRE, View
 
 
 @torch.inference_mode()
@@ -19,6 +19,7 @@ def view_logits(
     views: list[View],
     device: torch.device,
     softmax: bool = False,
+    cut: bool = False,
 ) -> np.ndarray:
     """float32 (views, images, classes): the log-odds of each class, sigmoids of which are its
     probability.
@@ -30,13 +31,15 @@ def view_logits(
         views: each is applied to every batch.
         device: to run on.
         softmax: the network's outputs are a softmax's, as after cross_entropy.
+        cut: the images come as their five crops, of which each view takes one.
     """
     network = network.to(device)
     normalize = normalize.to(device)
     parts = []
     for images, _ in batches:
         pixels = normalize(images.to(device, non_blocking=True))
-        logits = torch.stack([network(view(pixels)).float().cpu() for view in views])
+        crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
+        logits = torch.stack([network(view(crops[view.crop])).float().cpu() for view in views])
         parts.append(one_against_rest(logits) if softmax else logits)
     return torch.cat(parts, 1).numpy()
 

@@ -1,6 +1,8 @@
 """A trained member on disk: weights.safetensors and model.json, nothing pickled."""
 
+import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from stages.settings.train import Recipe
 
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
+
+
+def images_digest(shas: Iterable[str]) -> str:
+    """One digest of a set of images, given the sha256 of each."""
+    return hashlib.sha256("\n".join(sorted(shas)).encode()).hexdigest()
 
 
 def save_member(

@@ -2,43 +2,63 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from stages.errors import UserError
+from stages.settings.views import CORNERS, corner_of
 
-View = Callable[[torch.Tensor], torch.Tensor]
+Transform = Callable[[torch.Tensor], torch.Tensor]
 
-FIXED: dict[str, View] = {
+CENTRE = len(CORNERS)
+
+FIXED: dict[str, Transform] = {
     "identity": lambda images: images,
     "hflip": lambda images: images.flip(-1),
     "vflip": lambda images: images.flip(-2),
     "rot90": lambda images: images.rot90(1, (-2, -1)),
     "rot180": lambda images: images.rot90(2, (-2, -1)),
     "rot270": lambda images: images.rot90(3, (-2, -1)),
+    "transpose": lambda images: images.transpose(-2, -1),
+    "antitranspose": lambda images: images.transpose(-2, -1).flip(-2, -1),
 }
 
 
-def make_view(name: str) -> View:
-    """The transform of that name: (..., channels, height, width) to the same shape.
+@dataclass(frozen=True)
+class View:
+    """An exact transform of images (..., channels, height, width) to the same shape."""
 
-    `rot90` and its like turn counter-clockwise, as `rotate(degrees)` does about the centre;
-    `scale(factor)` enlarges (or shrinks) about the centre; both interpolate bilinearly.
-    `shift(right, down)` moves by whole pixels. Where a transform looks beyond the border, the
-    border's pixels are repeated. `a * b` is b, then a.
-    """
-    factors = [_single(each.strip()) for each in name.split("*")]
+    factors: tuple[Transform, ...]
+    crop: int = CENTRE
+    """Which of an image's five crops it is of: a corner in the order of `CORNERS`, or the centre,
+    which is the image itself where it was not cut."""
 
-    def view(images: torch.Tensor) -> torch.Tensor:
-        for factor in reversed(factors):
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """The images, or their crops of the right corner, transformed."""
+        for factor in reversed(self.factors):
             images = factor(images)
         return images
 
-    return view
+
+def make_view(name: str) -> View:
+    """The view of that name.
+
+    `transpose` mirrors at the falling diagonal, `antitranspose` at the rising one. `rot90` and its
+    like turn counter-clockwise, as `rotate(degrees)` does about the centre; `scale(factor)`
+    enlarges (or shrinks) about the centre; both interpolate bilinearly. `shift(right, down)` moves
+    by whole pixels. Where a transform looks beyond the border, the border's pixels are repeated.
+    `a * b` is b, then a; `top_left` and its like, always the last, are a crop of the whole image.
+    """
+    corner = corner_of(name)
+    names = [each.strip() for each in name.split("*")]
+    if corner is None:
+        return View(tuple(_single(each) for each in names))
+    return View(tuple(_single(each) for each in names[:-1]), CORNERS.index(corner))
 
 
-def _single(name: str) -> View:
+def _single(name: str) -> Transform:
     if name in FIXED:
         return FIXED[name]
     match = re.fullmatch(r"(rotate|shift|scale)\((.+)\)", name)

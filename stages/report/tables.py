@@ -5,8 +5,8 @@ import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
 from stages.scoring.probability import sigmoid
-from stages.scoring.threshold import threshold_curve
-from stages.settings.scoring import Objective
+from stages.scoring.threshold import best_threshold, threshold_curve
+from stages.settings.objective import Objective
 
 POINTS = 200
 
@@ -19,16 +19,18 @@ def _thinned(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def threshold_table(
-    logits: np.ndarray, labels: np.ndarray, objective: Objective, chosen: float
+    logits: np.ndarray, labels: np.ndarray, objective: Objective, chosen: float | None
 ) -> pd.DataFrame:
     """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
 
     The score at a probability is that of the nearest candidate below it: exact, not interpolated.
+    Without a `chosen` one, the best is marked.
     """
     curve = threshold_curve(logits, labels, objective)
-    wanted = np.append(np.linspace(0.005, 0.995, POINTS - 1), sigmoid(np.array(chosen)))
+    mark = best_threshold(curve) if chosen is None else chosen
+    wanted = np.append(np.linspace(0.005, 0.995, POINTS - 1), sigmoid(np.array(mark)))
     grid = np.log(wanted) - np.log1p(-wanted)
-    grid[-1] = chosen
+    grid[-1] = mark
     rows = np.searchsorted(curve.thresholds, grid, side="right") - 1
     table = pd.DataFrame(
         {

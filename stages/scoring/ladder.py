@@ -1,64 +1,66 @@
-"""What each step from one model to the final labels adds."""
+"""What each step from one model to the final labels adds, with what may be chance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from stages.scoring.decision import Decision
-from stages.scoring.merge import merge_logits
-from stages.scoring.metrics import average_precision, mean_over_classes
-from stages.scoring.threshold import score_at
-from stages.settings.scoring import Merge
+from stages.scoring.bootstrap import DRAWS, Scores
+from stages.scoring.objectives import score
+from stages.settings.objective import Objective
 
-HALF = Decision(0.0)
+ALSO = (Objective(name="accuracy"), Objective(name="micro_f1"))
 
 
-def ladder(
+def climb(
     labels: np.ndarray,
-    predictions: Mapping[str, list[np.ndarray]],
-    identity: int,
-    views: Merge,
-    folds: Merge,
-    members: Merge,
-    decision: Decision,
-) -> dict[str, dict[str, float]]:
-    """Accuracy, micro F1 and macro AP after every step, on the test part.
+    rungs: Mapping[str, Sequence[np.ndarray]],
+    objective: Objective,
+    folds: np.ndarray | None = None,
+    draws: int = DRAWS,
+) -> dict[str, dict[str, Any]]:
+    """The score at every rung, and its gain over the rung below.
 
     Args:
-        labels: (images, classes).
-        predictions: of every member, each fold's logits (views, images, classes).
-        identity: which view is the untransformed image.
-        views: how views are merged.
-        folds: how folds are merged.
-        members: how members are merged.
-        decision: of all steps together; those before it decide at probability 0.5.
+        labels: (images, classes): 1, 0 or -1.
+        rungs: from the first to the last: the labels, (images, classes), that each of its models
+            predicts; the rung's score is the mean over its models.
+        objective: the score.
+        folds: (images,), for the spread over folds; None: the images are in no fold.
+        draws: of the bootstrap.
 
     Returns:
-        Steps in order. A step that starts from several models is their mean.
+        Of each rung: `score`, `low` and `high` (95 % interval), the same of the `gain`, its
+        `verdict` (helps, hurts or within noise), `accuracy` and `micro_f1`; with `folds` also
+        `fold_std` and `gain_fold_std`, standard deviations (n - 1) over folds.
     """
-    single = [fold[identity] for each in predictions.values() for fold in each]
-    merged = {
-        name: [merge_logits(fold, views) for fold in each] for name, each in predictions.items()
-    }
-    joined = [merge_logits(np.stack(each), folds) for each in merged.values()]
-    final = merge_logits(np.stack(joined), members)
-    steps = {
-        "one model": [_scores(labels, each, HALF) for each in single],
-        "+ TTA": [_scores(labels, each, HALF) for folds_ in merged.values() for each in folds_],
-        "+ folds": [_scores(labels, each, HALF) for each in joined],
-    }
-    if len(predictions) > 1:
-        steps["+ members"] = [_scores(labels, final, HALF)]
-    steps["+ threshold"] = [_scores(labels, final, decision)]
-    return {
-        step: {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
-        for step, scores in steps.items()
-    }
-
-
-def _scores(labels: np.ndarray, logits: np.ndarray, decision: Decision) -> dict[str, float]:
-    return {
-        "accuracy": score_at(logits, labels, decision.threshold, "accuracy"),
-        "micro_f1": score_at(logits, labels, decision.threshold, "micro_f1"),
-        "macro_ap": mean_over_classes(average_precision(labels, logits)) or 0.0,
-    }
+    sets = [predicted for each in rungs.values() for predicted in each]
+    scores = Scores(labels, sets, objective, draws)
+    by_fold = [] if folds is None else [folds == fold for fold in np.unique(folds)]
+    steps: dict[str, dict[str, Any]] = {}
+    below, fold_below, start = np.zeros(len(sets)), np.zeros(len(by_fold)), 0
+    for name, predicted in rungs.items():
+        weights = np.zeros(len(sets))
+        weights[start : start + len(predicted)] = 1 / len(predicted)
+        start += len(predicted)
+        at = scores.interval(weights)
+        step: dict[str, Any] = {"score": at.value, "low": at.low, "high": at.high}
+        each_fold = np.array(
+            [
+                np.mean([score(labels[own], each[own], objective) for each in predicted])
+                for own in by_fold
+            ]
+        )
+        if steps:
+            gain = scores.interval(weights - below)
+            step |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+            step["verdict"] = gain.verdict
+        if len(by_fold) > 1:
+            step["fold_std"] = float(each_fold.std(ddof=1))
+            if steps:
+                step["gain_fold_std"] = float((each_fold - fold_below).std(ddof=1))
+        for other in ALSO:
+            step[other.name] = float(np.mean([score(labels, each, other) for each in predicted]))
+        steps[name] = step
+        below, fold_below = weights, each_fold
+    return steps

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
+from stages.scoring.objectives import ratio
+
 
 def confusion_counts(
     labels: np.ndarray, predicted: np.ndarray
@@ -15,12 +17,6 @@ def confusion_counts(
         (negative & (predicted == 1)).sum(0),
         (positive & (predicted == 0)).sum(0),
     )
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Their quotient, 0 where there is nothing to divide by (scikit-learn's convention)."""
-    above = np.asarray(above, np.float64)
-    return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
 
 
 def average_precision(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -54,10 +50,10 @@ def per_class(labels: np.ndarray, logits: np.ndarray, predicted: np.ndarray) -> 
     return pd.DataFrame(
         {
             "ap": average_precision(labels, logits),
-            "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-            "precision": _ratio(true_positive, true_positive + false_positive),
-            "recall": _ratio(true_positive, true_positive + false_negative),
-            "prevalence": _ratio((labels == 1).sum(0), (labels >= 0).sum(0)),
+            "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+            "precision": ratio(true_positive, true_positive + false_positive),
+            "recall": ratio(true_positive, true_positive + false_negative),
+            "prevalence": ratio((labels == 1).sum(0), (labels >= 0).sum(0)),
         }
     )
 

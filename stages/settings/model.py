@@ -78,6 +78,11 @@ class Model(Settings):
             raise ValueError("shortest_edge: is missing; five_crop cuts from images of that size")
         return self
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether views may be crops: there is more of an image than what is seen at once."""
+        return self.shortest_edge is not None and self.views == "single"
+
     def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation, one value per channel of the input."""
         if isinstance(self.normalize, Normalize):

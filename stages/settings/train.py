@@ -8,7 +8,7 @@ from stages.settings.base import Count, Fraction, Many, NotNegative, Number, Pos
 from stages.settings.losses import USED_BY, LossName, LossOptions
 from stages.settings.model import Model
 from stages.settings.schedule import BELONGS_TO, SchedulerName, SchedulerOptions
-from stages.settings.views import Views
+from stages.settings.views import Views, corner_of
 
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, dict[str, Any]]]
@@ -29,6 +29,12 @@ class Freeze(Settings):
     views: Views = ("identity",)
     """Views of an image, one of which is drawn in every epoch; no other augmentation takes place
     while the backbone is frozen."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(corner_of(view) for view in self.views):
+            raise ValueError("views: crops are for `tta.views` alone; leave them out here")
+        return self
 
 
 class Averaging(Settings):

@@ -1,0 +1,46 @@
+"""Estimates that a fit did not see: every group is decided by what the other groups taught."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Apply = Callable[[np.ndarray], np.ndarray]
+"""Logits (images, classes) to anything with a row per image."""
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Apply]
+"""Logits, labels (images, classes) and groups (images,) to what can be applied to other logits."""
+
+# A single hold-out has one fold; its images are parted for estimates.
+PARTS_OF_HOLDOUT = 5
+
+
+def with_several(groups: np.ndarray) -> np.ndarray:
+    """(images,): the groups, or parts of equal size of a single one.
+
+    Every fifth image belongs to one part, as images may lie in the order of their classes.
+    """
+    if len(np.unique(groups)) > 1:
+        return groups
+    return np.arange(len(groups)) % PARTS_OF_HOLDOUT
+
+
+def cross_fit(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, fit: Fit) -> np.ndarray:
+    """What comes out where each group's rows are left to a fit on all other groups.
+
+    Args:
+        logits: (images, ...).
+        labels: (images, classes).
+        groups: (images,) integers, at least two different ones: the folds.
+        fit: sees the other groups alone.
+
+    Returns:
+        A row per image, of whatever `fit` returned gives.
+    """
+    result: np.ndarray | None = None
+    for group in np.unique(groups):
+        own = groups == group
+        applied = fit(logits[~own], labels[~own], groups[~own])(logits[own])
+        if result is None:
+            result = np.empty((len(logits), *applied.shape[1:]), applied.dtype)
+        result[own] = applied
+    assert result is not None
+    return result
