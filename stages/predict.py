@@ -48,6 +48,8 @@ def main() -> None:
     cut = any(view.crop != CENTRE for view in views)
     # Every image is decoded, resized and cut once, whatever the number of views.
     model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
+    if params.compute.compile:
+        network.compile()
     arrays: dict[str, np.ndarray] = {"views": np.array(params.tta.views, dtype=str)}
     for part, part_ids in ids.items():
         arrays[f"{part}_id"] = np.array(part_ids, dtype=str)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from stages.network.classifier import Classifier
+from stages.network.fuse import fuse_batch_norm
 from stages.network.normalize import Normalizer
 from stages.network.views import CENTRE, View
 
@@ -25,7 +27,7 @@ def view_logits(
     probability.
 
     Args:
-        network: ready for inference.
+        network: ready for inference; a `Classifier`'s batch normalisations are fused.
         normalize: from pixels to what the network takes.
         batches: of (images uint8 (images, [crops,] channels, height, width), anything).
         views: each is applied to every batch.
@@ -36,8 +38,10 @@ def view_logits(
     network = network.to(device)
     normalize = normalize.to(device)
     parts = []
-    for images, _ in batches:
+    for position, (images, _) in enumerate(batches):
         pixels = normalize(images.to(device, non_blocking=True))
+        if position == 0 and isinstance(network, Classifier):
+            fuse_batch_norm(network, pixels[0, CENTRE] if cut else pixels[0])
         crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
         logits = torch.stack([network(view(crops[view.crop])).float().cpu() for view in views])
         parts.append(one_against_rest(logits) if softmax else logits)

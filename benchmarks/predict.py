@@ -1,0 +1,166 @@
+"""Test-time augmentation by four rotations over five folds, beside the ways it was published.
+
+`python -m benchmarks.predict [backbone] [side] [images] [accelerator]`, after
+`uv pip install edafa ttach`, composes images and predicts them by five networks in turn:
+
+- by what `predict` runs;
+- by edafa's ClassPredictor, an image at a time out of batches of 8, as DACON's 4th place did;
+- by ttach's ClassificationTTAWrapper;
+- and, as the limit, by four plain forward passes of one prepared batch in channels_last.
+
+It prints, as Markdown, images per second of each (the fastest of some rounds) and their ratios.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import ttach  # type: ignore[import-not-found,unused-ignore]
+from edafa import ClassPredictor  # type: ignore[import-not-found,unused-ignore]
+from torch import nn
+
+from benchmarks.machine import machine
+from benchmarks.train import composed
+from stages.network.classifier import Classifier, build_network
+from stages.network.dataset import ImageDataset
+from stages.network.infer import view_logits
+from stages.network.loader import choose_device, plain_loader, worker_count
+from stages.network.normalize import Normalizer
+from stages.network.views import make_view
+from stages.scoring.merge import merge_logits
+from stages.scoring.probability import sigmoid
+from stages.settings.model import Model
+
+FOLDS, CLASSES, BATCH, ROUNDS = 5, 26, 64, 3
+VIEWS = ("identity", "rot90", "rot180", "rot270")
+
+
+def networks(model: Model) -> list[Classifier]:
+    """One per fold, with weights of its own."""
+    made = []
+    for fold in range(FOLDS):
+        torch.manual_seed(fold)
+        made.append(build_network(model, CLASSES).eval())
+    return made
+
+
+def by_predict(folds: list[Classifier], data: ImageDataset, device: torch.device) -> np.ndarray:
+    """Mean probability over views, of each fold, as `stages.predict` does it."""
+    views = [make_view(name) for name in VIEWS]
+    found = []
+    for network in folds:
+        network.use_channels_last()
+        batches = plain_loader(data, BATCH, worker_count("auto", device))
+        normalize = Normalizer(*data.model.mean_and_std())
+        logits = view_logits(network, normalize, batches, views, device)
+        found.append(sigmoid(merge_logits(logits, "mean_probability")))
+    return np.stack(found)
+
+
+class Edafa(ClassPredictor):  # type: ignore[misc,unused-ignore]
+    """Its predictor around a torch network."""
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        augs = ["NO", "ROT90", "ROT180", "ROT270"]
+        super().__init__(json.dumps({"augs": augs, "mean": "ARITH"}))
+        self.network, self.device = network, device
+
+    def predict_patches(self, patches: np.ndarray) -> np.ndarray:
+        """(patches, height, width, channels) to probabilities."""
+        images = torch.from_numpy(patches).permute(0, 3, 1, 2).contiguous().to(self.device)
+        with torch.inference_mode():
+            return self.network(images).sigmoid().cpu().numpy()
+
+
+def by_edafa(folds: list[Classifier], data: ImageDataset, device: torch.device) -> np.ndarray:
+    """The same, by edafa."""
+    normalize = Normalizer(*data.model.mean_and_std())
+    found = []
+    for network in folds:
+        predictor = Edafa(network.to(device), device)
+        parts = []
+        for images, _ in plain_loader(data, 8, worker_count("auto", device)):
+            pixels = normalize(images).permute(0, 2, 3, 1).contiguous().numpy()
+            parts.append(predictor.predict_images(list(pixels)))
+        found.append(np.concatenate(parts))
+    return np.stack(found)
+
+
+def by_ttach(folds: list[Classifier], data: ImageDataset, device: torch.device) -> np.ndarray:
+    """The same, by ttach: the mean of logits is its way, so probabilities are merged."""
+    normalize = Normalizer(*data.model.mean_and_std()).to(device)
+    turns = ttach.Compose([ttach.Rotate90(angles=[0, 90, 180, 270])])
+    found = []
+    with torch.inference_mode():
+        for network in folds:
+            wrapped = ttach.ClassificationTTAWrapper(
+                nn.Sequential(network, nn.Sigmoid()).to(device), turns, merge_mode="mean"
+            )
+            batches = plain_loader(data, BATCH, worker_count("auto", device))
+            parts = [wrapped(normalize(images.to(device))).cpu() for images, _ in batches]
+            found.append(torch.cat(parts).numpy())
+    return np.stack(found)
+
+
+def by_limit(folds: list[Classifier], data: ImageDataset, device: torch.device) -> None:
+    """Four forward passes of as many prepared batches, and nothing else."""
+    pixels = Normalizer(*data.model.mean_and_std())(torch.stack([data[i][0] for i in range(BATCH)]))
+    pixels = pixels.to(device).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for network in folds:
+            network.to(device).use_channels_last()
+            for _ in range(len(data) // BATCH * len(VIEWS)):
+                network(pixels)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main(folder: Path, backbone: str, side: int, images: int, accelerator: str) -> None:
+    model = Model(backbone=backbone, image_size=side)
+    store = composed(folder, side, images)
+    data = ImageDataset(store, store.ids, np.empty((images, 0)), model)
+    device = choose_device(accelerator)
+    ways = {
+        "`predict`": by_predict,
+        "edafa's ClassPredictor": by_edafa,
+        "ttach": by_ttach,
+        "limit: plain channels_last": by_limit,
+    }
+    # Networks of their own for each: channels_last weights would make the others faster.
+    made = {name: networks(model) for name in ways}
+    found = [way(made[name], data, device) for name, way in ways.items()]
+    for other in found[1:3]:
+        assert np.abs(found[0] - other).max() < 1e-4
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            times[name].append(seconds(lambda: way(made[name], data, device)))  # noqa: B023  # called at once
+    best = {name: images / min(each) for name, each in times.items()}
+    gpu = torch.cuda.get_device_name() if device.type == "cuda" else ""
+    print(
+        f"{backbone} at {side} pixels, {images} images, {len(VIEWS)} views, {FOLDS} folds. "
+        f"{gpu} {machine()} torch {torch.__version__}.\n"
+    )
+    print("| way | images/s | `predict` is, times |\n|---|--:|--:|")
+    for name, rate in best.items():
+        print(f"| {name} | {rate:.1f} | {best['`predict`'] / rate:.2f} |")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    defaults = ["torchvision/resnet18", "128", "64", "auto"]
+    name_, side_, images_, accelerator_ = given + defaults[len(given) :]
+    with tempfile.TemporaryDirectory() as temporary:
+        main(Path(temporary), name_, int(side_), int(images_), accelerator_)
