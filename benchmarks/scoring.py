@@ -24,7 +24,6 @@ from stages.scoring.probability import sigmoid
 from stages.scoring.threshold import best_threshold, threshold_curve
 from stages.settings.objective import Objective
 
-
 IMAGES, CLASSES, VIEWS, FOLDS, STEPS = 50_000, 26, 4, 5, 100
 ACCURACY, MICRO, MACRO = (Objective(name=name) for name in ("accuracy", "micro_f1", "macro_f1"))
 

@@ -7,7 +7,7 @@ from torch.fx.proxy import TraceError
 
 from stages.network.classifier import Classifier
 
-# What tracing a forward pass that depends on shapes or values ends in; such a network stays as it is.
+# What tracing ends in where a forward pass depends on shapes or values; it stays as it is then.
 UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, LookupError)
 # Largest difference of features, relative to the largest feature.
 TOLERANCE = 1e-4
