@@ -1,5 +1,7 @@
 """Folds, views and members become one; nothing is chosen on the rows that it is judged by."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -248,7 +250,9 @@ def test_greedy_weights_take_the_best_step_each_time(labels: np.ndarray, merge: 
 
 
 @pytest.mark.parametrize("how", ["greedy", "simplex"])
-def test_weights_are_fitted_only_where_they_help(held: Held, how: str) -> None:
+def test_weights_are_fitted_only_where_they_help(
+    held: Held, how: Literal["greedy", "simplex"]
+) -> None:
     settings_ = Ensemble.model_validate(
         {"weights": how, "folds": "mean_logit", "members": "mean_probability"}
     )
@@ -260,7 +264,7 @@ def test_weights_are_fitted_only_where_they_help(held: Held, how: str) -> None:
     for group in range(3):
         own = held.groups == group
         rest = np.stack([each.oof[~own] for each in unlike], 1)
-        learned = fit_weights(rest, held.labels[~own], how, "mean_probability")  # type: ignore[arg-type]
+        learned = fit_weights(rest, held.labels[~own], how, "mean_probability")
         wanted = merge_logits([each.oof[own] for each in unlike], "mean_probability", learned)
         assert np.array_equal(oof[own], wanted)
 

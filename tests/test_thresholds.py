@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.scoring.class_thresholds import class_thresholds
-from stages.scoring.crossfit import cross_fit, with_several
+from stages.scoring.crossfit import Apply, cross_fit, with_several
 from stages.scoring.objectives import image_counts, score, score_of_sums
 from stages.scoring.shrink import STRENGTHS, drawn, shrunk_thresholds
 from stages.scoring.threshold import best_threshold, threshold_curve
@@ -175,7 +175,7 @@ def test_cross_fitting_never_looks_at_its_own_group(
     logits, labels, groups = several
     seen = []
 
-    def fit(own: np.ndarray, truth: np.ndarray, rest: np.ndarray):  # type: ignore[no-untyped-def]
+    def fit(own: np.ndarray, truth: np.ndarray, rest: np.ndarray) -> Apply:
         seen.append((own.tobytes(), truth.tobytes(), set(rest.tolist())))
         return lambda held_out: held_out[:, 0] * 0 + len(seen)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages.scoring.class_thresholds import class_thresholds
-from stages.scoring.crossfit import cross_fit, with_several
+from stages.scoring.crossfit import Apply, cross_fit, with_several
 from stages.scoring.objectives import score
 from stages.scoring.threshold import best_threshold, threshold_curve
 from stages.settings.objective import Objective
@@ -57,6 +57,6 @@ def drawn(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> np.nd
     return shares * own + (1 - shares) * common
 
 
-def _decide_by_all(logits: np.ndarray, labels: np.ndarray, objective: Objective):  # type: ignore[no-untyped-def]
+def _decide_by_all(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> Apply:
     thresholds = drawn(logits, labels, objective).T
     return lambda held_out: (held_out[:, :, None] >= thresholds).astype(np.int8)
