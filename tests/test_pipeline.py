@@ -47,6 +47,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/ensemble.npz",
         "data/ensemble.json",
         "data/decision.json",
+        "data/outoffold.npz",
         "data/submission.csv",
         *(f"data/models/cnn/{fold}/{name}" for fold in "01" for name in
           ("weights.safetensors", "model.json")),
@@ -56,7 +57,8 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
     }  # fmt: skip
     assert set(reproduced.bytes_of("data")) == wanted
     assert set(reproduced.bytes_of("metrics")) == {
-        f"metrics/{name}.json" for name in ("data", "ensemble", "summary", "threshold", "ladder")
+        f"metrics/{name}.json"
+        for name in ("data", "ensemble", "evaluation", "summary", "threshold", "ladder")
     }
     assert not (reproduced.path / ".checkpoints").exists() or not any(
         (reproduced.path / ".checkpoints").iterdir()
@@ -100,10 +102,20 @@ def test_metrics_follow_from_the_files(reproduced: Project) -> None:
     labels = pd.read_parquet(reproduced.path / "data/labels.parquet").set_index("id")
     decision = json.loads((reproduced.path / "data/decision.json").read_text())
     summary = json.loads((reproduced.path / "metrics/summary.json").read_text())
+    said = json.loads((reproduced.path / "metrics/threshold.json").read_text())
     for part in ("oof", "test"):
         truth = labels.loc[ensemble[f"{part}_id"]].iloc[:, 1:].to_numpy(int)
         logits = ensemble[f"{part}_logits"]
         predicted = (logits >= decision["decoder"]["logits"][0]).astype(int)
+        if part == "oof":
+            # Each fold is decided by the threshold that the other one taught.
+            predicted = np.load(reproduced.path / "data/outoffold.npz")["labels"]
+            folds = pd.read_csv(reproduced.path / "data/folds.csv")["fold"].to_numpy()
+            taught = said["cross_fitted_probabilities"]
+            for fold in (0, 1):
+                at = taught[str(fold)]
+                own = logits[folds == fold] >= np.log(at / (1 - at)) - 1e-6
+                assert np.array_equal(own, predicted[folds == fold])
         present = truth.any(0)
         wanted = {
             "accuracy": (truth == predicted).mean(),

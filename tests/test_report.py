@@ -10,6 +10,7 @@ from stages.report.examples import draw_examples
 from stages.report.results import draw_results
 from stages.report.tables import POINTS, precision_recall_table, threshold_table
 from stages.scoring.objectives import score
+from stages.scoring.part import Part
 from stages.scoring.threshold import threshold_curve
 from stages.settings.objective import Objective
 
@@ -43,12 +44,13 @@ def test_threshold_table_is_exact(scored: tuple[np.ndarray, np.ndarray]) -> None
 
 def test_precision_recall_runs_from_none_to_all(scored: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = scored
-    table = precision_recall_table({"oof": (labels, logits), "test": (labels[:50], logits[:50])})
-    for _, part in table.groupby("series"):
-        assert part["recall"].iloc[0] == 0
-        assert part["recall"].iloc[-1] == 1
-        assert part["recall"].is_monotonic_increasing
-        assert len(part) <= POINTS
+    part = Part(np.arange(300).astype(str), labels, logits, logits, labels)
+    table = precision_recall_table({"oof": part, "test": part.of(slice(50))})
+    for _, each in table.groupby("series"):
+        assert each["recall"].iloc[0] == 0
+        assert each["recall"].iloc[-1] == 1
+        assert each["recall"].is_monotonic_increasing
+        assert len(each) <= POINTS
 
 
 def test_examples_show_every_image_large_or_small() -> None:
