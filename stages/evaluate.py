@@ -20,6 +20,7 @@ from stages.parts import read_parts
 from stages.progress import track
 from stages.report import class_tables, tables
 from stages.report.examples import draw_examples
+from stages.report.picture import save_chart
 from stages.report.results import draw_results
 from stages.report.submission import submission
 from stages.scoring.decision import Decision
@@ -80,7 +81,7 @@ def class_plots(
             ),
             "tail_accuracy": class_tables.tail_table(part, classes, shown),
             "confusion": class_tables.confusion_table(part, classes, single),
-            "labels_per_image": class_tables.labels_per_image_table(part),
+            "labels_per_image": class_tables.label_counts_table(part),
         }.items():
             found.setdefault(file, []).append(table.assign(part=name))
     return {file: pd.concat(each) for file, each in found.items()}
@@ -150,7 +151,7 @@ def main() -> None:
         objective.name,
     )
     with files.replacing(files.PLOTS / "results.png") as temporary:
-        chart.save(str(temporary), format="png", scale_factor=2)
+        save_chart(chart, temporary)
 
 
 if __name__ == "__main__":

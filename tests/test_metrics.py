@@ -12,7 +12,7 @@ from stages.report.class_tables import (
     class_precision_recall_table,
     class_table,
     confusion_table,
-    labels_per_image_table,
+    label_counts_table,
     shown_classes,
     tail_table,
 )
@@ -291,7 +291,7 @@ def test_tables_of_classes(part: Part) -> None:
     tails = tail_table(part, CLASSES, [2])
     assert list(tails["class"].unique()) == [MEAN, "c"]
     assert (tails["threshold"] >= 0.5).all()
-    counts = labels_per_image_table(part)
+    counts = label_counts_table(part)
     shares = counts.groupby("kind")["share"].sum()
     assert shares.to_dict() == pytest.approx({"true": 1.0, "predicted": 1.0})
     own = counts[counts["kind"] == "true"].set_index("labels")["images"]

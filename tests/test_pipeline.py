@@ -190,12 +190,18 @@ def test_experiment_as_typed_and_compared_in_a_fresh_clone(copied: Project, tmp_
     assert 0 < rates.max() <= 1e-6
     copied.commit("Slow")
 
+    told = copied.run("bash", ".ci/comment", "main").stdout
+    for each in ("| macro_ap ", "1e-06", "### Test part: 16 images", "![results](./plots/"):
+        assert each in told
+
     copied.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.run("git", "branch", "main", "origin/main")
     shown = clone.run("dvc", "exp", "show", "--csv", "--num", "2").stdout
     assert "1e-06" in shown
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "main", "--json").stdout)
+    # Nothing else: it fits on a screen.
+    assert set(metrics) == {"metrics/summary.json"}
     assert "accuracy" in json.dumps(metrics["metrics/summary.json"])
     params = json.loads(clone.run("dvc", "params", "diff", "main", "--json").stdout)
     changed = params["params.yaml"]["lr"]
@@ -205,3 +211,6 @@ def test_experiment_as_typed_and_compared_in_a_fresh_clone(copied: Project, tmp_
     for title in ("Validation loss", "Out-of-fold score over threshold", "examples.png"):
         assert title in page
     assert "main" in page
+    # The chart library is inside.
+    assert not re.search(r"(src|href) *= *.?https?:", page)
+    assert "window.vegaEmbed=" in page

@@ -113,7 +113,7 @@ def confusion_table(part: Part, classes: list[str], single: bool) -> pd.DataFram
     return pd.DataFrame(rows, columns=["actual", "predicted", "images", "share"])
 
 
-def labels_per_image_table(part: Part) -> pd.DataFrame:
+def label_counts_table(part: Part) -> pd.DataFrame:
     """`kind` (true or predicted), `labels` (how many an image has), `images` and `share`.
 
     Where a label is -1, neither it nor what is predicted there is counted.
