@@ -1,0 +1,218 @@
+"""The finished ensemble on image files, by torch and by onnxruntime alone."""
+
+import copy
+import csv
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stages import apply, ensemble, export, predict, threshold, train
+from stages.apply import image_paths
+from stages.errors import UserError
+from stages.images.store import ImageStore
+from stages.onnx_files import exported_members
+from stages.scoring.agreement import agreement
+from stages.scoring.decision import Decision
+from stages.scoring.probability import sigmoid
+from tests.conftest import ROOT, TINY, Project, environment
+
+
+@given(arrays(np.int8, (3, 4, 3), elements=st.sampled_from([0, 1])))
+@settings(max_examples=50, deadline=None)
+def test_agreement_by_its_definition(predicted: np.ndarray) -> None:
+    found = agreement(list(predicted))
+    for image in range(4):
+        sets = [set(np.flatnonzero(model[image])) for model in predicted]
+        pairs = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in combinations(sets, 2)]
+        assert found[image] == pytest.approx(np.mean(pairs))
+    assert agreement([predicted[0]]).tolist() == [1.0] * 4
+
+
+class Here:
+    """Runs commands in this process, in a project."""
+
+    def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.project = project
+        self._monkeypatch = monkeypatch
+        monkeypatch.chdir(project.path)
+
+    def run(self, module: Any, *arguments: str) -> None:
+        self._monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+        module.main()
+
+    def write_images(self) -> list[str]:
+        """The test part's image files, in a folder; their ids in the folder's order."""
+        ids = np.load("data/ensemble.npz")["test_id"].tolist()
+        store = ImageStore(Path("data/images"))
+        for id in ids:
+            path = Path("photos") / f"{id}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(store.data(id))
+        return sorted(ids)
+
+    def check(self, ids: list[str], table: pd.DataFrame, tolerance: float) -> None:
+        """What was applied is what the pipeline predicts for the test part."""
+        classes = json.loads(Path("data/dataset.json").read_text())["classes"]
+        decision = Decision.from_json(json.loads(Path("data/decision.json").read_text()))
+        with np.load("data/ensemble.npz") as arrays_:
+            place = {id: row for row, id in enumerate(arrays_["test_id"].tolist())}
+            logits = arrays_["test_logits"][[place[id] for id in ids]]
+        assert [Path(each).stem for each in table["image"]] == ids
+        wanted = sigmoid(decision.calibrator(logits))
+        assert np.allclose(table[classes], wanted, atol=tolerance)
+        for line, own in zip(table["labels"], decision(logits), strict=True):
+            names = next(csv.reader([line]), [])
+            assert names == [name for name, there in zip(classes, own, strict=True) if there]
+        assert table["agreement"].between(0, 1).all()
+
+
+@pytest.fixture
+def here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Here:
+    return Here(copied, monkeypatch)
+
+
+def read(path: str) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False)
+
+
+# A second member of another kind: larger images in colour, cut into crops.
+VARIANTS: dict[str, Any] = {
+    "model": {
+        "backbone": "foldwise/plain_cnn",
+        "options": {"widths": [4, 8], "pools": [0]},
+        "image_size": 20,
+        "shortest_edge": 28,
+        "channels": 3,
+        "views": "five_crop",
+        "train": {"loss": "bce"},
+    },
+    "sections": {
+        "tta": {"views": ["identity", "hflip"], "merge": "geometric_mean"},
+        "ensemble": {"folds": "mean_logit", "members": "mean_logit", "weights": "equal"},
+        "threshold": {"calibration": "platt", "scope": "per_class"},
+    },
+}
+
+
+def test_two_members_by_torch_and_by_onnxruntime(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = copy.deepcopy(TINY)
+    params["models"]["other"] = VARIANTS["model"]
+    params["members"] = ["cnn", "other"]
+    params["epochs"] = 2
+    for section, keys in VARIANTS["sections"].items():
+        params[section] |= keys
+    here.project.write_params(params)
+    for fold in "01":
+        here.run(train, "--member", "other", "--fold", fold)
+        for member in params["members"]:
+            here.run(predict, "--member", member, "--fold", fold)
+    here.run(ensemble)
+    written = json.loads(Path("data/ensemble.json").read_text())
+    assert written["members"]["other"]["views"] == ["identity", "hflip"]
+    here.run(threshold)
+    ids = here.write_images()
+    here.run(apply, "photos", "--out", "by_torch.csv")
+    by_torch = read("by_torch.csv")
+    here.check(ids, by_torch, 1e-5)
+    assert by_torch["agreement"].nunique() > 1
+
+    here.run(export, "--out", "onnx")
+    said = capsys.readouterr().out
+    assert "onnx: 2 members; logits within " in said
+    names = {str(each.relative_to("onnx")) for each in Path("onnx").rglob("*.onnx")}
+    assert names == {f"{m}{f}.onnx" for m in params["members"] for f in ("", "/0", "/1")}
+    # Neither torch nor the workspace's data: a bare folder.
+    code = "import sys; from stages import apply; apply.main(); assert 'torch' not in sys.modules"
+    bare = here.project.path / "bare"
+    bare.mkdir()
+    for name in ("onnx", "photos"):
+        (here.project.path / name).rename(bare / name)
+    command = [sys.executable, "-c", code, "photos", "--onnx", "onnx", "--out", "found.csv"]
+    subprocess.run(command, cwd=bare, env=environment() | {"PYTHONPATH": str(ROOT)}, check=True)
+    found = read("bare/found.csv")
+    here.check(ids, found, 1e-4)
+    assert np.allclose(found["agreement"], by_torch["agreement"])
+
+    (bare / "onnx/other/1.onnx").unlink()
+    with pytest.raises(UserError, match=r"other/1.onnx: no such file"):
+        exported_members(bare / "onnx")
+    (bare / "onnx/other/1.onnx").write_bytes(b"not a graph")
+    with pytest.raises(UserError, match=r"other/1.onnx: is no exported member"):
+        exported_members(bare / "onnx")
+
+
+def test_fitted_weights_and_audited_views_are_used(here: Here) -> None:
+    """Edited by hand: what `ensemble` would write after leaving a view out."""
+    ids = here.write_images()
+    here.run(apply, "photos", "--out", "all.csv")
+    here.check(ids, read("all.csv"), 1e-5)
+    written = json.loads(Path("data/ensemble.json").read_text())
+    written["members"]["cnn"]["views"] = ["identity"]
+    Path("data/ensemble.json").write_text(json.dumps(written))
+    here.run(apply, "photos", "--out", "one.csv")
+    classes = json.loads(Path("data/dataset.json").read_text())["classes"]
+    decision = Decision.from_json(json.loads(Path("data/decision.json").read_text()))
+    with np.load("data/ensemble.npz") as arrays_:
+        place = {id: row for row, id in enumerate(arrays_["test_id"].tolist())}
+        single = arrays_["test_single"][:, [place[id] for id in ids]]
+    wanted = sigmoid(decision.calibrator(_mean(single)))
+    assert np.allclose(read("one.csv")[classes], wanted, atol=1e-5)
+
+
+def _mean(logits: np.ndarray) -> np.ndarray:
+    """Logits of the mean of probabilities."""
+    p = sigmoid(logits.astype(np.float64)).mean(0)
+    return np.log(p) - np.log1p(-p)
+
+
+def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
+    ids = here.write_images()
+    whole = Path(f"photos/{ids[0]}.png").read_bytes()
+    Path("photos/aa cut.png").write_bytes(whole[: len(whole) // 2])
+    Path("photos/notes.txt").write_text("passed over")
+    Path("named.txt").write_text("tried")
+    with pytest.raises(UserError) as error:
+        here.run(apply, "photos", "named.txt", "gone.jpg", "--out", "found.csv")
+    said = error.value.args
+    assert len(said) == 3
+    assert said[0].startswith("photos/aa cut.png: does not decode (")
+    assert said[1].startswith("named.txt: is no image of a format that can be read")
+    assert said[2].startswith("gone.jpg: cannot be read (No such file")
+    here.check(ids, read("found.csv"), 1e-5)
+    with pytest.raises(UserError, match=r"named.txt: is no image"):
+        here.run(apply, "named.txt", "--out", "none.csv")
+    assert not Path("none.csv").exists()
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: holds no images"):
+        here.run(apply, "empty")
+
+
+def test_files_are_found_once_and_in_order(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/1.JPG", "a.png", "b/c/3.webp", "b/read.me"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = image_paths([str(tmp_path / "b"), str(tmp_path / "a.png"), str(tmp_path / "b/2.png")])
+    assert [str(each.relative_to(tmp_path)) for each in found] == [
+        "b/1.JPG",
+        "b/2.png",
+        "b/c/3.webp",
+        "a.png",
+    ]
+
+
+def test_an_export_takes_no_other_folders_place(here: Here) -> None:
+    with pytest.raises(UserError, match=r"data: holds other things than an export"):
+        here.run(export, "--out", "data")
+    assert Path("data/images").is_dir()
