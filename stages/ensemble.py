@@ -11,14 +11,12 @@ import pandas as pd
 
 from stages import files
 from stages.errors import UserError, run
-from stages.included import included_arrays
+from stages.included import fixed_commit, included_arrays
 from stages.params import Params, read_params
 from stages.progress import track
 from stages.scoring.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
 from stages.scoring.decision import threshold_fit
 from stages.scoring.outoffold import ARRAYS, MemberPredictions
-
-COLUMNS = ["member", "view", "score", "gain", "gain_low", "gain_high", "adds", "used"]
 
 
 def read_members(
@@ -32,6 +30,9 @@ def read_members(
         }
         for member in params.members
     }
+    commits = [fixed_commit(revision) for revision in params.ensemble.include]
+    if len(set(commits)) < len(commits):
+        raise UserError("params.yaml: ensemble.include: names one commit twice; leave one out")
     for revision in params.ensemble.include:
         for member, arrays in included_arrays(revision, folds, classes).items():
             found[f"{revision}/{member}"] = arrays
@@ -45,7 +46,7 @@ def read_members(
                     f"{member} fold {fold}: its predictions lack `{missing[0]}`, as those of an "
                     "older version do; run `dvc repro predict` there"
                 )
-            if not np.isfinite(each["oof_logits"]).all():
+            if not all(np.isfinite(each[f"{part}_logits"]).all() for part in ("oof", "test")):
                 raise UserError(
                     f"{member} fold {fold}: some logits are not finite; look at the training curves"
                 )
@@ -70,11 +71,14 @@ def main() -> None:
         threshold_fit(objective, dataset["task"] == "multiclass"),
     )
     predictions = read_members(params, folds, test_id, dataset["classes"])
-    members = [
-        merge_views(each, held, params.tta)
-        for each in track(predictions, len(predictions), "audit of views")
-    ]
-    oof, weights, found = weigh_members(members, held, params.ensemble)
+    try:
+        members = [
+            merge_views(each, held, params.tta)
+            for each in track(predictions, len(predictions), "audit of views")
+        ]
+        oof, weights, found = weigh_members(members, held, params.ensemble)
+    except ValueError as error:
+        raise UserError(f"{files.LABELS}: held-out labels: {error}") from None
     joined, test = merge_test(members, weights, params.ensemble)
     audit = [{"member": each.name} | row for each in members for row in each.audit]
 

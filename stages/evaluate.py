@@ -116,7 +116,7 @@ def main() -> None:
     logits = ensemble["test_logits"]
     files.write_csv(
         Path(params.evaluate.submission),
-        submission(dataset, ensemble["test_id"].tolist(), logits, decision(logits)),
+        submission(dataset, ensemble["test_id"].tolist(), decision.best(logits), decision(logits)),
     )
 
     rungs = pd.read_csv(files.PLOTS / "ladder.csv")

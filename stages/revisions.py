@@ -31,8 +31,7 @@ def resolve(revision: str, where: str) -> str:
             return resolve_rev(repo.scm, revision)
     except (DvcException, NoSCMError) as error:
         raise UserError(
-            f"{where}: git knows no commit '{revision}' ({error}); write a branch, a "
-            "tag or a commit's hash"
+            f"{where}: git knows no commit '{revision}' ({error}); write one that `git log` shows"
         ) from None
 
 

@@ -62,6 +62,11 @@ def main() -> None:
             f"params.yaml: threshold.k: {settings.k} is more than the {len(classes)} classes"
         )
     decoder = decoder_of(settings, single)
+    if single and decoder != "top_k":
+        raise UserError(
+            f"params.yaml: threshold.decode: {decoder} would give an image several classes or "
+            "none, and each has one here; write auto or top_k"
+        )
     try:
         decision = fit_decision(logits, labels, folds, settings, single, decoder)
         steps = {
@@ -72,7 +77,7 @@ def main() -> None:
             ensemble["oof_single"], ensemble["oof_views"], logits, labels, folds, settings, single
         )
     except ValueError as error:
-        raise UserError(f"{files.ENSEMBLE}: {error}; look at the training curves") from None
+        raise UserError(f"{files.ENSEMBLE}: {error}") from None
     ladder = climb(labels, rungs, settings.objective, folds)
     calibrated = cross_calibrated(logits, labels, folds, settings, single)
     sides = {"before": logits} | ({} if settings.calibration == "none" else {"after": calibrated})

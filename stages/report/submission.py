@@ -11,20 +11,19 @@ NUMBER = re.compile(r"[0-9]+")
 
 
 def submission(
-    dataset: dict[str, Any], ids: list[str], logits: np.ndarray, predicted: np.ndarray
+    dataset: dict[str, Any], ids: list[str], best: np.ndarray, predicted: np.ndarray
 ) -> pd.DataFrame:
     """A row per image: its labels, a column each, or its one class.
 
     Args:
         dataset: `classes` and `submission`, as the source described them.
         ids: of the images, in the source's order.
-        logits: (images, classes); the largest decides where the form has one class.
+        best: (images,): index of the likeliest class, where the form has one class per image.
         predicted: (images, classes): 1 or 0, what a form with a column per class shows.
     """
     form = dataset["submission"]
     names = [PurePosixPath(id).name for id in ids] if form.get("file_names") else ids
     if "class" in form:
-        best = logits.argmax(1) if len(logits) else []
         classes = [dataset["classes"][index] for index in best]
         table = pd.DataFrame({form["class"]: classes}, dtype=object)
     else:

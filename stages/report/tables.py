@@ -24,7 +24,7 @@ def threshold_table(
 ) -> pd.DataFrame:
     """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
 
-    The score at a probability is that of the nearest candidate below it: exact, not interpolated.
+    The score at a probability is that of saying yes from there on: exact, not interpolated.
     Without a `chosen` one, the best is marked.
     """
     curve = threshold_curve(logits, labels, objective)
@@ -32,11 +32,12 @@ def threshold_table(
     wanted = np.append(np.linspace(0.005, 0.995, POINTS - 1), sigmoid(np.array(mark)))
     grid = np.log(wanted) - np.log1p(-wanted)
     grid[-1] = mark
-    rows = np.searchsorted(curve.thresholds, grid, side="right") - 1
+    # Row i of the curve says yes from the i-th distinct score on, the last one never.
+    rows = np.searchsorted(np.unique(logits[labels >= 0]).astype(np.float64), grid)
     table = pd.DataFrame(
         {
             "probability": wanted,
-            "score": curve.scores[rows.clip(0)],
+            "score": curve.scores[rows],
             "chosen": np.append(np.zeros(POINTS - 1, int), 1),
         }
     )

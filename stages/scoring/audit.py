@@ -51,9 +51,13 @@ class ViewAudit:
 
     def merged(self, views: tuple[int, ...]) -> np.ndarray:
         """Their logits as one, (images, classes) float32."""
-        if views not in self._merged:
-            self._merged[views] = merge_logits([self._logits[each] for each in views], self._merge)
-        return self._merged[views]
+        if views in self._merged:
+            return self._merged[views]
+        merged = merge_logits([self._logits[each] for each in views], self._merge)
+        # What every fold asks for again; smaller sets would be as many as views squared.
+        if len(views) == 1 or len(views) >= len(self.all) - 1:
+            self._merged[views] = merged
+        return merged
 
     def scores(self, sets: Sequence[tuple[int, ...]], rows: np.ndarray) -> Scores:
         """Scores of sets of views on some of the images (a mask)."""

@@ -37,7 +37,8 @@ class Scores:
     Images are drawn with replacement, as often as there are; the scores of a draw see the same
     images, so that their differences are paired (Efron and Tibshirani 1993, percentile interval).
     Memory: 4 bytes per image, set and sum (4 sums, or 4 per class for macro averages; 8 bytes and 2
-    sums for averages over images), and 4 bytes per image for each of `CHUNK` draws.
+    sums for averages over images), three times while they are joined, and 4 bytes per image for
+    each of `CHUNK` draws.
     """
 
     def __init__(

@@ -23,7 +23,8 @@ def fit_calibrator(
       the T of smallest negative log-likelihood; class_temperature has one per class.
     - platt (Platt 1999): slope and offset per class, fitted to his targets, (n + 1) / (n + 2) and
       1 / (m + 2) for n present and m absent labels, which keep a separable class finite; of
-      softmax scores this is vector scaling (Guo et al.), to the labels themselves.
+      softmax scores this is vector scaling (Guo et al.), to the labels themselves, under a
+      normal prior of deviation 1 about (1, 0), which does.
     - isotonic (Zadrozny and Elkan 2002): scikit-learn's, of each class against the rest, drawn by
       one label towards 1/2 so that no probability is 0 or 1.
 
@@ -109,10 +110,15 @@ def _softmax_lines(
         offsets = numbers[classes:] if offset else np.zeros(classes)
         value, error = loss(numbers[:classes], offsets)
         slope = [(error * scores).mean(0), error.mean(0)] if offset else [(error * scores).mean(0)]
-        return value, np.concatenate(slope)
+        away = (numbers - start) / len(scores)
+        return value + float(away @ (numbers - start)) / 2, np.concatenate(slope) + away
 
     start = np.concatenate([np.ones(classes), np.zeros(classes * offset)])
-    bounds = [(1 / FLATTEST, 1 / SHARPEST)] * classes + [(-20.0, 20.0)] * (classes * offset)
+    bounds = [(1 / FLATTEST, 1 / SHARPEST)] * classes + [(None, None)] * (classes * offset)
+    for index in np.flatnonzero(~truth.any(0)):
+        bounds[index] = (1.0, 1.0)
+        if offset:
+            bounds[classes + index] = (0.0, 0.0)
     found = minimize(of_all, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     offsets = found[classes:] if offset else np.zeros(classes)
     return tuple(zip(found[:classes].tolist(), offsets.tolist(), strict=True))

@@ -15,8 +15,6 @@ from stages.scoring.weights import fit_weights
 from stages.settings.objective import Objective
 from stages.settings.scoring import Ensemble, Merge, Tta
 
-Progress = Callable[[Sequence[MemberPredictions]], Any]
-
 
 @dataclass(frozen=True)
 class Held:

@@ -10,12 +10,20 @@ with weight(k) = share of training images with k labels / share that the probabi
 give k, on average over images. If they already know the number, all weights are 1.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from stages.scoring.probability import sigmoid
 
-# Images at a time; (CHUNK, classes, classes) float64 numbers are held.
-CHUNK = 1024
+# (images, classes, classes) float64 numbers are held, of so many images that they are no more.
+HELD = 2**20
+
+
+def _chunks(logits: np.ndarray) -> Iterator[slice]:
+    images, classes = logits.shape
+    size = max(1, HELD // (classes + 1) ** 2)
+    return (slice(start, start + size) for start in range(0, images, size))
 
 
 def count_distribution(logits: np.ndarray) -> np.ndarray:
@@ -50,12 +58,14 @@ def fit_count_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     whole = np.asarray((labels >= 0).all(1))
     if not whole.any():
-        raise ValueError("every image has an ignored label, so nobody knows how many labels it has")
+        raise ValueError(
+            "every image has an ignored label, so nobody knows how many labels it has; write "
+            "`decode: threshold`"
+        )
     classes = labels.shape[1]
     seen = np.bincount((labels[whole] == 1).sum(1), minlength=classes + 1)
     given = np.zeros(classes + 1)
-    for start in range(0, len(logits), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for rows in _chunks(logits):
         given += count_distribution(logits[rows][whole[rows]]).sum(0)
     any_number = 1 / (classes + 1)
     weights = (seen + any_number) / (given + any_number)
@@ -69,8 +79,7 @@ def posterior(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     of which every term is positive, so nothing cancels. O(images x classes^2) time.
     """
     result = np.empty(logits.shape)
-    for start in range(0, len(logits), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for rows in _chunks(logits):
         result[rows] = _posterior(sigmoid(logits[rows]), weights)
     return result
 

@@ -47,6 +47,10 @@ class Decision:
         # float64: numpy would round a plain float to the logits' float32, onto a neighbour.
         return (calibrated >= np.array(self.thresholds, np.float64)).astype(np.int8)
 
+    def best(self, logits: np.ndarray) -> np.ndarray:
+        """Index of the likeliest class, (images,)."""
+        return Decision(self.calibrator, "top_k")(logits).argmax(1)
+
     def as_json(self) -> dict[str, Any]:
         """For decision.json; probabilities are there for people to read."""
         content: dict[str, Any] = {"calibrator": self.calibrator.as_json()}
@@ -120,7 +124,7 @@ def fit_decision(
         ValueError: nothing is labelled, or a logit is not finite.
     """
     if not np.isfinite(logits).all():
-        raise ValueError("some logits are not finite")
+        raise ValueError("some logits are not finite; look at the training curves")
     calibrator = fit_calibrator(logits, labels, settings.calibration, single)
     if decoder == "top_k":
         return Decision(calibrator, decoder, k=settings.k)

@@ -32,7 +32,8 @@ def climb(
     Returns:
         Of each rung: `score`, `low` and `high` (95 % interval), the same of the `gain`, its
         `verdict` (helps, hurts or within noise), `accuracy` and `micro_f1`; with `folds` also
-        `fold_std` and `gain_fold_std`, standard deviations (n - 1) over folds.
+        `fold_std` and `gain_fold_std`, standard deviations (n - 1) over folds; of several models
+        `model_std`, that of their scores.
     """
     sets = [predicted for each in rungs.values() for predicted in each]
     scores = Scores(labels, sets, objective, draws)
@@ -59,6 +60,9 @@ def climb(
             step["fold_std"] = float(each_fold.std(ddof=1))
             if steps:
                 step["gain_fold_std"] = float((each_fold - fold_below).std(ddof=1))
+        if len(predicted) > 1:
+            own = scores.values[start - len(predicted) : start]
+            step["model_std"] = float(own.std(ddof=1))
         for other in ALSO:
             step[other.name] = float(np.mean([score(labels, each, other) for each in predicted]))
         steps[name] = step

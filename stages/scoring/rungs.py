@@ -23,7 +23,7 @@ def decision_rungs(settings: Threshold, single: bool) -> dict[str, tuple[Thresho
     rungs: dict[str, tuple[Threshold, Decode]] = {}
     if settings.calibration != "none":
         rungs["+ calibration"] = (plain, "top_k" if single else "threshold")
-    if last == "threshold" or (last in COUNT_PRIORS and not single):
+    if last == "threshold" or last in COUNT_PRIORS:
         rungs["+ threshold"] = (settings, "threshold")
     if last in COUNT_PRIORS:
         rungs["+ count prior"] = (settings, last)

@@ -95,6 +95,8 @@ class Threshold(Settings):
             )
         if self.scope != "global" and self.fixed is not None:
             raise ValueError("fixed: is one probability for all classes; write `scope: global`")
+        if self.decode == "top_k" and (self.fixed is not None or self.scope != "global"):
+            raise ValueError("decode: top_k has no threshold; drop `fixed` and `scope`")
         if self.k != 1 and self.decode != "top_k":
             raise ValueError("k: is for `decode: top_k`")
         return self

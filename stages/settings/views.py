@@ -48,11 +48,29 @@ def _expanded(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+NOTHING = ("rotate(0)", "shift(0, 0)", "scale(1)")
+"""Factors that leave an image as it is, when their numbers are written plainly."""
+
+
+def _plain(name: str) -> str:
+    """A view's name in the one way that it is written here, without factors that do nothing."""
+    factors = []
+    for each in name.split("*"):
+        head, bracket, numbers = each.replace(" ", "").partition("(")
+        if bracket:
+            plain = ", ".join(f"{float(n) + 0:g}" for n in numbers.rstrip(")").split(","))
+            head = f"{head}({plain})"
+        factors.append(head)
+    kept = [each for each in factors if each not in ("identity", *NOTHING)]
+    return " * ".join(kept) or "identity"
+
+
 def _each_once(views: tuple[str, ...]) -> tuple[str, ...]:
     if not views:
         raise ValueError("at least one view is needed; write [identity] for the image as it is")
+    views = tuple(map(_plain, views))
     if len(set(views)) < len(views):
-        raise ValueError("every view may be named once")
+        raise ValueError("every view may be named once, in whatever way it is written")
     return views
 
 
