@@ -130,6 +130,48 @@ def test_any_softmax_calibration_sums_to_one(case: tuple[np.ndarray, np.ndarray]
         assert p.sum(1) == pytest.approx(np.ones(len(p)), abs=1e-4)
 
 
+def test_a_class_that_is_never_there_keeps_its_softmax() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 400)
+    scores = 2 * np.eye(4)[truth] + rng.normal(size=(400, 4)) - [0, 0, 0, 6]
+    logits = one_against_rest(log_softmax(scores)).astype(np.float32)
+    labels = np.eye(4, dtype=np.int8)[truth]
+    for method in ("class_temperature", "platt"):
+        lines = fit_calibrator(logits, labels, method, softmax=True).lines
+        assert lines[3] == (1.0, 0.0)
+        assert max(abs(offset) for _, offset in lines) < 3
+
+
+def test_vector_scaling_finds_what_was_done() -> None:
+    rng = np.random.default_rng(0)
+    logarithms = log_softmax(rng.normal(size=(20000, 3)) * 2)
+    truth = (logarithms.cumsum(1) * 0 + np.exp(logarithms)).cumsum(1)
+    drawn = (rng.random((20000, 1)) > truth[:, :2]).sum(1)
+    slopes, offsets = np.array([0.5, 1.0, 2.0]), np.array([0.7, 0.0, -0.5])
+    bent = one_against_rest(log_softmax((logarithms - offsets) / slopes)).astype(np.float32)
+    labels = np.eye(3, dtype=np.int8)[drawn]
+    found = fit_calibrator(bent, labels, "platt", softmax=True)(bent)
+    # Shared offsets of all scores are lost in a softmax: probabilities are what comes back.
+    assert np.abs(sigmoid(found) - np.exp(logarithms)).mean() < 0.05
+    before = calibration_errors(bent, labels, softmax=True)["nll"]
+    assert calibration_errors(found, labels, softmax=True)["nll"] < before - 0.05
+
+
+def test_targets_are_platts() -> None:
+    """Of separable scores the two targets are reached exactly: two unknowns, two values."""
+    logits = np.array([[-1.0]] * 3 + [[1.0]] * 5, np.float32)
+    labels = np.array([[0]] * 3 + [[1]] * 5, np.int8)
+    p = sigmoid(fit_calibrator(logits, labels, "platt", softmax=False)(logits))[:, 0]
+    assert p[0] == pytest.approx(1 / 5, abs=1e-3)
+    assert p[-1] == pytest.approx(6 / 7, abs=1e-3)
+
+
+def test_images_without_one_class_do_not_count_in_a_softmax() -> None:
+    logits = np.array([[2.0, -2.0], [2.0, -2.0], [1.0, -1.0]], np.float32)
+    labels = np.array([[1, 0], [1, 1], [-1, 0]], np.int8)
+    assert reliability(logits, labels, softmax=True)["count"].sum() == 1
+
+
 def test_separable_scores_do_not_blow_up() -> None:
     logits = np.array([[-1.0], [-0.5], [0.5], [1.0]], np.float32)
     labels = np.array([[0], [0], [1], [1]], np.int8)

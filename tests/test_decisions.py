@@ -134,6 +134,8 @@ def test_commits_that_do_not_fit_are_refused(copied: Project) -> None:
 
     assert f"write '{commit[:10]}'" in refused("main")
     assert "git knows no commit 'v9'" in refused("v9")
+    with_params(copied, ensemble={"include": [commit, commit[:12]]})
+    assert "names one commit twice" in copied.stage("ensemble", code=1)
     dataset = read(copied, "data/dataset.json")
     other = dataset | {"classes": dataset["classes"][::-1]}
     (copied.path / "data/dataset.json").write_text(json.dumps(other))
@@ -196,3 +198,54 @@ def test_crops_are_predicted(copied: Project) -> None:
     copied.stage("predict", "--member", "cnn", "--fold", "0")
     alone = np.load(copied.path / "data/predictions/cnn/0.npz")["test_logits"]
     assert alone[0] == pytest.approx(logits[0], abs=1e-5)
+
+
+def test_one_class_per_image_is_submitted_as_it_is_decided(copied: Project) -> None:
+    """Calibration of every class for itself changes which is the largest."""
+    labels = pd.read_parquet(copied.path / "data/labels.parquet")
+    dataset = read(copied, "data/dataset.json")
+    classes = dataset["classes"]
+    drawn = np.random.default_rng(0).integers(0, len(classes), len(labels))
+    labels[classes] = np.eye(len(classes), dtype=np.int8)[drawn]
+    labels.to_parquet(copied.path / "data/labels.parquet")
+    dataset |= {"task": "multiclass", "submission": {"class": "class", "index": "id"}}
+    (copied.path / "data/dataset.json").write_text(json.dumps(dataset))
+    with_params(copied, threshold={"calibration": "platt"})
+    for stage in ("ensemble", "threshold", "evaluate"):
+        copied.stage(stage)
+    decision = Decision.from_json(read(copied, "data/decision.json"))
+    logits = np.load(copied.path / "data/ensemble.npz")["test_logits"]
+    decided = decision(logits)
+    assert (decided.sum(1) == 1).all()
+    submission = pd.read_csv(copied.path / "data/submission.csv", dtype=str)
+    assert submission["class"].tolist() == [classes[i] for i in decided.argmax(1)]
+    assert (decided.argmax(1) != logits.argmax(1)).any()
+    assert "top1" in read(copied, "metrics/summary.json")["test"]
+    confusion = pd.read_csv(copied.path / "plots/confusion.csv", dtype={"actual": str})
+    counts = confusion[confusion["part"] == "test"].groupby("actual")["images"].sum()
+    truth = labels.loc[labels["part"] == "test", classes].sum()
+    assert counts.to_dict() == truth[truth > 0].to_dict()
+    with_params(copied, threshold={"decode": "count_prior"})
+    said = copied.stage("threshold", code=1)
+    assert said.startswith("error: params.yaml: threshold.decode: count_prior would give")
+
+
+def test_test_logits_that_are_no_numbers_are_refused(copied: Project) -> None:
+    path = copied.path / "data/predictions/cnn/1.npz"
+    arrays = dict(np.load(path))
+    arrays["test_logits"][0, 0, 0] = np.nan
+    path.unlink()
+    np.savez(path, **arrays)
+    error = copied.stage("ensemble", code=1)
+    assert error.startswith("error: cnn fold 1: some logits are not finite")
+
+
+def test_labels_that_leave_nothing_to_learn_are_refused(copied: Project) -> None:
+    labels = pd.read_parquet(copied.path / "data/labels.parquet").set_index("id")
+    folds = pd.read_csv(copied.path / "data/folds.csv").set_index("id")["fold"]
+    classes = labels.columns.drop("part")
+    labels.loc[folds.index[folds == 1], classes] = -1
+    labels.reset_index().to_parquet(copied.path / "data/labels.parquet")
+    error = copied.stage("ensemble", code=1)
+    assert error.count("\n") == 1
+    assert "held-out labels: there is no labelled score" in error

@@ -268,6 +268,12 @@ def test_weights_are_fitted_only_where_they_help(
         wanted = merge_logits([each.oof[own] for each in unlike], "mean_probability", learned)
         assert np.array_equal(oof[own], wanted)
 
+    # Better, but not beyond noise.
+    nearly = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.15, 4)])
+    _, weights, found = weigh_members(nearly, held, settings_)
+    assert found["gain_low"] < 0 < found["gain"]
+    assert found["used"] == "equal"
+    assert weights.tolist() == [0.5, 0.5]
     alike = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.0, 4)])
     oof, weights, found = weigh_members(alike, held, settings_)
     assert found["used"] == "equal"
