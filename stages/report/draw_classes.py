@@ -9,6 +9,8 @@ from stages.report.draw_scores import HEIGHT, UNIT
 from stages.report.style import MOST_CLASSES, PARTS, hardest, some_of
 
 MEAN = "mean over classes"
+LABEL = 100
+"""Pixels of a class's name, which on a phone must leave room for the chart."""
 PICKED = "picked"
 """Name of the parameter of a chart that holds the class it shows."""
 
@@ -25,12 +27,14 @@ def draw_class_ap(classes: pd.DataFrame) -> Any:
     left_out = some_of(len(names), total, "those with the lowest")
     parts = [each for each in PARTS.values() if (table["part"] == each).any()]
     axis: dict[str, Any] = {
-        "title": "average precision, with 95 % interval",
+        "title": "average precision",
         "scale": alt.Scale(zero=False),
     }
     colour = alt.Color("part:N", title=None, scale=alt.Scale(domain=parts))
     base = alt.Chart(table).encode(
-        alt.Y("class:N", sort=names[::-1], title=None), alt.YOffset("part:N", sort=parts), colour
+        alt.Y("class:N", sort=names[::-1], title=None, axis=alt.Axis(labelLimit=LABEL)),
+        alt.YOffset("part:N", sort=parts),
+        colour,
     )
     return alt.layer(
         base.mark_rule(strokeWidth=1.5).encode(alt.X("ap_low:Q", **axis), x2="ap_high:Q"),
@@ -45,7 +49,7 @@ def draw_class_ap(classes: pd.DataFrame) -> Any:
         ),
     ).properties(
         height=max(120, (10 + 8 * len(parts)) * len(names)),
-        title=f"Average precision per class{left_out}",
+        title=f"Average precision per class, with 95 % intervals{left_out}",
     )
 
 
@@ -118,6 +122,7 @@ def draw_confusion(table: pd.DataFrame, single: bool, total: int) -> Any:
     title = "Confusion" if single else "Errors that come together"
     left_out = some_of(len(names), total, "those most often confused")
     words = ("actual", "predicted") if single else ("missed", "wrongly added")
+    upright = len(names) > 10 or max(map(len, names)) > 3
     size = max(HEIGHT, 16 * len(names))
     return (
         alt.Chart(table[table["images"] > 0], title=f"{title}{left_out}")
@@ -127,9 +132,14 @@ def draw_confusion(table: pd.DataFrame, single: bool, total: int) -> Any:
                 "predicted:N",
                 scale=alt.Scale(domain=names),
                 title=f"{words[1]} class",
-                axis=alt.Axis(labelAngle=-90 if len(names) > 10 else 0),
+                axis=alt.Axis(labelAngle=-90 if upright else 0, labelLimit=LABEL),
             ),
-            alt.Y("actual:N", scale=alt.Scale(domain=names), title=f"{words[0]} class"),
+            alt.Y(
+                "actual:N",
+                scale=alt.Scale(domain=names),
+                title=f"{words[0]} class",
+                axis=alt.Axis(labelLimit=LABEL),
+            ),
             alt.Color(
                 "share:Q",
                 title="share of images" if single else "share of images that miss it",
