@@ -1,5 +1,6 @@
 """The stage that writes the report."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -67,10 +68,10 @@ def test_a_thousand_classes_and_large_pictures_stay_below_the_limit(
 ) -> None:
     names = [f"{'a long name of class ' * (1 + each % 9)}{each}" for each in range(1000)]
     # Noise is what WebP can do least with.
-    write_run(tmp_path, names, 500, single=True, data=lambda each: picture(each, ".jpg", 200))
+    write_run(tmp_path, names, 360, single=True, data=lambda each: picture(each, ".jpg", 200))
     page = made(tmp_path, monkeypatch)
     assert LIMIT * 0.6 < len(page.encode()) <= LIMIT
-    assert "Images of 900 of 1,000 classes" in page.replace("\n", " ") or "Images of 9" in page
+    assert re.search(r"Images of 9\d\d of 1,000 classes", page)
     assert "Detail of images" in page
     assert "60 of 1,000 classes, those with the lowest" in page
 
@@ -105,10 +106,7 @@ def test_the_commit_is_the_last_that_changed_an_input(
     found = read_origin(present.INPUTS)
     assert found
     assert found.subject == "Inputs & <all>"
-    assert found.changed == ("params.yaml", "stages/new file.py") or found.changed == (
-        "params.yaml",
-        "stages/",
-    )
+    assert found.changed == ("params.yaml", "stages/")
     page = made(tmp_path, monkeypatch)
     assert "and changes since: params.yaml, stages/" in page
     assert "8 epochs at lr 0.5" in page

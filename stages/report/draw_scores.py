@@ -58,7 +58,7 @@ def draw_threshold(threshold: pd.DataFrame, objective: str) -> Any:
     return alt.layer(
         line.mark_line(),
         chosen.mark_point(size=90, filled=True, style="chosen"),
-        chosen.mark_text(dy=-12, style="chosen").encode(
+        chosen.mark_text(dy=-12, fontWeight="bold").encode(
             text=alt.Text("probability:Q", format=".3f")
         ),
     ).properties(height=HEIGHT, title="Score over the threshold, out-of-fold")

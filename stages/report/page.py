@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing else."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def render(report: Report, pictured: Pictured) -> str:
     environment.filters |= {"readable": readable, "score": _score, "gain": _gain}
     shown = [figure for section in report.figures.values() for figure in section]
     data = {
-        "themes": {"light": LIGHT | FONT, "dark": DARK | FONT},
+        "themes": {"light": _on_page(LIGHT), "dark": _on_page(DARK)},
         "specs": {figure.name: figure.spec for figure in shown},
         "names": report.names,
         "columns": COLUMNS,
@@ -83,19 +84,23 @@ def render(report: Report, pictured: Pictured) -> str:
         "side": pictured.thumbnails.side,
         "pictures": pictured.thumbnails.encoded,
     }
-    # A string of the libraries that ended the script would be cut off there.
-    libraries = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace(
-        "</script", "<\\/script"
-    )
     return environment.get_template("page.html").render(
         report=report,
         parts=PARTS,
         headline=headline(report.evaluation["headline"]),
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
-        libraries=Markup(libraries),
+        libraries=Markup(libraries()),
         data=Markup(as_json(data)),
     )
+
+
+@cache
+def libraries() -> str:
+    """Vega, Vega-Lite and Vega-Embed as a script that needs nothing else."""
+    text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # A string in them that ended the page's script would cut it off there.
+    return text.replace("</script", "<\\/script")
 
 
 def headline(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -138,6 +143,12 @@ def renamed(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """The table with its classes' short names, in whichever columns they stand."""
     columns = [each for each in ("class", "actual", "predicted") if each in table]
     return table.assign(**{each: table[each].map(lambda n: names.get(n, n)) for each in columns})
+
+
+def _on_page(theme: dict[str, Any]) -> dict[str, Any]:
+    # Side by side, several legends of a chart would be cut off on a phone.
+    layout = {"top": {"direction": "vertical", "anchor": "start"}}
+    return theme | FONT | {"legend": theme["legend"] | {"layout": layout}}
 
 
 def _score(value: float | None) -> str:

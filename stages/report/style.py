@@ -43,7 +43,7 @@ def theme(colours: tuple[str, ...], ink: str, faint: str, line: str, ramp: str) 
         "range": {"category": list(colours), "heatmap": {"scheme": ramp}},
         "style": {
             "reference": {"color": faint, "strokeDash": [4, 3], "strokeWidth": 1.2},
-            "chosen": {"color": colours[1], "fontWeight": "bold"},
+            "chosen": {"color": colours[1]},
             "interval": {"color": colours[0], "strokeWidth": 2},
         },
         "axis": text
@@ -51,9 +51,7 @@ def theme(colours: tuple[str, ...], ink: str, faint: str, line: str, ramp: str) 
         | {"labelFontSize": 11, "titleFontSize": 12, "titlePadding": 8, "labelLimit": 150},
         "legend": text
         | {"orient": "top", "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 160}
-        | {"columns": 3, "symbolSize": 80, "offset": 8}
-        # Several legends stand below each other: side by side they would be cut off on a phone.
-        | {"layout": {"top": {"direction": "vertical", "anchor": "start"}}},
+        | {"columns": 3, "symbolSize": 80, "offset": 8},
         "axisQuantitative": {"tickCount": 5, "labelFlush": False},
         "title": {"color": ink, "anchor": "start", "fontSize": 13, "offset": 12},
         "view": {"stroke": None},
