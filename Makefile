@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 # Stages and tests run `python` and `dvc`: the environment's own come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
+REV ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help repro folds-parallel test lint format requirements clean
+.PHONY: help repro folds-parallel compare test lint format requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +29,9 @@ repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
 
 folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU each)
 	python -m stages.folds_parallel $(JOBS)
+
+compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (REV=main)
+	python -m stages.compare $(REV) $(WITH)
 
 test: $(READY) ## run the tests
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal

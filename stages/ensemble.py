@@ -14,7 +14,7 @@ from stages.errors import UserError, run
 from stages.included import included_arrays
 from stages.params import Params, read_params
 from stages.progress import track
-from stages.scoring.combine import Held, merge_test, merge_views, weigh_members
+from stages.scoring.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
 from stages.scoring.decision import threshold_fit
 from stages.scoring.outoffold import ARRAYS, MemberPredictions
 
@@ -91,6 +91,8 @@ def main() -> None:
         test_single=np.stack([fold[each.identity] for each in predictions for fold in each.test]),
         test_views=np.stack([fold for each in members for fold in each.test]),
         test_folds=np.stack(joined),
+        # Of every fold, its members merged: how far folds differ.
+        test_by_fold=merge_by_fold(members, weights, params.ensemble),
     )
     files.write_json(
         files.MERGING,

@@ -1,9 +1,11 @@
 """Stage 7: how good it is, in numbers and pictures, and the test part's labels.
 
-Reads data/ensemble.npz, data/decision.json, labels, folds' predictions and learning curves; writes
-metrics/summary.json, metrics/ladder.json, plots/ and the submission.
+Reads data/ensemble.npz, data/outoffold.npz, data/decision.json, labels, folds and learning curves;
+writes metrics/summary.json (the headline), metrics/evaluation.json (everything),
+metrics/ladder.json, plots/ and the submission.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +16,20 @@ from stages import files
 from stages.errors import run
 from stages.images.store import ImageStore
 from stages.params import Params, read_params
+from stages.parts import read_parts
+from stages.progress import track
+from stages.report import class_tables, tables
 from stages.report.examples import draw_examples
+from stages.report.picture import save_chart
 from stages.report.results import draw_results
 from stages.report.submission import submission
-from stages.report.tables import (
-    class_table,
-    curves_table,
-    precision_recall_table,
-    threshold_table,
-)
-from stages.scoring.decision import Decision, plain_decision
-from stages.scoring.ladder import climb
-from stages.scoring.metrics import average_precision, mean_over_classes, per_class, summary
+from stages.scoring.decision import Decision
+from stages.scoring.headline import Headline, headline, headline_rows, headline_values
+from stages.scoring.metrics import all_metrics
+from stages.scoring.part import Part
+from stages.scoring.rungs import test_ladder
 
 CURVES = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
-
-
-def labelled_parts(
-    ensemble: dict[str, np.ndarray], classes: list[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Labels and logits (images, classes) of the parts that have labels."""
-    table = files.read_labels().set_index("id")[classes]
-    parts = {}
-    for part in ("oof", "test"):
-        rows = table.loc[ensemble[f"{part}_id"]]
-        if len(rows) and rows.notna().to_numpy().all():
-            parts[part] = rows.to_numpy(np.int8), ensemble[f"{part}_logits"]
-    return parts
 
 
 def read_curves(params: Params) -> dict[str, dict[str, pd.Series]]:
@@ -59,109 +48,110 @@ def read_curves(params: Params) -> dict[str, dict[str, pd.Series]]:
     }
 
 
-def test_ladder(
-    ensemble: dict[str, np.ndarray], labels: np.ndarray, steps: dict[str, Any], params: Params
-) -> dict[str, dict[str, Any]]:
-    """What TTA, folds, members and the steps of the decision each add on the test part.
+def fold_values(
+    parts: dict[str, Part], ensemble: dict[str, np.ndarray], decision: Decision, single: bool
+) -> dict[str, list[dict[str, float | None]]]:
+    """The headline of every fold: of the images that it held out, and of its test predictions."""
+    folds = files.read_folds().set_index("id")["fold"]
+    found = {}
+    for name, part in parts.items():
+        if name == "oof":
+            fold_of = folds.loc[part.ids].to_numpy()
+            each = [part.of(fold_of == fold) for fold in np.unique(fold_of)]
+        else:
+            each = [
+                replace(part, logits=logits, predicted=decision(logits))
+                for logits in ensemble["test_by_fold"]
+            ]
+        found[name] = [headline_values(fold, single) for fold in each]
+    return found
 
-    Args:
-        ensemble: what the stage of that name wrote.
-        labels: (test images, classes).
-        steps: of the decision, each as decision.json has it.
-        params: say what the rungs are.
-    """
-    single = files.read_dataset()["task"] == "multiclass"
-    plain = plain_decision(single)
-    logits = ensemble["test_logits"]
-    models: dict[str, list[np.ndarray]] = {
-        "single fold": list(ensemble["test_single"]),
-        "+ TTA": list(ensemble["test_views"]),
-    }
-    if len(params.folds) > 1:
-        models["+ folds"] = list(ensemble["test_folds"])
-    if len(ensemble["test_folds"]) > 1:
-        models["+ members"] = [logits]
-    rungs = {name: [plain(each) for each in found] for name, found in models.items()}
-    for name, content in steps.items():
-        rungs[name] = [Decision.from_json(content)(logits)]
-    ladder = climb(labels, rungs, params.threshold.objective)
-    for name, step in ladder.items():
-        found = models.get(name, [logits])
-        step["macro_ap"] = float(
-            np.mean([mean_over_classes(average_precision(labels, each)) or 0.0 for each in found])
-        )
-    return ladder
+
+def class_plots(
+    parts: dict[str, Part], headlines: dict[str, Headline], classes: list[str], single: bool
+) -> dict[str, pd.DataFrame]:
+    """Tables of the plots that show classes, of every part; by file name."""
+    shown = class_tables.shown_classes(parts["oof"].labels, parts["oof"].logits)
+    found: dict[str, list[pd.DataFrame]] = {}
+    for name, part in parts.items():
+        for file, table in {
+            "classes": class_tables.class_table(part, headlines[name].classes["ap"], classes),
+            "class_precision_recall": class_tables.class_precision_recall_table(
+                part, classes, shown
+            ),
+            "tail_accuracy": class_tables.tail_table(part, classes, shown),
+            "confusion": class_tables.confusion_table(part, classes, single),
+            "labels_per_image": class_tables.label_counts_table(part),
+        }.items():
+            found.setdefault(file, []).append(table.assign(part=name))
+    return {file: pd.concat(each) for file, each in found.items()}
 
 
 def main() -> None:
     params = read_params()
     dataset = files.read_dataset()
-    classes = dataset["classes"]
+    classes, single = dataset["classes"], dataset["task"] == "multiclass"
+    objective = params.threshold.objective
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
     written = files.read_json(files.DECISION, "threshold")
     decision = Decision.from_json(written)
-    parts = labelled_parts(ensemble, classes)
-    files.write_json(
-        files.METRICS / "summary.json",
-        {
-            part: summary(labels, logits, decision(logits))
-            for part, (labels, logits) in parts.items()
-        },
-    )
+    parts = read_parts(dataset, ensemble)
+    oof, test = parts["oof"], parts.get("test")
+
+    headlines = {
+        name: headline(part, single)
+        for name, part in track(parts.items(), len(parts), "bootstrap of metrics")
+    }
+    folds = fold_values(parts, ensemble, decision, single)
+    rows = {name: headline_rows(each, folds[name]) for name, each in headlines.items()}
+    summary = {name: {row["metric"]: row["value"] for row in rows[name]} for name in parts}
+    files.write_json(files.METRICS / "summary.json", summary)
+    every = {name: all_metrics(part, single) for name, part in parts.items()}
+    flat = [{"part": name} | row for name, each in rows.items() for row in each]
+    files.write_json(files.METRICS / "evaluation.json", {"headline": flat, "all": every})
     steps: dict[str, dict[str, Any]] = {}
-    if "test" in parts:
-        steps = test_ladder(ensemble, parts["test"][0], written["steps"], params)
+    if test is not None:
+        steps = test_ladder(ensemble, test.labels, written["steps"], objective, single)
     files.write_json(files.METRICS / "ladder.json", steps)
-    rungs = pd.read_csv(files.PLOTS / "ladder.csv")
-    test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
-    test_rungs = test_rungs.reindex(columns=[*rungs.columns, "macro_ap"])
-    files.write_csv(files.PLOTS / "test_ladder.csv", test_rungs)
     logits = ensemble["test_logits"]
     files.write_csv(
         Path(params.evaluate.submission),
         submission(dataset, ensemble["test_id"].tolist(), logits, decision(logits)),
     )
 
-    objective = params.threshold.objective
-    oof_labels, oof_logits = parts["oof"]
-    calibrated = decision.calibrator(oof_logits)
+    rungs = pd.read_csv(files.PLOTS / "ladder.csv")
+    test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
     one = decision.decoder == "threshold" and len(decision.thresholds) == 1
-    thresholds = threshold_table(
-        calibrated, oof_labels, objective, decision.thresholds[0] if one else None
-    )
-    by_class = class_table(
-        {
-            part: per_class(labels, logits, decision(logits))
-            for part, (labels, logits) in parts.items()
-        },
-        classes,
-    )
-    files.write_csv(files.PLOTS / "curves.csv", curves_table(read_curves(params)))
-    files.write_csv(files.PLOTS / "threshold.csv", thresholds)
-    files.write_csv(files.PLOTS / "classes.csv", by_class)
-    files.write_csv(files.PLOTS / "precision_recall.csv", precision_recall_table(parts))
-    shown = "test" if "test" in parts else "oof"
-    rows = slice(params.evaluate.examples)
-    labels, logits = parts[shown]
+    plots = class_plots(parts, headlines, classes, single) | {
+        "curves": tables.curves_table(read_curves(params)),
+        "precision_recall": tables.precision_recall_table(parts),
+        "test_ladder": test_rungs.reindex(columns=[*rungs.columns, "macro_ap"]),
+        "threshold": tables.threshold_table(
+            decision.calibrator(oof.logits),
+            oof.labels,
+            objective,
+            decision.thresholds[0] if one else None,
+        ),
+    }
+    for name, table in plots.items():
+        files.write_csv(files.PLOTS / f"{name}.csv", table)
+    shown = (test or oof).of(slice(params.evaluate.examples))
     store = ImageStore(files.IMAGES)
     examples = draw_examples(
-        [store.pixels(id, 3) for id in ensemble[f"{shown}_id"][rows].tolist()],
-        labels[rows],
-        decision(logits[rows]),
-        classes,
+        [store.pixels(id, 3) for id in shown.ids.tolist()], shown.labels, shown.predicted, classes
     )
     with files.replacing(files.PLOTS / "examples.png") as temporary:
         examples.save(temporary, format="png")
+    chart = draw_results(
+        pd.concat([rungs.assign(part="out-of-fold"), plots["test_ladder"].assign(part="test")]),
+        pd.read_csv(files.PLOTS / "views.csv"),
+        pd.read_csv(files.PLOTS / "reliability.csv"),
+        plots["threshold"],
+        plots["classes"],
+        objective.name,
+    )
     with files.replacing(files.PLOTS / "results.png") as temporary:
-        chart = draw_results(
-            pd.concat([rungs.assign(part="out-of-fold"), test_rungs.assign(part="test")]),
-            pd.read_csv(files.PLOTS / "views.csv"),
-            pd.read_csv(files.PLOTS / "reliability.csv"),
-            thresholds,
-            by_class,
-            objective.name,
-        )
-        chart.save(str(temporary), format="png", scale_factor=2)
+        save_chart(chart, temporary)
 
 
 if __name__ == "__main__":

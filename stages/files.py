@@ -20,6 +20,7 @@ DUPLICATES = Path("data/duplicates.csv")
 MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions")
 ENSEMBLE = Path("data/ensemble.npz")
+OUT_OF_FOLD = Path("data/outoffold.npz")
 MERGING = Path("data/ensemble.json")
 DECISION = Path("data/decision.json")
 CURVES = Path("plots/train")
@@ -85,17 +86,17 @@ def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def read_labels() -> pd.DataFrame:
+def read_labels(root: Path = Path()) -> pd.DataFrame:
     """`id`, `part`, `group` and `fold` where the source has them, then one column per class.
 
     Labels are 1, 0, -1 (ignore) or null (test, unlabelled).
     """
-    return pd.read_parquet(_made_by(LABELS, "fetch"))
+    return pd.read_parquet(_made_by(root / LABELS, "fetch"))
 
 
-def read_dataset() -> dict[str, Any]:
+def read_dataset(root: Path = Path()) -> dict[str, Any]:
     """Name, task, classes in order, counts and origin of the data set."""
-    return read_json(DATASET, "fetch")
+    return read_json(root / DATASET, "fetch")
 
 
 def read_folds(path: Path = FOLDS) -> pd.DataFrame:

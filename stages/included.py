@@ -20,7 +20,7 @@ def fixed_commit(revision: str) -> str:
 
     Raises `UserError` for an unknown one, and for a branch or HEAD, which DVC would not see move.
     """
-    commit = revisions.resolve(revision, KEY)
+    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
     if not revisions.is_fixed(revision):
         raise UserError(
             f"params.yaml: {KEY}: '{revision}' names another commit once it moves on, and DVC "

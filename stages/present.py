@@ -5,9 +5,7 @@ plots/report.html.
 """
 
 from dataclasses import fields
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages import files
@@ -16,17 +14,16 @@ from stages.errors import UserError, run
 from stages.images.store import ImageStore
 from stages.origin import read_origin
 from stages.params import read_params
+from stages.parts import read_parts
 from stages.progress import track
 from stages.report.budget import picture_keys
 from stages.report.compose import class_galleries, compose
 from stages.report.figures import Tables, figures, picked_classes
-from stages.report.galleries import Part, confident_errors
+from stages.report.galleries import confident_errors
 from stages.report.page import Report, renamed, short_names
 from stages.report.thumbnails import small_pictures
-from stages.scoring.decision import Decision
 
 EVALUATION = files.METRICS / "evaluation.json"
-OUT_OF_FOLD = Path("data/outoffold.npz")
 REPORT = files.PLOTS / "report.html"
 INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages")
 """What decides a run's results, apart from its data."""
@@ -50,31 +47,14 @@ def read_table(name: str) -> pd.DataFrame:
     )
 
 
-def read_parts(classes: list[str]) -> dict[str, Part]:
-    """The out-of-fold images and, if they have labels, the test images, as they were decided."""
-    labels = files.read_labels().set_index("id")[classes]
-    held_out = files.read_arrays(OUT_OF_FOLD, "threshold")
-    ids = held_out["oof_id"].tolist()
-    truth = labels.loc[ids].to_numpy(np.int8)
-    parts = {"oof": Part("oof", ids, truth, held_out["logits"], held_out["labels"])}
-    ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
-    ids, logits = ensemble["test_id"].tolist(), ensemble["test_logits"]
-    rows = labels.loc[ids]
-    if ids and rows.notna().to_numpy().all():
-        decision = Decision.from_json(files.read_json(files.DECISION, "threshold"))
-        calibrated = decision.calibrator(logits)
-        parts["test"] = Part("test", ids, rows.to_numpy(np.int8), calibrated, decision(logits))
-    return parts
-
-
 def main() -> None:
     params = read_params()
     dataset = files.read_dataset()
     single = dataset["task"] == "multiclass"
     names = short_names(dataset["classes"])
     tables = Tables(**{each.name: renamed(read_table(each.name), names) for each in fields(Tables)})
-    parts = read_parts(dataset["classes"])
-    part = parts.get("test", parts["oof"])
+    parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
+    part = "test" if "test" in parts else "oof"
     objective = params.threshold.objective.name
     ladders = {"test": tables.test_ladder, "oof": tables.ladder}
     report = Report(
@@ -82,19 +62,19 @@ def main() -> None:
         subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
         facts=described(params, dataset, read_origin(INPUTS)),
         params=written_params(),
-        part=part.name,
+        part=part,
         evaluation=files.read_json(EVALUATION, "evaluate"),
         ladders={name: table for name, table in ladders.items() if len(table)},
-        figures=figures(tables, objective, part.name, single),
+        figures=figures(tables, objective, part, single),
         classes=tables.classes,
         names=list(names.values()),
-        picked=picked_classes(tables),
+        picked=picked_classes(tables, part),
         objective=objective,
         notes=[],
     )
     galleries = [
-        confident_errors(part),
-        *class_galleries(part, tables.classes, report.names),
+        confident_errors(parts[part]),
+        *class_galleries(parts[part], part, tables.classes, report.names),
     ]
     keys = picture_keys(galleries, [])
     pictures = small_pictures(ImageStore(files.IMAGES), keys, {})

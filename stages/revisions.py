@@ -12,12 +12,12 @@ from stages.errors import UserError
 HASH = re.compile(r"[0-9a-f]{7,40}")
 
 
-def resolve(revision: str, key: str) -> str:
+def resolve(revision: str, where: str) -> str:
     """The full hash of a commit.
 
     Args:
         revision: a branch, a tag, HEAD~1, an experiment's name or (part of) a hash.
-        key: of params.yaml that names it.
+        where: it was written, for the error: a key of params.yaml, say.
 
     Raises:
         UserError: there is no such commit.
@@ -31,7 +31,7 @@ def resolve(revision: str, key: str) -> str:
             return resolve_rev(repo.scm, revision)
     except (DvcException, NoSCMError) as error:
         raise UserError(
-            f"params.yaml: {key}: git knows no commit '{revision}' ({error}); write a branch, a "
+            f"{where}: git knows no commit '{revision}' ({error}); write a branch, a "
             "tag or a commit's hash"
         ) from None
 

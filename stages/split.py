@@ -18,6 +18,7 @@ from stages.folds.duplicates import Duplicates, straddling
 from stages.images.store import ImageStore
 from stages.params import read_params
 from stages.report.data import draw_data
+from stages.report.picture import save_chart
 
 SHOWN = 5
 
@@ -87,7 +88,7 @@ def main() -> None:
     files.write_csv(files.PLOTS / "data.csv", prevalences)
     with files.replacing(files.PLOTS / "data.png") as temporary:
         chart = draw_data(prevalences, labels_per_image_table(labelled))
-        chart.save(str(temporary), format="png", scale_factor=2)
+        save_chart(chart, temporary)
     files.write_csv(files.DUPLICATES, duplicates.table(table["id"], division.test))
     files.write_csv(
         files.FOLDS,

@@ -1,7 +1,8 @@
 """Stage 6: how a logit becomes a label, decided on out-of-fold logits alone.
 
-Reads data/ensemble.npz, labels and folds; writes data/decision.json, metrics/threshold.json, and
-the pictures' tables plots/reliability.csv and plots/ladder.csv.
+Reads data/ensemble.npz, labels and folds; writes data/decision.json, the out-of-fold images' labels
+and calibrated logits to data/outoffold.npz, cross-fitted, metrics/threshold.json, and the pictures'
+tables plots/reliability.csv and plots/ladder.csv.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from stages.errors import UserError, run
 from stages.params import read_params
 from stages.scoring.calibration import calibration_errors, reliability
 from stages.scoring.crossfit import with_several
-from stages.scoring.decision import Decision, decoder_of, fit_decision
+from stages.scoring.decision import Decision, decoder_of, fit_decision, plain_decision
 from stages.scoring.ladder import climb
 from stages.scoring.probability import sigmoid
 from stages.scoring.rungs import cross_calibrated, decision_rungs, oof_rungs
@@ -85,6 +86,9 @@ def main() -> None:
             logits, labels, folds, settings, single
         )
     files.write_json(files.DECISION, decision.as_json() | {"steps": steps})
+    # The last rung has all of the decision; each fold's labels are by what the other folds taught.
+    labelled = list(rungs.values())[-1][0] if steps else plain_decision(single)(logits)
+    files.write_arrays(files.OUT_OF_FOLD, oof_id=ids, logits=calibrated, labels=labelled)
     files.write_json(files.METRICS / "threshold.json", content)
     files.write_csv(
         files.PLOTS / "reliability.csv",

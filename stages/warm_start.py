@@ -21,7 +21,7 @@ def starting_commit(recipe: Recipe) -> str | None:
     revision = recipe.train.warm_start
     if revision is None:
         return None
-    commit = revisions.resolve(revision, KEY)
+    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
     if not revisions.is_fixed(revision):
         content = revisions.committed_params() or {}
         own = (content.get("models") or {}).get(recipe.member) or {}

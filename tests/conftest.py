@@ -117,6 +117,7 @@ def make_project(path: Path) -> Project:
     shutil.copy(ROOT / ".dvc/config", path / ".dvc/config")
     shutil.copy(ROOT / ".dvc/.gitignore", path / ".dvc/.gitignore")
     shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
+    shutil.copytree(ROOT / ".ci", path / ".ci")
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", "data/incoming"):
         (path / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():

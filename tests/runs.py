@@ -12,10 +12,12 @@ import yaml
 from stages.files import write_arrays
 from stages.images.decode import inspect
 from stages.images.store import ImageWriter
+from stages.report import class_tables
 from stages.report.tables import precision_recall_table, threshold_table
 from stages.scoring.calibration import reliability
 from stages.scoring.decision import plain_decision
-from stages.scoring.metrics import per_class, summary
+from stages.scoring.metrics import all_metrics, per_class
+from stages.scoring.part import Part
 from stages.settings.objective import Objective
 from tests.conftest import TINY
 from tests.images import picture
@@ -93,19 +95,21 @@ def write_run(
         },
     )
     (folder / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
-    known = [part for part in PARTS if part == "oof" or not unlabelled]
-    parts = {part: (labels[part], logits[part], predicted[part]) for part in known}
-    tables = _tables(parts, classes, single)
-    for name, each in tables.items():
+    parts = {
+        part: Part(np.array(ids[part]), labels[part], logits[part], logits[part], predicted[part])
+        for part in PARTS
+        if part == "oof" or not unlabelled
+    }
+    for name, each in _tables(parts, classes, single).items():
         each.to_csv(folder / "plots" / f"{name}.csv", index=False)
-    found = {part: summary(*arrays) for part, arrays in parts.items()}
+    found = {part: all_metrics(each, single) for part, each in parts.items()}
     headline = [
         {"part": part, "metric": metric, "value": value, "low": value and value - 0.02}
         | {"high": value and value + 0.02}
         | {"fold_mean": value if part == "oof" else None}
         | {"fold_std": 0.01 if part == "oof" else None}
         for part, values in found.items()
-        for metric, value in values.items()
+        for metric, value in list(values.items())[:6]
     ]
     _write_json(folder / "metrics/evaluation.json", {"headline": headline, "all": found})
 
@@ -114,10 +118,8 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def _tables(
-    parts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], classes: list[str], single: bool
-) -> dict[str, pd.DataFrame]:
-    truth, logits, _ = parts["oof"]
+def _tables(parts: dict[str, Part], classes: list[str], single: bool) -> dict[str, pd.DataFrame]:
+    oof = parts["oof"]
     objective = Objective(name="accuracy")
     steps = pd.DataFrame({"step": ["single fold", "+ TTA"], "score": [0.85, 0.9]})
     steps = steps.assign(low=steps["score"] - 0.01, high=steps["score"] + 0.01)
@@ -138,49 +140,26 @@ def _tables(
             for epoch in range(1, 5)
         ]
     )
-    by_class, recalls, tails, counts = [], [], [], []
-    grid = np.linspace(0, 1, 20)
-    for part, (own, scores, found) in parts.items():
-        table = per_class(own, scores, found).assign(**{"class": classes}, part=part)
-        by_class.append(
-            table.assign(
-                images=(own == 1).sum(0),
-                ap_low=table["ap"] - 0.02,
-                ap_high=table["ap"] + 0.02,
-                roc_auc=table["ap"],
-            )
-        )
-        for index, name in enumerate([*classes, "mean over classes"]):
-            line = {"class": name, "part": part}
-            if index < len(classes):
-                recalls.append(pd.DataFrame({"recall": grid, "precision": 1 - grid / 2} | line))
-            tails.append(pd.DataFrame({"threshold": 0.5 + grid / 2.5, "tail_accuracy": 0.8} | line))
-        for kind, each in (("true", own), ("predicted", found)):
-            number = np.bincount(each.sum(1))
-            counts.append(
-                pd.DataFrame({"part": part, "kind": kind, "labels": range(len(number))}).assign(
-                    images=number, share=number / number.sum()
-                )
-            )
-    shown = classes[:40]
-    confusion = [
-        {"actual": a, "predicted": b, "images": 3, "share": 0.5 if a == b else 0.1}
-        for a in shown
-        for b in shown
-        if single or a != b
-    ]
-    both = {part: arrays[:2] for part, arrays in parts.items()}
-    return {
+    shown = class_tables.shown_classes(oof.labels, oof.logits)
+    found: dict[str, list[pd.DataFrame]] = {}
+    for name, part in parts.items():
+        own = per_class(part.labels, part.logits, part.predicted).assign(**{"class": classes})
+        for file, table in {
+            "classes": own.assign(ap_low=own["ap"] - 0.02, ap_high=own["ap"] + 0.02),
+            "class_precision_recall": class_tables.class_precision_recall_table(
+                part, classes, shown
+            ),
+            "tail_accuracy": class_tables.tail_table(part, classes, shown),
+            "confusion": class_tables.confusion_table(part, classes, single),
+            "labels_per_image": class_tables.label_counts_table(part),
+        }.items():
+            found.setdefault(file, []).append(table.assign(part=name))
+    return {file: pd.concat(each) for file, each in found.items()} | {
         "ladder": steps,
         "test_ladder": steps if "test" in parts else steps.head(0),
         "views": pd.DataFrame(views),
-        "reliability": reliability(logits, truth, single).assign(calibration="before"),
-        "threshold": threshold_table(logits, truth, objective, None),
+        "reliability": reliability(oof.logits, oof.labels, single).assign(calibration="before"),
+        "threshold": threshold_table(oof.logits, oof.labels, objective, None),
         "curves": curves,
-        "precision_recall": precision_recall_table(both),
-        "classes": pd.concat(by_class),
-        "class_precision_recall": pd.concat(recalls),
-        "tail_accuracy": pd.concat(tails),
-        "confusion": pd.DataFrame(confusion, columns=["actual", "predicted", "images", "share"]),
-        "labels_per_image": pd.concat(counts),
+        "precision_recall": precision_recall_table(parts),
     }

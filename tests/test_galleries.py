@@ -1,6 +1,7 @@
 """Which images a report shows, and how they are made to fit."""
 
 import base64
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,13 +16,13 @@ from stages.report.budget import as_json, picture_keys, pictured
 from stages.report.galleries import (
     MOST_LABELS,
     Gallery,
-    Part,
     class_gallery,
     confident_errors,
     lowest,
     suspects_gallery,
 )
 from stages.report.thumbnails import SIDES, encode, fitting, small
+from stages.scoring.part import Part
 from stages.scoring.probability import sigmoid
 from tests.images import picture
 
@@ -32,8 +33,8 @@ def part() -> Part:
     logits = rng.normal(0, 2, (60, 12)).astype(np.float32)
     labels = (logits + rng.normal(0, 2, logits.shape) > 1).astype(np.int8)
     labels[rng.random(labels.shape) < 0.1] = -1
-    ids = [f"image {row}" for row in range(60)]
-    return Part("test", ids, labels, logits, (logits > 0).astype(np.int8))
+    ids = np.array([f"image {row}" for row in range(60)])
+    return Part(ids, labels, -logits, logits, (logits > 0).astype(np.int8))
 
 
 @given(
@@ -46,14 +47,14 @@ def test_lowest_is_a_stable_sort_cut_off(scores: np.ndarray, count: int) -> None
 
 def test_a_class_shows_its_highest_and_lowest(part: Part) -> None:
     rows = class_gallery(part, 3, "AP 0.5").rows
-    order = sorted(range(60), key=lambda row: (part.logits[row, 3], row))
+    order = sorted(range(60), key=lambda row: (part.calibrated[row, 3], row))
     highest, low = rows["Highest scores"], rows["Lowest scores"]
     assert [card.id for card in low] == [part.ids[row] for row in order[:5]]
     assert [card.id for card in highest] == [part.ids[row] for row in order[::-1][:5]]
     for card in [*highest, *low]:
-        row = part.ids.index(card.id)
+        row = part.ids.tolist().index(card.id)
         truth, guess = part.labels[row, 3], part.predicted[row, 3]
-        assert card.probability == pytest.approx(sigmoid(part.logits[row, 3]), abs=1e-4)
+        assert card.probability == pytest.approx(sigmoid(part.calibrated[row, 3]), abs=1e-4)
         wanted = {(1, 1): "right", (0, 0): "right", (1, 0): "missed", (0, 1): "added"}
         assert card.kind == wanted.get((truth, guess), "ignored")
         named = {
@@ -73,10 +74,12 @@ def test_errors_are_the_most_confident_and_none_else(part: Part) -> None:
         for index in range(12):
             truth, guess = part.labels[row, index], part.predicted[row, index]
             if truth == 1 and not guess:
-                worst["Missed", row] = min(worst.get(("Missed", row), 9.0), part.logits[row, index])
+                worst["Missed", row] = min(
+                    worst.get(("Missed", row), 9.0), part.calibrated[row, index]
+                )
             if truth == 0 and guess:
                 key = "Wrongly added", row
-                worst[key] = min(worst.get(key, 9.0), -part.logits[row, index])
+                worst[key] = min(worst.get(key, 9.0), -part.calibrated[row, index])
     for name, cards in rows.items():
         wanted = sorted((score, row) for (kind, row), score in worst.items() if kind == name)
         assert [card.id for card in cards] == [part.ids[row] for _, row in wanted[:7]]
@@ -86,16 +89,11 @@ def test_errors_are_the_most_confident_and_none_else(part: Part) -> None:
 
 
 def test_no_errors_no_cards(part: Part) -> None:
-    right = Part("oof", part.ids, part.predicted, part.logits, part.predicted)
+    right = replace(part, labels=part.predicted)
     assert not confident_errors(right).cards
-    empty = Part("oof", [], *[np.zeros((0, 3), np.int8)] * 3)
+    empty = part.of(slice(0))
     assert not confident_errors(empty).cards
     assert not class_gallery(empty, 0, "").cards
-
-
-def test_arrays_that_do_not_agree_are_refused(part: Part) -> None:
-    with pytest.raises(ValueError, match="test: ids, labels"):
-        Part("test", part.ids[1:], part.labels, part.logits, part.predicted)
 
 
 def test_suspects_are_shown_by_what_they_are_labelled(part: Part) -> None:

@@ -48,6 +48,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/ensemble.npz",
         "data/ensemble.json",
         "data/decision.json",
+        "data/outoffold.npz",
         "data/submission.csv",
         *(f"data/models/cnn/{fold}/{name}" for fold in "01" for name in
           ("weights.safetensors", "model.json")),
@@ -57,7 +58,8 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
     }  # fmt: skip
     assert set(reproduced.bytes_of("data")) == wanted
     assert set(reproduced.bytes_of("metrics")) == {
-        f"metrics/{name}.json" for name in ("data", "ensemble", "summary", "threshold", "ladder")
+        f"metrics/{name}.json"
+        for name in ("data", "ensemble", "evaluation", "summary", "threshold", "ladder")
     }
     assert not (reproduced.path / ".checkpoints").exists() or not any(
         (reproduced.path / ".checkpoints").iterdir()
@@ -101,10 +103,20 @@ def test_metrics_follow_from_the_files(reproduced: Project) -> None:
     labels = pd.read_parquet(reproduced.path / "data/labels.parquet").set_index("id")
     decision = json.loads((reproduced.path / "data/decision.json").read_text())
     summary = json.loads((reproduced.path / "metrics/summary.json").read_text())
+    said = json.loads((reproduced.path / "metrics/threshold.json").read_text())
     for part in ("oof", "test"):
         truth = labels.loc[ensemble[f"{part}_id"]].iloc[:, 1:].to_numpy(int)
         logits = ensemble[f"{part}_logits"]
         predicted = (logits >= decision["decoder"]["logits"][0]).astype(int)
+        if part == "oof":
+            # Each fold is decided by the threshold that the other one taught.
+            predicted = np.load(reproduced.path / "data/outoffold.npz")["labels"]
+            folds = pd.read_csv(reproduced.path / "data/folds.csv")["fold"].to_numpy()
+            taught = said["cross_fitted_probabilities"]
+            for fold in (0, 1):
+                at = taught[str(fold)]
+                own = logits[folds == fold] >= np.log(at / (1 - at)) - 1e-6
+                assert np.array_equal(own, predicted[folds == fold])
         present = truth.any(0)
         wanted = {
             "accuracy": (truth == predicted).mean(),
@@ -180,12 +192,18 @@ def test_experiment_as_typed_and_compared_in_a_fresh_clone(copied: Project, tmp_
     assert 0 < rates.max() <= 1e-6
     copied.commit("Slow")
 
+    told = copied.run("bash", ".ci/comment", "main").stdout
+    for each in ("| macro_ap ", "1e-06", "### Test part: 16 images", "![results](./plots/"):
+        assert each in told
+
     copied.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.run("git", "branch", "main", "origin/main")
     shown = clone.run("dvc", "exp", "show", "--csv", "--num", "2").stdout
     assert "1e-06" in shown
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "main", "--json").stdout)
+    # Nothing else: it fits on a screen.
+    assert set(metrics) == {"metrics/summary.json"}
     assert "accuracy" in json.dumps(metrics["metrics/summary.json"])
     params = json.loads(clone.run("dvc", "params", "diff", "main", "--json").stdout)
     changed = params["params.yaml"]["lr"]
@@ -195,3 +213,6 @@ def test_experiment_as_typed_and_compared_in_a_fresh_clone(copied: Project, tmp_
     for title in ("Validation loss", "Out-of-fold score over threshold", "examples.png"):
         assert title in page
     assert "main" in page
+    # The chart library is inside.
+    assert not re.search(r"(src|href) *= *.?https?:", page)
+    assert "window.vegaEmbed=" in page

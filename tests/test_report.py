@@ -1,17 +1,26 @@
 """Tables and pictures of a run."""
 
+import json
 from io import StringIO
+from pathlib import Path
 
+import altair as alt
+import matplotlib
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 
 from stages.report.examples import draw_examples
+from stages.report.picture import FONT, save_chart
+from stages.report.plots_page import plots_page
 from stages.report.results import draw_results
 from stages.report.tables import POINTS, precision_recall_table, threshold_table
 from stages.scoring.objectives import score
+from stages.scoring.part import Part
 from stages.scoring.threshold import threshold_curve
 from stages.settings.objective import Objective
+from tests.conftest import ROOT
 
 ACCURACY = Objective(name="accuracy")
 
@@ -43,12 +52,13 @@ def test_threshold_table_is_exact(scored: tuple[np.ndarray, np.ndarray]) -> None
 
 def test_precision_recall_runs_from_none_to_all(scored: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = scored
-    table = precision_recall_table({"oof": (labels, logits), "test": (labels[:50], logits[:50])})
-    for _, part in table.groupby("series"):
-        assert part["recall"].iloc[0] == 0
-        assert part["recall"].iloc[-1] == 1
-        assert part["recall"].is_monotonic_increasing
-        assert len(part) <= POINTS
+    part = Part(np.arange(300).astype(str), labels, logits, logits, labels)
+    table = precision_recall_table({"oof": part, "test": part.of(slice(50))})
+    for _, each in table.groupby("series"):
+        assert each["recall"].iloc[0] == 0
+        assert each["recall"].iloc[-1] == 1
+        assert each["recall"].is_monotonic_increasing
+        assert len(each) <= POINTS
 
 
 def test_examples_show_every_image_large_or_small() -> None:
@@ -98,3 +108,29 @@ def test_results_draw(parts: list[str], members: int) -> None:
     said = ["+ TTA", "helps", "hflip", "left out", "Reliability", "accuracy", "0.500"]
     for each in [*said, *parts, *["m1 hflip"] * (members - 1)]:
         assert each in text, each
+
+
+def test_the_page_of_plots_holds_the_installed_chart_library() -> None:
+    """`python -m stages.report.plots_page > .dvc/plots/page.html` makes it anew."""
+    page = (ROOT / ".dvc/plots/page.html").read_text(encoding="utf-8")
+    assert page == plots_page()
+    assert page.count("</script>") == 1
+    for place in ("{refresh_tag}", "{plot_divs}"):
+        assert page.count(place) == 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".dvc/plots").glob("*.json")), ids=lambda p: p.stem)
+def test_templates_are_of_that_librarys_version(path: Path) -> None:
+    schema = json.loads(path.read_text())["$schema"]
+    assert schema == alt.SCHEMA_URL.replace(alt.SCHEMA_VERSION, alt.SCHEMA_VERSION.split(".")[0])
+
+
+def test_a_picture_does_not_depend_on_the_systems_fonts(tmp_path: Path) -> None:
+    chart = alt.Chart(pd.DataFrame({"x": [1]}), title="Title").mark_point().encode(x="x:Q")
+    save_chart(chart, tmp_path / "a.png")
+    svg = StringIO()
+    chart.configure(font=FONT).save(svg, format="svg")
+    assert f'font-family="{FONT}"' in svg.getvalue()
+    assert (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf").exists()
+    with PIL.Image.open(tmp_path / "a.png") as image:
+        assert image.width > 400

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn import metrics as reference
 
 from stages.scoring.calibrator import Calibrator
 from stages.scoring.decision import Decision, fit_decision, plain_decision
 from stages.scoring.merge import merge_logits
-from stages.scoring.metrics import per_class, summary
 from stages.scoring.probability import (
     log_not,
     log_sigmoid,
@@ -22,7 +20,6 @@ from stages.scoring.probability import (
     sigmoid,
 )
 from stages.settings.scoring import MERGES, Merge, Threshold
-from tests.scored import cases
 
 MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
 finite = st.floats(-700, 700, width=32)
@@ -96,53 +93,6 @@ def test_a_softmax_survives_as_log_odds(logits: np.ndarray) -> None:
     odds = one_against_rest(logarithms)
     assert np.isfinite(odds).all()
     assert log_sigmoid(odds) == pytest.approx(logarithms, abs=1e-6)
-
-
-@given(cases())
-@settings(max_examples=100, deadline=None)
-def test_metrics_are_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = case
-    predicted = (logits >= 0.1).astype(np.int8)
-    whole = (labels >= 0).all(1)
-    table = per_class(labels, logits, predicted)
-    for index in range(labels.shape[1]):
-        used = labels[:, index] >= 0
-        truth, guess = labels[used, index], predicted[used, index]
-        if truth.any():
-            wanted = reference.average_precision_score(truth, logits[used, index])
-            assert table["ap"][index] == pytest.approx(wanted)
-        else:
-            assert np.isnan(table["ap"][index])
-        if used.any():
-            for name in ("f1", "precision", "recall"):
-                score = getattr(reference, f"{name}_score")(truth, guess, zero_division=0.0)
-                assert table[name][index] == pytest.approx(score)
-            assert table["prevalence"][index] == pytest.approx(truth.mean())
-    if not (labels >= 0).any():
-        return
-    result = summary(labels, logits, predicted)
-    used = labels >= 0
-    assert result["accuracy"] == pytest.approx((labels == predicted)[used].mean())
-    assert result["macro_f1"] == pytest.approx(table["f1"].mean())
-    assert result["micro_f1"] == pytest.approx(
-        reference.f1_score(labels[used], predicted[used], zero_division=0.0)
-    )
-    if whole.all():
-        assert result["exact_match"] == pytest.approx(reference.accuracy_score(labels, predicted))
-
-
-def test_ignored_labels_cannot_spoil_an_exact_match() -> None:
-    labels = np.array([[1, -1], [1, 0]], np.int8)
-    result = summary(labels, np.array([[1.0, 1.0], [1.0, 1.0]]), np.ones((2, 2), np.int8))
-    assert result["exact_match"] == 0.5
-    assert result["accuracy"] == pytest.approx(2 / 3)
-
-
-def test_without_any_positive_label_there_is_no_average_precision() -> None:
-    zeros = np.zeros((3, 2), np.int8)
-    result = summary(zeros, np.zeros((3, 2), np.float32), zeros)
-    assert result["macro_ap"] is None
-    assert (result["accuracy"], result["micro_f1"]) == (1.0, 0.0)
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from stages.report.budget import LIMIT, Pictured, pictured
-from stages.report.galleries import Gallery, Part, class_gallery
+from stages.report.galleries import Gallery, class_gallery
 from stages.report.page import MOST_ROWS, Report, render
 from stages.report.style import hardest
 from stages.report.thumbnails import SIDES, Key, Thumbnails
+from stages.scoring.part import Part
 
 MOST_GALLERIES = 100
 """Classes with a gallery of their own."""
@@ -18,20 +19,23 @@ MARGIN = 4_000
 """Bytes for notes that a page gets once it is known what does not fit."""
 
 
-def class_galleries(part: Part, classes: pd.DataFrame, names: list[str]) -> list[Gallery]:
+def class_galleries(
+    part: Part, name: str, classes: pd.DataFrame, names: list[str]
+) -> list[Gallery]:
     """A gallery for each of the classes with the lowest average precision, in the classes' order.
 
     Args:
         part: whose images are shown.
+        name: of that part.
         classes: `class`, `part`, `ap`.
         names: of the classes, in the order of the arrays' columns.
     """
     chosen = set(hardest(classes, MOST_GALLERIES))
-    own = classes[classes["part"] == part.name].set_index("class")["ap"]
+    own = classes[classes["part"] == name].set_index("class")["ap"]
     return [
-        class_gallery(part, index, "" if np.isnan(own[name]) else f"AP {own[name]:.4f}")
-        for index, name in enumerate(names)
-        if name in chosen
+        class_gallery(part, index, "" if np.isnan(own[each]) else f"AP {own[each]:.4f}")
+        for index, each in enumerate(names)
+        if each in chosen
     ]
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from stages.report.class_tables import MEAN
 from stages.report.draw_scores import HEIGHT, UNIT
 from stages.report.style import MOST_CLASSES, PARTS, hardest, some_of
 
-MEAN = "mean over classes"
 LABEL = 100
 """Pixels of a class's name, which on a phone must leave room for the chart."""
 PICKED = "picked"
@@ -110,22 +110,23 @@ def draw_tail_accuracy(table: pd.DataFrame, first: str, part: str) -> Any:
     )  # fmt: skip
 
 
-def draw_confusion(table: pd.DataFrame, single: bool, total: int) -> Any:
+def draw_confusion(table: pd.DataFrame, single: bool, classes: list[str]) -> Any:
     """What is taken for what, a cell per pair of classes that some image shows.
 
     Args:
         table: `actual`, `predicted`, `images`, `share`.
         single: whether every image has one label.
-        total: how many classes there are, of which the table may hold some.
+        classes: all, in order; the table may hold some of them.
     """
-    names = list(dict.fromkeys([*table["actual"], *table["predicted"]]))
+    held = {*table["actual"], *table["predicted"]}
+    names = [each for each in classes if each in held]
     title = "Confusion" if single else "Errors that come together"
-    left_out = some_of(len(names), total, "those most often confused")
+    left_out = some_of(len(names), len(classes), "those with the most errors")
     words = ("actual", "predicted") if single else ("missed", "wrongly added")
     upright = len(names) > 10 or max(map(len, names)) > 3
     size = max(HEIGHT, 16 * len(names))
     return (
-        alt.Chart(table[table["images"] > 0], title=f"{title}{left_out}")
+        alt.Chart(table, title=f"{title}{left_out}")
         .mark_rect()
         .encode(
             alt.X(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from stages.report.class_tables import MEAN
 from stages.report.draw_classes import (
-    MEAN,
     draw_class_ap,
     draw_class_curve,
     draw_confusion,
@@ -77,15 +77,16 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
         single: whether every image has one label.
     """
     score, name = readable(objective), PARTS[part]
-    picked = picked_classes(tables)
+    picked = picked_classes(tables, part)
     curve = _of(tables.class_precision_recall, part, picked)
     tails = _of(tables.tail_accuracy, part, [*picked, MEAN])
     first = picked[0] if picked else ""
     counts = tables.labels_per_image.query("part == @part")
     ladders = {"test": tables.test_ladder, "oof": tables.ladder}
-    total = tables.classes["class"].nunique()
-    rows = min(total, MOST_CLASSES)
-    cells = tables.confusion["predicted"].nunique()
+    classes = list(dict.fromkeys(tables.classes["class"]))
+    rows = min(len(classes), MOST_CLASSES)
+    confusion = tables.confusion[tables.confusion["part"] == part]
+    cells = confusion["predicted"].nunique()
     found: dict[str, list[Figure]] = {
         "ladder": [
             figure(f"ladder_{each}", draw_ladder(table, score, PARTS[each]))
@@ -113,16 +114,21 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
     if len(tails):
         chart = draw_tail_accuracy(tails, first, name)
         found["picked"].append(figure("tail_accuracy", chart))
-    if (tables.confusion["images"] > 0).any():
-        chart = draw_confusion(tables.confusion, single, total)
+    if len(confusion):
+        chart = draw_confusion(confusion, single, classes)
         least = cells * CELL + 160
         found["classes"].append(figure("confusion", chart, least, cells > MOST_NARROW))
     return found
 
 
-def picked_classes(tables: Tables) -> list[str]:
-    """Classes that can be looked at one by one, in the order of the table of classes."""
-    chosen = set(hardest(tables.classes, MOST_PICKED))
+def picked_classes(tables: Tables, part: str) -> list[str]:
+    """Classes that can be looked at one by one, in the order of the table of classes.
+
+    A class that no image of the part shows has no curve.
+    """
+    curves = tables.class_precision_recall
+    known = set(curves.loc[curves["part"] == part, "class"])
+    chosen = known & set(hardest(tables.classes, MOST_PICKED))
     return [each for each in dict.fromkeys(tables.classes["class"]) if each in chosen]
 
 

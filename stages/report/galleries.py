@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from stages.scoring.part import Part
 from stages.scoring.probability import sigmoid
 
 EACH = 5
@@ -16,25 +17,6 @@ MOST_LABELS = 8
 """Labels that are named under an image."""
 
 Kind = Literal["right", "missed", "added", "ignored"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """The images of a part, and what was predicted of them."""
-
-    name: str
-    ids: list[str]
-    labels: np.ndarray
-    """(images, classes): 1, 0 or -1."""
-    logits: np.ndarray
-    """(images, classes), calibrated."""
-    predicted: np.ndarray
-    """(images, classes): 1 or 0."""
-
-    def __post_init__(self) -> None:
-        shape = (len(self.ids), self.labels.shape[1])
-        if not self.labels.shape == self.logits.shape == self.predicted.shape == shape:
-            raise ValueError(f"{self.name}: ids, labels, logits and predictions do not agree")
 
 
 @dataclass(frozen=True)
@@ -85,7 +67,7 @@ def lowest(scores: np.ndarray, count: int) -> np.ndarray:
 
 def class_gallery(part: Part, index: int, title: str, each: int = EACH) -> Gallery:
     """A class's images with the highest and with the lowest score, as PASCAL VOC shows them."""
-    scores = np.ascontiguousarray(part.logits[:, index])
+    scores = np.ascontiguousarray(part.calibrated[:, index])
     best, worst = lowest(-scores, each), lowest(scores, each)
     rows = {"Highest scores": best, "Lowest scores": worst}
     return Gallery(
@@ -104,7 +86,7 @@ def confident_errors(part: Part, each: int = ERRORS) -> Gallery:
     added = (part.labels == 0) & (part.predicted == 1)
     found = {}
     for name, errors, sign in (("Missed", missed, 1.0), ("Wrongly added", added, -1.0)):
-        worst = np.where(errors, sign * part.logits, np.inf)
+        worst = np.where(errors, sign * part.calibrated, np.inf)
         column = worst.argmin(1) if len(worst) else np.empty(0, np.intp)
         score = worst[np.arange(len(worst)), column]
         rows = [row for row in lowest(score, each) if np.isfinite(score[row])]
@@ -142,12 +124,12 @@ def _shown(part: Part, row: int, index: int) -> Card:
 
 
 def _card(part: Part, row: int, index: int, says: str, kind: Kind) -> Card:
-    logits, order = part.logits[row], {"added": 0, "missed": 1, "right": 2, "ignored": 3}
+    logits, order = part.calibrated[row], {"added": 0, "missed": 1, "right": 2, "ignored": 3}
     named = np.flatnonzero((part.labels[row] == 1) | (part.predicted[row] == 1)).tolist()
     labels = [(each, _probability(logits[each]), _kind(part, row, each)) for each in named]
     labels.sort(key=lambda label: (label[0] != index, order[label[2]], -abs(label[1] - 0.5)))
     return Card(
-        part.ids[row],
+        str(part.ids[row]),
         says,
         kind,
         _probability(logits[index]),

@@ -9,7 +9,6 @@ import jinja2
 import numpy as np
 import pandas as pd
 import vl_convert
-from markupsafe import Markup
 
 from stages.report.budget import Pictured, as_json
 from stages.report.figures import Figure
@@ -88,10 +87,10 @@ def render(report: Report, pictured: Pictured) -> str:
         report=report,
         parts=PARTS,
         headline=headline(report.evaluation["headline"]),
-        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
-        libraries=Markup(libraries()),
-        data=Markup(as_json(data)),
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=(FOLDER / "page.js").read_text(encoding="utf-8"),
+        libraries=libraries(),
+        data=as_json(data),
     )
 
 

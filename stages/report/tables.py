@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
+from stages.scoring.part import Part
 from stages.scoring.probability import sigmoid
 from stages.scoring.threshold import best_threshold, threshold_curve
 from stages.settings.objective import Objective
@@ -11,11 +12,11 @@ from stages.settings.objective import Objective
 POINTS = 200
 
 
-def _thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """At most `POINTS` rows, evenly spaced, with the first and the last."""
-    if len(table) <= POINTS:
+def thinned(table: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
+    """At most so many rows, evenly spaced, with the first and the last."""
+    if len(table) <= points:
         return table
-    return table.iloc[np.unique(np.linspace(0, len(table) - 1, POINTS).round().astype(int))]
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, points).round().astype(int))]
 
 
 def threshold_table(
@@ -42,29 +43,15 @@ def threshold_table(
     return table.sort_values("probability", kind="stable")
 
 
-def precision_recall_table(parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """`recall`, `precision` and `series` (the part), over all classes pooled.
-
-    Args:
-        parts: of each part its labels and logits, (images, classes).
-    """
+def precision_recall_table(parts: dict[str, Part]) -> pd.DataFrame:
+    """`recall`, `precision` and `series` (the part's name), over all classes pooled."""
     tables = []
-    for name, (labels, logits) in parts.items():
-        used = labels >= 0
-        precision, recall, _ = precision_recall_curve(labels[used], logits[used])
+    for name, part in parts.items():
+        used = part.labels >= 0
+        precision, recall, _ = precision_recall_curve(part.labels[used], part.logits[used])
         table = pd.DataFrame({"recall": recall, "precision": precision}).iloc[::-1]
-        tables.append(_thinned(table).assign(series=name))
+        tables.append(thinned(table).assign(series=name))
     return pd.concat(tables)
-
-
-def class_table(parts: dict[str, pd.DataFrame], classes: list[str]) -> pd.DataFrame:
-    """Every class's metrics, a row per part and class."""
-    return pd.concat(
-        [
-            table.assign(**{"class": classes}, part=name)[["class", "part", *table.columns]]
-            for name, table in parts.items()
-        ]
-    )
 
 
 def curves_table(curves: dict[str, dict[str, pd.Series]]) -> pd.DataFrame:

@@ -134,5 +134,17 @@ def merge_test(
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each member's folds merged, and all members; float32 (test images, classes)."""
     joined = [merge_logits(each.test, settings.folds) for each in members]
+    return joined, _merge_members(joined, weights, settings)
+
+
+def merge_by_fold(members: Sequence[Merged], weights: np.ndarray, settings: Ensemble) -> np.ndarray:
+    """Of each fold all members merged, float32 (folds, test images, classes)."""
+    folds = zip(*(each.test for each in members), strict=True)
+    return np.stack([_merge_members(fold, weights, settings) for fold in folds])
+
+
+def _merge_members(
+    logits: Sequence[np.ndarray], weights: np.ndarray, settings: Ensemble
+) -> np.ndarray:
     unlike = np.ptp(weights) > 0
-    return joined, merge_logits(joined, settings.members, weights if unlike else None)
+    return merge_logits(logits, settings.members, weights if unlike else None)

@@ -1,10 +1,16 @@
-"""Held-out labels at every rung of the ladder, and what calibration does, cross-fitted."""
+"""The rungs of the ladder, out-of-fold (cross-fitted) and of the test part."""
+
+from typing import Any
 
 import numpy as np
 
+from stages.scoring.average_precision import average_precision
 from stages.scoring.calibrate import fit_calibrator
 from stages.scoring.crossfit import Apply, cross_fit, with_several
-from stages.scoring.decision import decoder_of, fit_decision, plain_decision
+from stages.scoring.decision import Decision, decoder_of, fit_decision, plain_decision
+from stages.scoring.ladder import climb
+from stages.scoring.metrics import mean_over_classes
+from stages.settings.objective import Objective
 from stages.settings.scoring import Decode, Threshold
 
 COUNT_PRIORS = ("count_prior", "count_prior_mode")
@@ -78,3 +84,46 @@ def cross_calibrated(
         with_several(folds),
         lambda own, truth, _: fit_calibrator(own, truth, settings.calibration, single),
     )
+
+
+def test_ladder(
+    ensemble: dict[str, np.ndarray],
+    labels: np.ndarray,
+    steps: dict[str, Any],
+    objective: Objective,
+    single: bool,
+) -> dict[str, dict[str, Any]]:
+    """What TTA, folds, members and the steps of the decision each add on the test part.
+
+    Args:
+        ensemble: logits (models, images, classes) of the untransformed view (`test_single`) and of
+            all views (`test_views`), of every member and fold; of all folds of every member
+            (`test_folds`), of every fold (`test_by_fold`); and of all (`test_logits`).
+        labels: (images, classes).
+        steps: of the decision, each as decision.json has it.
+        objective: the score.
+        single: whether every image has one class.
+
+    Returns:
+        Of each rung what `climb` finds, and `macro_ap`.
+    """
+    plain = plain_decision(single)
+    logits = ensemble["test_logits"]
+    models: dict[str, list[np.ndarray]] = {
+        "single fold": list(ensemble["test_single"]),
+        "+ TTA": list(ensemble["test_views"]),
+    }
+    if len(ensemble["test_by_fold"]) > 1:
+        models["+ folds"] = list(ensemble["test_folds"])
+    if len(ensemble["test_folds"]) > 1:
+        models["+ members"] = [logits]
+    rungs = {name: [plain(each) for each in found] for name, found in models.items()}
+    for name, content in steps.items():
+        rungs[name] = [Decision.from_json(content)(logits)]
+    ladder = climb(labels, rungs, objective)
+    for name, step in ladder.items():
+        found = models.get(name, [logits])
+        step["macro_ap"] = float(
+            np.mean([mean_over_classes(average_precision(labels, each)) or 0.0 for each in found])
+        )
+    return ladder
