@@ -33,8 +33,9 @@ folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU
 compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (REV=main)
 	python -m stages.compare $(REV) $(WITH)
 
+# One process more than cores: some wait for what another one makes for all.
 test: $(READY) ## run the tests
-	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	pytest --numprocesses $$(python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist worksteal
 
 lint: $(READY) ## check style and types
 	ruff check .

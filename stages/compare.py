@@ -130,8 +130,8 @@ def main() -> None:
     pairs = paired(old, new)
     print("\n\n".join(sections(old, new, pairs, arguments.classes, arguments.markdown)))
     print(
-        "\nIntervals are of other images of the same kind (1,000 paired bootstrap draws). What another "
-        "seed would give is not in them."
+        "\nIntervals are of other images of the same kind (1,000 paired bootstrap draws). What "
+        "another seed would give is not in them."
     )
 
 

@@ -48,6 +48,8 @@ TINY: dict[str, Any] = {
         # Written, so that they are objects of their own: defaults are shared with other settings.
         "loss_options": {"label_smoothing": 0.0},
         "scheduler_options": {"warmup": 0.3},
+        # Written too, so that `-S train.warm_start=HEAD` finds it.
+        "warm_start": None,
         "augment": [{"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}}, "HorizontalFlip"],
     },
     "tta": {"views": ["identity", "rot90", "shift(1, 0)"], "merge": "mean_probability"},

@@ -30,12 +30,22 @@ def head(project: Project) -> str:
     return project.run("git", "rev-parse", "HEAD").stdout.strip()
 
 
-def test_an_experiment_goes_on_from_head(copied: Project) -> None:
+@pytest.fixture
+def train_here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Trains fold 1 in this process, which has imported all of it already."""
+
+    def train(**settings: Any) -> None:
+        set_train(copied, **settings)
+        monkeypatch.chdir(copied.path)
+        monkeypatch.setattr(sys, "argv", ["train", "--member", "cnn", "--fold", "1"])
+        stages.train.main()
+
+    return train
+
+
+def test_an_experiment_goes_on_from_head(copied: Project, train_here: Any) -> None:
     """As the README has it; then it is committed, and the moving name is refused."""
     project = copied
-    set_train(project, warm_start=None)
-    project.run("dvc", "repro", "train")
-    project.commit("A key for the revision")
     start = head(project)
     # Its files are gone, as in a clone: DVC finds them in its cache.
     shutil.rmtree(project.path / "data/models")
@@ -61,27 +71,23 @@ def test_an_experiment_goes_on_from_head(copied: Project) -> None:
     model = json.loads((project.path / FOLD / "model.json").read_text())
     assert model["warm_start"] == head(project) != start
     project.commit("Went on")
-    said = project.stage("train", "--member", "cnn", "--fold", "1", code=1)
-    assert said.count("\n") == 1
-    assert "'HEAD' is committed" in said
-    assert "write the hash" in said
-    set_train(project, warm_start=start[:10])
-    project.stage("train", "--member", "cnn", "--fold", "1")
+    with pytest.raises(UserError) as error:
+        train_here()
+    assert "'HEAD' is committed" in str(error.value)
+    assert "write the hash" in str(error.value)
+    train_here(warm_start=start[:10])
     model = json.loads((project.path / FOLD / "model.json").read_text())
     assert model["warm_start"] == start
 
 
 @pytest.fixture
-def refused(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Trains in this process with settings that are refused, and looks at what is said."""
+def refused(copied: Project, train_here: Any) -> Any:
+    """Trains with settings that are refused, and looks at what is said."""
 
     def train(said: str, **settings: Any) -> None:
         before = copied.bytes_of("data/models")
-        set_train(copied, **settings)
-        monkeypatch.chdir(copied.path)
-        monkeypatch.setattr(sys, "argv", ["train", "--member", "cnn", "--fold", "1"])
         with pytest.raises(UserError) as error:
-            stages.train.main()
+            train_here(**settings)
         assert said in str(error.value)
         assert "\n" not in str(error.value)
         assert copied.bytes_of("data/models") == before
