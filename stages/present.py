@@ -20,7 +20,7 @@ from stages.report.budget import picture_keys
 from stages.report.compose import class_galleries, compose
 from stages.report.figures import Tables, figures, picked_classes
 from stages.report.galleries import confident_errors
-from stages.report.page import Report, renamed, short_names
+from stages.report.render import Report, renamed, short_names
 from stages.report.thumbnails import small_pictures
 
 EVALUATION = files.METRICS / "evaluation.json"

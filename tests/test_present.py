@@ -11,7 +11,7 @@ from stages import present
 from stages.errors import UserError
 from stages.origin import read_origin
 from stages.report.budget import LIMIT
-from stages.report.page import short_names
+from stages.report.render import short_names
 from tests.conftest import TINY, environment
 from tests.images import picture
 from tests.runs import write_run
@@ -50,6 +50,13 @@ def test_a_missing_table_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match=r"tail_accuracy\.csv: no such file; `dvc repro evaluate`"):
         made(tmp_path, monkeypatch)
     assert not (tmp_path / "plots/report.html").exists()
+
+
+def test_classes_may_look_like_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, ["007", "7", "1e3"])
+    page = made(tmp_path, monkeypatch)
+    for name in ("007", "7", "1e3"):
+        assert f"<option>{name}</option>" in page
 
 
 @pytest.mark.parametrize("single", [False, True])

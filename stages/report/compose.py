@@ -8,7 +8,7 @@ import pandas as pd
 
 from stages.report.budget import LIMIT, Pictured, pictured
 from stages.report.galleries import Gallery, class_gallery
-from stages.report.page import MOST_ROWS, Report, render
+from stages.report.render import MOST_ROWS, Report, render
 from stages.report.style import hardest
 from stages.report.thumbnails import SIDES, Key, Thumbnails
 from stages.scoring.part import Part
