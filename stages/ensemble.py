@@ -97,8 +97,16 @@ def main() -> None:
     files.write_json(
         files.MERGING,
         {
-            each.name: {"views": list(each.views), "weight": float(weight)}
-            for each, weight in zip(members, weights, strict=True)
+            "folds": list(params.folds),
+            "merge": {
+                "views": params.tta.merge,
+                "folds": params.ensemble.folds,
+                "members": params.ensemble.members,
+            },
+            "members": {
+                each.name: {"views": list(each.views), "weight": float(weight)}
+                for each, weight in zip(members, weights, strict=True)
+            },
         },
     )
     files.write_json(

@@ -105,7 +105,7 @@ def test_members_of_other_commits_join(copied: Project) -> None:
     with_params(copied, ensemble={"include": [commit]})
     copied.stage("ensemble")
     joined = np.load(copied.path / "data/ensemble.npz")
-    assert list(read(copied, "data/ensemble.json")) == ["cnn", f"{commit}/cnn"]
+    assert list(read(copied, "data/ensemble.json")["members"]) == ["cnn", f"{commit}/cnn"]
     assert np.array_equal(joined["oof_views"][1], own["oof_views"][0])
     both = merge_logits(joined["oof_views"], "mean_probability")
     assert np.array_equal(joined["oof_logits"], both)

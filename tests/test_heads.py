@@ -13,7 +13,7 @@ from stages.errors import UserError
 from stages.images.geometry import cut, resize
 from stages.network.classifier import build_network
 from stages.network.dataset import ImageDataset
-from stages.network.infer import one_against_rest
+from stages.network.merging import softmax_log_odds
 from stages.settings.augment import build_augment
 from stages.settings.model import Model
 from tests.images import stored
@@ -235,8 +235,8 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pat
         build_network(model(pretrained=True), 7)
 
 
-def test_one_against_rest_is_the_softmax() -> None:
+def test_softmax_log_odds_are_the_softmax() -> None:
     logits = torch.tensor([[3.0, -2.0, 0.5], [40.0, -40.0, 0.0], [0.0, 0.0, 0.0]])
-    seen = one_against_rest(logits)
+    seen = softmax_log_odds(logits)
     assert torch.allclose(seen.sigmoid(), logits.softmax(1), atol=1e-7)
     assert seen[1].tolist() == pytest.approx([40, -80, -40])

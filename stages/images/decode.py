@@ -33,6 +33,13 @@ FORMATS = (
 )
 
 
+PIL.Image.init()
+SUFFIXES = frozenset(
+    suffix for suffix, format in PIL.Image.registered_extensions().items() if format in FORMATS
+)
+"""By which files in a folder are taken for images."""
+
+
 @dataclass(frozen=True)
 class Inspected:
     """What is known of an image once it has been decoded."""
@@ -43,15 +50,12 @@ class Inspected:
     """Perceptual hash of 64 bits (DCT): images that look the same differ in few bits."""
 
 
-def inspect(data: bytes, max_pixels: int) -> Inspected:
+def check(data: bytes, max_pixels: int) -> None:
     """Decode the whole image, to be sure that it is one.
 
     Raises `ValueError` if the bytes are no image, not all of one, or one of more than `max_pixels`
     pixels, which is seen before any is decoded.
     """
-    # Only here, where it is needed: it brings SciPy and wavelets with it.
-    import imagehash
-
     # Pillow refuses truncated files, which OpenCV decodes as far as they go.
     try:
         with warnings.catch_warnings():
@@ -70,6 +74,14 @@ def inspect(data: bytes, max_pixels: int) -> Inspected:
     except Exception as error:
         # Pillow's decoders raise anything at all for files that are damaged in their own ways.
         raise ValueError(f"does not decode ({error})") from None
+
+
+def inspect(data: bytes, max_pixels: int) -> Inspected:
+    """What is to be known of an image; raises `ValueError` as `check` does."""
+    # Only here, where it is needed: it brings SciPy and wavelets with it.
+    import imagehash
+
+    check(data, max_pixels)
     pixels = decode(data, 1)
     # Of the pixels that are trained on: Pillow's greys of 16 bits would all hash alike.
     grey = pixels[:, :, 0]

@@ -23,6 +23,11 @@ def resize(pixels: np.ndarray, model: Model) -> np.ndarray:
     return resized.reshape(*size, pixels.shape[2])
 
 
+def as_input(pixels: np.ndarray, model: Model) -> np.ndarray:
+    """A decoded image as a network takes it: uint8 ([5 crops,] channels, size, size)."""
+    return np.ascontiguousarray(np.moveaxis(cut(resize(pixels, model), model), -1, -3))
+
+
 def cut(pixels: np.ndarray, model: Model) -> np.ndarray:
     """Squares of image_size: the centre, (size, size, channels), or (5, size, size, channels).
 

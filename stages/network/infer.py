@@ -9,6 +9,7 @@ from torch import nn
 
 from stages.network.classifier import Classifier
 from stages.network.fuse import fuse_batch_norm
+from stages.network.merging import softmax_log_odds
 from stages.network.normalize import Normalizer
 from stages.network.views import CENTRE, View
 
@@ -44,20 +45,5 @@ def view_logits(
             fuse_batch_norm(network, pixels[0, CENTRE] if cut else pixels[0])
         crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
         logits = torch.stack([network(view(crops[view.crop])).float().cpu() for view in views])
-        parts.append(one_against_rest(logits) if softmax else logits)
+        parts.append(softmax_log_odds(logits) if softmax else logits)
     return torch.cat(parts, 1).numpy()
-
-
-def one_against_rest(logits: torch.Tensor) -> torch.Tensor:
-    """log(p / (1 - p)) of the softmax p of logits (..., classes), same shape.
-
-    From here on nothing need know that one class excludes the others: the sigmoid of what this
-    returns is p, and the largest is the largest.
-    """
-    exact = logits.double()
-    # What a class is held against is the sum of the others' exponentials.
-    others = [
-        torch.cat([exact[..., :index], exact[..., index + 1 :]], -1).logsumexp(-1)
-        for index in range(logits.shape[-1])
-    ]
-    return (exact - torch.stack(others, -1)).to(logits.dtype)

@@ -91,6 +91,7 @@ def turn(images: torch.Tensor, degrees: float, factor: float) -> torch.Tensor:
         device=images.device,
     )
     flat = images.flatten(0, -4)
-    grid = F.affine_grid(matrix.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
+    grid = F.affine_grid(matrix[None], [1, *flat.shape[1:]], align_corners=False)
+    grid = grid.expand(flat.shape[0], -1, -1, -1)
     seen = F.grid_sample(flat, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return seen.reshape(images.shape)

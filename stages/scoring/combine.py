@@ -13,7 +13,7 @@ from stages.scoring.merge import merge_logits
 from stages.scoring.outoffold import MemberPredictions
 from stages.scoring.weights import fit_weights
 from stages.settings.objective import Objective
-from stages.settings.scoring import Ensemble, Tta
+from stages.settings.scoring import Ensemble, Merge, Tta
 
 Progress = Callable[[Sequence[MemberPredictions]], Any]
 
@@ -134,17 +134,16 @@ def merge_test(
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each member's folds merged, and all members; float32 (test images, classes)."""
     joined = [merge_logits(each.test, settings.folds) for each in members]
-    return joined, _merge_members(joined, weights, settings)
+    return joined, merge_members(joined, weights, settings.members)
 
 
 def merge_by_fold(members: Sequence[Merged], weights: np.ndarray, settings: Ensemble) -> np.ndarray:
     """Of each fold all members merged, float32 (folds, test images, classes)."""
     folds = zip(*(each.test for each in members), strict=True)
-    return np.stack([_merge_members(fold, weights, settings) for fold in folds])
+    return np.stack([merge_members(fold, weights, settings.members) for fold in folds])
 
 
-def _merge_members(
-    logits: Sequence[np.ndarray], weights: np.ndarray, settings: Ensemble
-) -> np.ndarray:
+def merge_members(logits: Sequence[np.ndarray], weights: np.ndarray, how: Merge) -> np.ndarray:
+    """Logits of every member, each (images, classes), by their weights; float32."""
     unlike = np.ptp(weights) > 0
-    return merge_logits(logits, settings.members, weights if unlike else None)
+    return merge_logits(logits, how, weights if unlike else None)

@@ -1,0 +1,122 @@
+"""The finished ensemble on any images.
+
+`python -m stages.apply photo.jpg folder/ --out predictions.csv` runs every image through all
+members, folds and views, and decides as the pipeline does. Columns: `image`; `labels` (one CSV line
+of class names); `agreement` (of the models' labels, 0 to 1); then every class's probability.
+`--onnx export` runs what `python -m stages.export` wrote, without torch and without data/.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import files
+from stages.engine import Engine, onnx_engine, torch_engine
+from stages.errors import UserError, run
+from stages.images.decode import SUFFIXES, check, decode
+from stages.images.geometry import as_input
+from stages.progress import track
+from stages.scoring.agreement import agreement
+from stages.scoring.combine import merge_members
+from stages.scoring.merge import merge_logits
+from stages.scoring.probability import sigmoid
+
+
+def image_paths(named: Sequence[str]) -> list[Path]:
+    """Every file that is named, and every image in folders that are, sorted; each once."""
+    found: list[Path] = []
+    for name in named:
+        path = Path(name)
+        inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
+        found += [each for each in inside if each.is_file()] if path.is_dir() else [path]
+    if not found:
+        raise UserError(f"{named[0]}: holds no images ({', '.join(sorted(SUFFIXES)[:6])}, ...)")
+    return list(dict.fromkeys(found))
+
+
+def read_image(path: Path, max_pixels: int) -> bytes | str:
+    """An image file's bytes, or what is wrong with it."""
+    try:
+        data = path.read_bytes()
+        check(data, max_pixels)
+        # OpenCV decodes for the networks, and knows fewer oddities than Pillow.
+        decode(data, 1)
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    except ValueError as error:
+        return str(error)
+    return data
+
+
+def predicted(
+    images: Sequence[bytes], engine: Engine, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the ensemble (images, classes), and the models' agreement (images,)."""
+    joined, models = [], []
+    for member in engine.members:
+        model = member.model
+        pixels = np.stack(
+            list(pool.map(lambda data: as_input(decode(data, model.channels), model), images))  # noqa: B023  # done before the next member
+        )
+        folds = [runner(pixels) for runner in member.folds]
+        joined.append(merge_logits(folds, engine.folds_merge))
+        models += folds
+    weights = np.array([member.weight for member in engine.members])
+    logits = merge_members(joined, weights, engine.members_merge)
+    return logits, agreement([engine.decision(each) for each in models])
+
+
+def rows_of(
+    engine: Engine, paths: Sequence[Path], logits: np.ndarray, agreed: np.ndarray
+) -> Iterator[list[object]]:
+    """Rows of the table, without its header."""
+    labels = engine.decision(logits)
+    probabilities = sigmoid(engine.decision.calibrator(logits))
+    for path, own, share, each in zip(paths, labels, agreed, probabilities, strict=True):
+        line = io.StringIO()
+        names = [engine.classes[index] for index in np.flatnonzero(own)]
+        csv.writer(line, lineterminator="").writerow(names)
+        yield [str(path), line.getvalue(), share, *each]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("images", nargs="+", help="files and folders")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="CSV to write")
+    parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
+    arguments = parser.parse_args()
+    paths = image_paths(arguments.images)
+    rows: list[list[object]] = []
+    bad: list[str] = []
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
+        engine = onnx_engine(arguments.onnx) if arguments.onnx else torch_engine(Path(temporary))
+        size = engine.batch_size
+        starts = range(0, len(paths), size)
+        for start in track(starts, len(starts), f"batches of {size} images"):
+            some = paths[start : start + size]
+            read = list(pool.map(lambda path: read_image(path, engine.max_pixels), some))
+            good = {path: data for path, data in zip(some, read, strict=True)
+                    if isinstance(data, bytes)}  # fmt: skip
+            bad += [f"{path}: {said}; it is left out" for path, said in zip(some, read, strict=True)
+                    if isinstance(said, str)]  # fmt: skip
+            if good:
+                logits, agreed = predicted(list(good.values()), engine, pool)
+                rows += rows_of(engine, list(good), logits, agreed)
+    if rows:
+        columns = ["image", "labels", "agreement", *engine.classes]
+        files.write_csv(arguments.out, pd.DataFrame(rows, columns=columns))
+        print(f"{arguments.out}: {len(rows)} images", file=sys.stderr)
+    if bad:
+        raise UserError(*bad)
+
+
+if __name__ == "__main__":
+    run(main)

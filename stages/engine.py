@@ -1,0 +1,104 @@
+"""The finished ensemble, ready to run: by torch from data/, or by onnxruntime from an export."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages import files
+from stages.ensembled import fold_folders, read_ensemble
+from stages.onnx_files import exported_members, fold_file, graph_runner, metadata
+from stages.params import read_params
+from stages.scoring.decision import Decision
+from stages.settings.compute import Compute
+from stages.settings.data import Data
+from stages.settings.model import Model
+from stages.settings.scoring import Merge
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""uint8 images, as `geometry.as_input` makes them, to float32 logits (images, classes)."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the ensemble."""
+
+    model: Model
+    """What its input must be."""
+    folds: Sequence[Runner]
+    """Of each fold, all used views merged."""
+    weight: float
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that turns images into labels."""
+
+    classes: list[str]
+    members: Sequence[Member]
+    folds_merge: Merge
+    members_merge: Merge
+    decision: Decision
+    batch_size: int
+    """Images at a time."""
+    max_pixels: int
+    """Of an image; beyond, it counts as bad."""
+
+
+def torch_engine(temporary: Path) -> Engine:
+    """The ensemble of the workspace's data/, on the device that `compute` names.
+
+    Args:
+        temporary: a folder for members that come from other commits.
+
+    Raises:
+        UserError: something has not been run yet, or cannot be had.
+    """
+    # Only here: what runs exported members needs no torch.
+    from stages.network.ensembled import TorchRunner, load_fold
+    from stages.network.loader import choose_device
+
+    params = read_params()
+    ensemble = read_ensemble()
+    merge = ensemble["merge"]
+    device = choose_device(params.compute.accelerator)
+    members = []
+    for name, used in ensemble["members"].items():
+        folders = fold_folders(name, ensemble["folds"], temporary)
+        loaded = [load_fold(folder, used["views"], merge["views"]) for folder in folders]
+        runners = [TorchRunner(module, device) for module, *_ in loaded]
+        members.append(Member(loaded[0][1], runners, used["weight"]))
+    return Engine(
+        files.read_dataset()["classes"],
+        members,
+        merge["folds"],
+        merge["members"],
+        Decision.from_json(files.read_json(files.DECISION, "threshold")),
+        params.compute.batch_size,
+        params.data.max_pixels,
+    )
+
+
+def onnx_engine(folder: Path) -> Engine:
+    """The ensemble of an export; nothing else is read.
+
+    Raises:
+        UserError: files are missing, or not of one export.
+    """
+    content = exported_members(folder)
+    ensemble = content["ensemble"]
+    members = []
+    for name, used in ensemble["members"].items():
+        paths = [fold_file(folder, name, fold) for fold in ensemble["folds"]]
+        model = Model.model_validate(metadata(paths[0])["input"])
+        members.append(Member(model, [graph_runner(path) for path in paths], used["weight"]))
+    return Engine(
+        content["classes"],
+        members,
+        ensemble["merge"]["folds"],
+        ensemble["merge"]["members"],
+        Decision.from_json(content["decision"]),
+        Compute().batch_size,
+        Data.model_fields["max_pixels"].default,
+    )

@@ -1,0 +1,54 @@
+"""Trained members as the ensemble uses them: pixels in, logits of all used views merged out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.network.exported import SeenThroughViews
+from stages.network.normalize import Normalizer
+from stages.network.saved import load_member
+from stages.network.views import CENTRE, make_view
+from stages.settings.model import Model
+from stages.settings.scoring import Merge
+
+
+def load_fold(
+    folder: Path, views: Sequence[str], merge: Merge
+) -> tuple[SeenThroughViews, Model, list[str]]:
+    """A trained member of one fold (on CPU, ready for inference).
+
+    Args:
+        folder: of its weights.
+        views: that its images are seen through.
+        merge: how their logits become one.
+
+    Returns:
+        The network, what its input must be, and its classes.
+
+    Raises:
+        UserError: the folder holds no trained member.
+    """
+    network, recipe, classes = load_member(folder)
+    made = [make_view(name) for name in views]
+    cut = any(view.crop != CENTRE for view in made)
+    model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
+    softmax = recipe.train.loss == "cross_entropy"
+    normalize = Normalizer(*model.mean_and_std())
+    module = SeenThroughViews(network, normalize, made, merge, softmax, cut)
+    return module.eval(), model, classes
+
+
+class TorchRunner:
+    """Runs one fold's network on a device."""
+
+    def __init__(self, module: SeenThroughViews, device: torch.device) -> None:
+        module.network.use_channels_last()
+        self._module = module.to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images, as `geometry.as_input` makes them, to float32 logits (images, classes)."""
+        return self._module(torch.from_numpy(images).to(self._device)).cpu().numpy()

@@ -1,0 +1,146 @@
+"""ONNX graphs against torch, and torch's merging against numpy's."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stages.errors import UserError
+from stages.network.classifier import Classifier, build_network
+from stages.network.exported import (
+    MergedFolds,
+    SeenThroughViews,
+    check_network,
+    export_network,
+)
+from stages.network.merging import merge_logits, softmax_log_odds
+from stages.network.normalize import Normalizer
+from stages.network.views import make_view
+from stages.scoring.merge import merge_logits as numpys
+from stages.scoring.probability import log_softmax, one_against_rest
+from stages.settings.model import Model
+from stages.settings.scoring import MERGES
+
+MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
+CLASSES = 4
+
+
+@given(
+    arrays(np.float32, (4, 3, 2), elements=st.floats(-60, 60, width=32)),
+    st.sampled_from(MERGE_NAMES),
+)
+@settings(max_examples=150, deadline=None)
+def test_torch_merges_as_numpy_does(logits: np.ndarray, how: str) -> None:
+    found = merge_logits(torch.from_numpy(logits), how).numpy()
+    assert np.allclose(found, numpys(logits, how), rtol=1e-5, atol=1e-5)
+    assert np.array_equal(merge_logits(torch.from_numpy(logits[:1]), how).numpy(), logits[0])
+
+
+@given(arrays(np.float64, (3, 4), elements=st.floats(-60, 60)))
+@settings(max_examples=100, deadline=None)
+def test_torchs_log_odds_are_numpys(logits: np.ndarray) -> None:
+    found = softmax_log_odds(torch.from_numpy(logits)).numpy()
+    assert found == pytest.approx(one_against_rest(log_softmax(logits)), abs=1e-9)
+
+
+def member(model: Model, fold: int) -> Classifier:
+    torch.manual_seed(fold)
+    network = build_network(model, CLASSES, pretrained=False).eval()
+    # Logits that differ enough to be told apart.
+    network.fc.weight.data *= 20
+    return network
+
+
+def seen(model: Model, fold: int, views: list[str], softmax: bool, cut: bool) -> SeenThroughViews:
+    normalize = Normalizer(*model.mean_and_std())
+    made = [make_view(view) for view in views]
+    return SeenThroughViews(
+        member(model, fold), normalize, made, "mean_probability", softmax, cut
+    ).eval()
+
+
+def pixels(model: Model, count: int, crops: tuple[int, ...] = ()) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, *crops, model.channels, model.image_size, model.image_size)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+PLAIN: dict[str, Any] = {"backbone": "foldwise/plain_cnn", "options": {"widths": [4, 8]}}
+
+
+@pytest.mark.parametrize(
+    ("model", "views", "softmax", "crops", "merge"),
+    [
+        (PLAIN | {"channels": 1}, ["identity", "rot90", "hflip * shift(2, -1)"], False, (), merge)
+        for merge in ("mean_probability", "geometric_mean", "median", "power_mean(3)")
+    ]
+    + [
+        (PLAIN, ["identity", "rotate(10)", "scale(1.3)"], True, (), "mean_logit"),
+        (PLAIN | {"shortest_edge": 40}, ["identity", "hflip * top_left"], False, (5,), "max"),
+        (PLAIN | {"shortest_edge": 40, "views": "five_crop"}, ["hflip"], False, (5,), "max"),
+        ({"backbone": "torchvision/resnet18"}, ["identity", "transpose"], False, (), "max"),
+        ({"backbone": "timm/test_resnet"}, ["identity"], False, (), "mean_logit"),
+    ],
+    ids=lambda each: str(each) if isinstance(each, str) else "",
+)
+def test_a_graph_gives_what_torch_gives(
+    tmp_path: Path,
+    model: dict[str, Any],
+    views: list[str],
+    softmax: bool,
+    crops: tuple[int, ...],
+    merge: str,
+) -> None:
+    made = Model.model_validate({"image_size": 32} | model)
+    cut = bool(crops) and made.views == "single"
+    folds = [seen(made, fold, views, softmax, cut) for fold in range(2)]
+    module = MergedFolds(folds, merge).eval()
+    images = pixels(made, 5, crops)
+    path = tmp_path / "member.onnx"
+    export_network(module, images[:2], path, {"classes": json.dumps(["a", "b"])})
+    assert check_network(module, images, path) < 1e-5
+    with torch.no_grad():
+        each = np.stack([fold(images).numpy() for fold in folds])
+        wanted = numpys(each, merge)
+        assert np.allclose(module(images).numpy(), wanted, atol=1e-4)
+    assert np.ptp(wanted) > 0.1
+    runs = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert json.loads(runs.get_modelmeta().custom_metadata_map["classes"]) == ["a", "b"]
+
+
+def test_other_weights_are_noticed(tmp_path: Path) -> None:
+    model = Model.model_validate(PLAIN | {"image_size": 16})
+    module = seen(model, 0, ["identity"], False, False)
+    path = tmp_path / "member.onnx"
+    export_network(module, pixels(model, 2), path, {})
+    module.network.fc.bias.data += 0.01
+    with pytest.raises(UserError, match=r"member.onnx: its logits differ from torch's by .*e-0"):
+        check_network(module, pixels(model, 4), path)
+
+
+def test_a_graph_runs_where_torch_is_not(tmp_path: Path) -> None:
+    model = Model.model_validate(PLAIN | {"image_size": 16})
+    module = seen(model, 0, ["identity", "rot90"], False, False)
+    images = pixels(model, 3)
+    export_network(module, images[:2], tmp_path / "a.onnx", {})
+    np.save(tmp_path / "images.npy", images.numpy())
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy, onnxruntime
+runs = onnxruntime.InferenceSession("a.onnx", providers=["CPUExecutionProvider"])
+numpy.save("logits.npy", runs.run(["logits"], {"images": numpy.load("images.npy")})[0])
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    with torch.no_grad():
+        wanted = module(images).numpy()
+    assert np.allclose(np.load(tmp_path / "logits.npy"), wanted, atol=1e-4)
