@@ -1,14 +1,16 @@
 """dvc.yaml against the code: DVC follows neither imports nor params by itself."""
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from stages import ensemble, evaluate, fetch, predict, split, threshold, train
+from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from stages.params import Params
+from stages.report.figures import Tables
 from tests.conftest import ROOT, Project
 from tests.imports import closure
 
@@ -21,6 +23,7 @@ MODULES: dict[str, Any] = {
     "ensemble": ensemble,
     "threshold": threshold,
     "evaluate": evaluate,
+    "present": present,
 }
 UNTRACKED = {"compute"}
 
@@ -33,6 +36,17 @@ def test_stages_stand_in_order() -> None:
 def test_code_deps_are_what_the_stage_imports(stage: str) -> None:
     declared = {each for each in PIPELINE[stage]["deps"] if each.endswith(".py")}
     assert declared == {str(path) for path in closure(Path(f"stages/{stage}.py"))}
+
+
+def test_the_page_depends_on_all_that_it_is_made_of() -> None:
+    files = sorted(path for path in (ROOT / "stages/report/page").iterdir())
+    declared = set(PIPELINE["present"]["deps"])
+    assert {str(path.relative_to(ROOT)) for path in files} <= declared
+    assert {f"plots/{table.name}.csv" for table in fields(Tables)} <= declared
+
+
+def test_the_page_is_made_anew_for_every_param_that_it_shows() -> None:
+    assert set(PIPELINE["present"]["params"]) == set(Params.model_fields) - UNTRACKED
 
 
 @pytest.mark.parametrize("stage", MODULES)

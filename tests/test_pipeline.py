@@ -25,6 +25,7 @@ STAGES = [
     "ensemble",
     "threshold",
     "evaluate",
+    "present",
 ]
 
 
@@ -149,10 +150,10 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
     params = copy.deepcopy(TINY)
     params["threshold"] = {"objective": "accuracy", "calibration": "temperature"}
     copied.write_params(params)
-    assert repro(copied) == ["threshold", "evaluate"]
+    assert repro(copied) == ["threshold", "evaluate", "present"]
     params["threshold"] = {"objective": "micro_f1"}
     copied.write_params(params)
-    assert repro(copied) == ["ensemble", "threshold", "evaluate"]
+    assert repro(copied) == ["ensemble", "threshold", "evaluate", "present"]
     params["compute"]["workers"] = 1
     copied.write_params(params)
     assert repro(copied) == []
@@ -170,11 +171,12 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
         ("stages/network/infer.py", ["predict@cnn-0", "predict@cnn-1"]),
         ("stages/report/examples.py", ["evaluate"]),
         ("stages/threshold.py", ["threshold"]),
+        ("stages/report/page/page.css", ["present"]),
     ],
 )
 def test_changed_code_makes_its_stage_stale(copied: Project, path: str, first: list[str]) -> None:
     file = copied.path / path
-    file.write_text(file.read_text() + "\n# changed\n")
+    file.write_text(file.read_text() + "\n\n")
     stale = json.loads(copied.run("dvc", "status", "--json").stdout)
     assert sorted(stale) == first
 

@@ -99,6 +99,7 @@ def test_results_draw(parts: list[str], members: int) -> None:
     reliability = pd.DataFrame({"probability": [0.2], "frequency": [0.3], "calibration": "before"})
     threshold = pd.DataFrame({"probability": [0.2, 0.5], "score": [0.5, 0.9], "chosen": [0, 1]})
     classes = pd.DataFrame({"class": ["a", "b"], "part": "oof", "ap": [0.5, 0.7]})
+    classes = classes.assign(ap_low=0.4, ap_high=0.8)
     drawn = draw_results(
         pd.DataFrame(steps), pd.DataFrame(views), reliability, threshold, classes, "accuracy"
     )

@@ -33,7 +33,7 @@ def test_a_room_knows_no_paths_of_the_pipeline(path: Path) -> None:
     assert '"metrics' not in source
 
 
-@pytest.mark.parametrize("stage", ["split", "ensemble", "threshold", "evaluate"])
+@pytest.mark.parametrize("stage", ["split", "ensemble", "threshold", "evaluate", "present"])
 def test_light_stages_reach_no_torch(stage: str) -> None:
     for path in closure(Path(f"stages/{stage}.py")):
         heavy = {"torch", "torchvision", "lightning", "timm", "dvclive", "safetensors"}
@@ -46,7 +46,7 @@ def test_light_stages_reach_no_torch(stage: str) -> None:
 def test_light_stages_start_without_torch() -> None:
     code = (
         "import sys\n"
-        "from stages import split, ensemble, threshold, evaluate\n"
+        "from stages import split, ensemble, threshold, evaluate, present\n"
         "assert not {'torch', 'albumentations'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

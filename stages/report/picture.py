@@ -4,8 +4,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import matplotlib
 import vl_convert
+from altair.utils import Undefined
 
 FONT = "DejaVu Sans"
 
@@ -21,4 +23,6 @@ def save_chart(chart: Any, path: Path) -> None:
     Whatever the system has for "sans-serif" would change the picture's bytes.
     """
     _register_fonts()
-    chart.configure(font=FONT).save(str(path), format="png", scale_factor=2)
+    own = {} if chart.config is Undefined else chart.config.to_dict()
+    chart = chart.properties(config=alt.Config(**own | {"font": FONT}))
+    chart.save(str(path), format="png", scale_factor=2)

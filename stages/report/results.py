@@ -5,11 +5,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLUE, GREEN, ORANGE, GREY = "#0072B2", "#009E73", "#D55E00", "#777777"
-SIZE = {"width": 300, "height": 220}
-# Views and classes that a chart can name one by one.
-MOST_BARS = 40
+from stages.report.draw_classes import draw_class_ap
+from stages.report.draw_scores import draw_reliability, draw_threshold
+from stages.report.draw_steps import draw_ladder, draw_views
+from stages.report.style import LIGHT, readable
+
+WIDTH = 300
 
 
 def draw_results(
@@ -27,111 +28,23 @@ def draw_results(
         views: `member`, `view`, `gain`, `gain_low`, `gain_high`, `used`.
         reliability: `calibration`, `probability`, `frequency`.
         threshold: `probability`, `score`, `chosen`.
-        classes: `class`, `part`, `ap`.
+        classes: `class`, `part`, `ap`, `ap_low`, `ap_high`.
         objective: what `score` is.
     """
-    first = alt.hconcat(draw_ladder(ladder, objective), draw_views(views, objective))
-    second = alt.hconcat(
-        _reliability(reliability), _threshold(threshold, objective), _classes(classes)
-    )
-    return alt.vconcat(
-        first.resolve_scale(color="independent", shape="independent"),
-        second.resolve_scale(color="independent", shape="independent"),
-    ).resolve_scale(color="independent", shape="independent")
-
-
-def draw_ladder(ladder: pd.DataFrame, objective: str) -> Any:
-    """Score and 95 % interval at every step, and whether its gain is beyond noise."""
-    table = ladder.assign(verdict=ladder["verdict"].fillna(""))
-    # In the order of the part with most steps: held-out images know no "+ folds".
-    steps = max((part["step"].tolist() for _, part in ladder.groupby("part")), key=len)
-    base = alt.Chart(table).encode(
-        alt.Y("step:N", sort=steps, title=None, axis=alt.Axis(labelLimit=120)),
-        color=alt.Color("part:N", scale=alt.Scale(range=[BLUE, ORANGE]), legend=None),
-    )
-    score = alt.X("score:Q", title=objective, scale=alt.Scale(zero=False))
-    label = alt.expr.format(alt.datum.score, ".4f") + "  " + alt.datum.verdict
-    chart = alt.layer(
-        base.mark_rule(strokeWidth=2).encode(alt.X("low:Q", title=objective), x2="high:Q"),
-        base.mark_point(filled=True, size=60).encode(score),
-        base.mark_text(dy=-11, align="center")
-        .encode(score, text="label:N")
-        .transform_calculate(label=label),
-    ).properties(width=SIZE["width"], height=alt.Step(34))
-    return chart.facet(
-        column=alt.Column("part:N", title="What each step adds, with 95 % intervals", sort=None)
-    ).resolve_scale(x="independent")
-
-
-def draw_views(views: pd.DataFrame, objective: str) -> Any:
-    """What each view alone, and all together, gain over the untransformed image."""
-    table = views.assign(
-        name=views["view"]
-        if views["member"].nunique() == 1
-        else views["member"] + " " + views["view"],
-        kept=views["used"].map({True: "used", False: "left out"}).fillna("merged"),
-    ).head(MOST_BARS)
-    base = alt.Chart(table, title="Views against the untransformed image (out-of-fold)").encode(
-        alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160)),
-        color=alt.Color(
-            "kept:N",
-            title=None,
-            scale=alt.Scale(domain=["used", "left out", "merged"], range=[BLUE, GREY, ORANGE]),
-        ),
-    )
-    gain = alt.X("gain:Q", title=f"gain in {objective}")
-    return alt.layer(
-        alt.Chart(pd.DataFrame({"gain": [0.0]}))
-        .mark_rule(color=GREY, strokeDash=[4, 3])
-        .encode(gain),
-        base.mark_rule(strokeWidth=2).encode(
-            alt.X("gain_low:Q", title=f"gain in {objective}"), x2="gain_high:Q"
-        ),
-        base.mark_point(filled=True, size=60).encode(gain),
-    ).properties(width=SIZE["width"], height=alt.Step(24))
-
-
-def _reliability(table: pd.DataFrame) -> Any:
-    base = alt.Chart(table, title="Reliability (out-of-fold, cross-fitted)")
-    diagonal = pd.DataFrame({"probability": [0.0, 1.0], "frequency": [0.0, 1.0]})
-    axes = (
-        alt.X("probability:Q", title="mean probability", scale=alt.Scale(domain=[0, 1])),
-        alt.Y("frequency:Q", title="share that is there", scale=alt.Scale(domain=[0, 1])),
-    )
-    return alt.layer(
-        alt.Chart(diagonal).mark_line(color=GREY, strokeDash=[4, 3]).encode(*axes),
-        base.mark_line(point=True).encode(
-            *axes,
-            alt.Color(
-                "calibration:N",
-                scale=alt.Scale(domain=["before", "after"], range=[ORANGE, BLUE]),
-            ),
-        ),
-    ).properties(**SIZE)
-
-
-def _threshold(table: pd.DataFrame, objective: str) -> Any:
-    line = alt.Chart(table, title="Threshold (out-of-fold)").encode(
-        alt.X("probability:Q", title="probability threshold"),
-        alt.Y("score:Q", title=objective, scale=alt.Scale(zero=False)),
-    )
-    chosen = line.transform_filter(alt.datum.chosen == 1)
-    return alt.layer(
-        line.mark_line(color=BLUE),
-        chosen.mark_point(color=ORANGE, size=90, filled=True),
-        chosen.mark_text(dy=-12, color=ORANGE).encode(text=alt.Text("probability:Q", format=".3f")),
-    ).properties(**SIZE)
-
-
-def _classes(table: pd.DataFrame) -> Any:
+    name = readable(objective)
+    parts = ladder.groupby("part", sort=False)
+    first = [draw_ladder(table, name, str(part)) for part, table in parts]
+    second = [draw_reliability(reliability), draw_threshold(threshold, name)]
+    rows = [[*first, draw_views(views, name)], [*second, draw_class_ap(classes)]]
     return (
-        alt.Chart(table, title="Average precision per class")
-        .mark_point(filled=True, size=60)
-        .encode(
-            alt.X("class:N", title="class", sort=None),
-            alt.Y("ap:Q", title="average precision", scale=alt.Scale(zero=False)),
-            alt.Color("part:N", scale=alt.Scale(range=[BLUE, ORANGE])),
-            alt.Shape("part:N"),
+        alt.vconcat(
+            *[
+                alt.hconcat(
+                    *[each.properties(width=WIDTH) for each in row], spacing=40
+                ).resolve_scale(color="independent", shape="independent")
+                for row in rows
+            ]
         )
-        .properties(**SIZE)
+        .resolve_scale(color="independent", shape="independent")
+        .properties(config=alt.Config(**LIGHT | {"background": "white"}))
     )

@@ -1,0 +1,87 @@
+"""Stage 8: everything about a run on one page that needs no network.
+
+Reads what the stages before it wrote, and which commit its inputs come from; writes
+plots/report.html.
+"""
+
+from dataclasses import fields
+
+import pandas as pd
+
+from stages import files
+from stages.described import described, written_params
+from stages.errors import UserError, run
+from stages.images.store import ImageStore
+from stages.origin import read_origin
+from stages.params import read_params
+from stages.parts import read_parts
+from stages.progress import track
+from stages.report.budget import picture_keys
+from stages.report.compose import class_galleries, compose
+from stages.report.figures import Tables, figures, picked_classes
+from stages.report.galleries import confident_errors
+from stages.report.render import Report, renamed, short_names
+from stages.report.thumbnails import small_pictures
+
+EVALUATION = files.METRICS / "evaluation.json"
+REPORT = files.PLOTS / "report.html"
+INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages")
+"""What decides a run's results, apart from its data."""
+
+# Of these columns every value is text: a class may be called NA, or 007.
+TEXT = ("class", "part", "actual", "predicted", "step", "verdict", "member", "view", "series",
+        "calibration", "kind")  # fmt: skip
+
+
+def read_table(name: str) -> pd.DataFrame:
+    """A table of plots/."""
+    path = files.PLOTS / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; `dvc repro evaluate` makes it")
+    columns = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(
+        path,
+        dtype={name: str for name in columns if name in TEXT},
+        na_values={name: [""] for name in columns if name not in TEXT},
+        keep_default_na=False,
+    )
+
+
+def main() -> None:
+    params = read_params()
+    dataset = files.read_dataset()
+    single = dataset["task"] == "multiclass"
+    names = short_names(dataset["classes"])
+    tables = Tables(**{each.name: renamed(read_table(each.name), names) for each in fields(Tables)})
+    parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
+    part = "test" if "test" in parts else "oof"
+    objective = params.threshold.objective.name
+    ladders = {"test": tables.test_ladder, "oof": tables.ladder}
+    report = Report(
+        title=dataset["name"],
+        subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
+        facts=described(params, dataset, read_origin(INPUTS)),
+        params=written_params(),
+        part=part,
+        evaluation=files.read_json(EVALUATION, "evaluate"),
+        ladders={name: table for name, table in ladders.items() if len(table)},
+        figures=figures(tables, objective, part, single),
+        classes=tables.classes,
+        names=list(names.values()),
+        picked=picked_classes(tables, part),
+        objective=objective,
+        notes=[],
+    )
+    galleries = [
+        confident_errors(parts[part]),
+        *class_galleries(parts[part], part, tables.classes, report.names),
+    ]
+    keys = picture_keys(galleries, [])
+    pictures = small_pictures(ImageStore(files.IMAGES), keys, {})
+    images = dict(zip(keys, track(pictures, len(keys), "images of the report"), strict=True))
+    with files.replacing(REPORT) as temporary:
+        temporary.write_text(compose(report, galleries, images), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run(main)

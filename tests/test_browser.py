@@ -1,0 +1,235 @@
+"""The report in a real browser without a network."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from stages import present
+from tests.runs import write_run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed; `apt-get install chromium` gets it"
+)
+NAMES = ["cat", "<img src=x onerror=alert(1)>", 'a & "b"', "NA", "007", "}}{{", "line\u2028end"]
+DRAWN = (
+    "+document.documentElement.dataset.drawn === document.querySelectorAll('[data-chart]').length"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages of images with several labels and with one."""
+    found = {}
+    for kind, names in (("several", NAMES), ("one", [f"class {each}" for each in range(120)])):
+        folder = tmp_path_factory.mktemp(kind) / "run"
+        write_run(folder, names, 40 if kind == "several" else 160, single=kind == "one")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            present.main()
+        found[kind] = folder / "plots/report.html"
+    return found
+
+
+class Opened:
+    """A page with all that it said and asked for."""
+
+    def __init__(self, browser: Browser, report: Path, width: int, scheme: str) -> None:
+        dark = scheme == "dark"
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda each: self.complaints.append(f"{each.type}: {each.text}"))
+        self.page.on("pageerror", lambda each: self.complaints.append(str(each)))
+        self.page.route("**/*", self._asked)
+        self.page.goto(report.as_uri())
+        self.page.wait_for_function(DRAWN)
+
+    def _asked(self, route: Route) -> None:
+        self.requests.append(route.request.url)
+        route.continue_() if route.request.url.startswith("file://") else route.abort()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("several", 1280, "light"), ("several", 390, "dark"), ("one", 390, "light")],
+    ids=["several labels, desktop", "several labels, phone, dark", "one label, phone"],
+)
+def shared(
+    request: pytest.FixtureRequest, browser: Browser, reports: dict[str, Path]
+) -> Iterator[Opened]:
+    kind, width, scheme = request.param
+    found = Opened(browser, reports[kind], width, scheme)
+    yield found
+    found.page.context.close()
+
+
+@pytest.fixture
+def opened(shared: Opened) -> Iterator[Opened]:
+    yield shared
+    # Whatever a test did with the page.
+    assert shared.complaints == []
+    assert shared.requests == [shared.page.url]
+
+
+def test_every_chart_is_drawn(opened: Opened) -> None:
+    page = opened.page
+    specs = page.evaluate(
+        "Object.keys(JSON.parse(document.getElementById('data').textContent).specs)"
+    )
+    assert len(specs) >= 12
+    for name in specs:
+        chart = page.locator(f"#chart-{name} svg")
+        assert chart.count() == 1, name
+        box = chart.bounding_box()
+        assert box
+        assert box["width"] > 200, name
+        assert box["height"] > 50, name
+        assert page.locator(f"#chart-{name} .mark-line path, #chart-{name} .mark-symbol path, "
+                            f"#chart-{name} .mark-rect path").count(), name  # fmt: skip
+
+
+def test_nothing_is_wider_than_the_screen(opened: Opened) -> None:
+    page = opened.page
+    page.click("#open-all")
+    page.click("text=All params")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    # What is wide scrolls by itself, and a chart is no wider than what it stands in.
+    outside = page.evaluate(
+        """[...document.querySelectorAll('[data-chart]')].filter((each) =>
+            each.querySelector('svg').getBoundingClientRect().width > each.clientWidth + 1
+        ).map((each) => each.dataset.chart)"""
+    )
+    assert outside == []
+
+
+def test_images_are_there(opened: Opened) -> None:
+    page = opened.page
+    page.click("#open-all")
+    page.wait_for_function(
+        "[...document.querySelectorAll('details.class')].every((each) => each.children[1])"
+    )
+    page.wait_for_function("[...document.images].every((each) => each.complete)")
+    sizes = page.evaluate("[...document.images].map((each) => each.naturalWidth)")
+    assert len(sizes) > 70
+    assert min(sizes) > 0
+    assert page.locator(".shot .id").first.text_content()
+
+
+def test_the_table_is_sorted_by_its_headers(opened: Opened) -> None:
+    page = opened.page
+
+    def column(number: int) -> list[str]:
+        return page.locator(f"#class-table tbody tr > :nth-child({number + 1})").all_text_contents()
+
+    headers = page.locator("#class-table thead th button")
+    classes = column(0)
+    hardest = [float(each) for each in column(3) if each != "-"]
+    assert hardest == sorted(hardest)
+    for number in range(1, headers.count()):
+        for clicked in (1, 2):
+            headers.nth(number).click()
+            said = page.locator("#class-table thead th").nth(number).get_attribute("aria-sort")
+            values = [float(each) for each in column(number) if each != "-"]
+            assert values == sorted(values, reverse=said == "descending"), (number, clicked)
+            assert "-" not in column(number)[: len(values)]
+    # By keys as well.
+    headers.nth(0).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#class-table thead th").nth(0).get_attribute("aria-sort") == "ascending"
+    assert sorted(column(0)) == sorted(classes)
+    assert column(0) != classes
+    page.fill("#filter", classes[0][:4])
+    assert column(0) == [each for each in column(0) if classes[0][:4] in each]
+    assert page.locator("#counted").text_content() == f"{len(column(0))} of {len(classes)} classes"
+
+
+def test_a_picked_class_is_drawn_and_stays(opened: Opened) -> None:
+    page = opened.page
+    lines = page.locator("#chart-class_curve .mark-line path")
+    tails = page.locator("#chart-tail_accuracy .mark-line path")
+    first = lines.get_attribute("d")
+    names = page.locator("#picked option").all_text_contents()
+    page.select_option("#picked", names[-1])
+    path = "document.querySelector('#chart-class_curve .mark-line path')"
+    page.wait_for_function(f"{path}.getAttribute('d') !== {json.dumps(first)}")
+    second = lines.get_attribute("d")
+    assert (lines.count(), tails.count()) == (1, 2)
+    # Also when the reader turns the light on or off.
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    for turned in (not dark, dark):
+        page.evaluate("document.documentElement.dataset.drawn = '0'")
+        page.emulate_media(color_scheme="dark" if turned else "light")
+        page.wait_for_function(DRAWN)
+        assert lines.get_attribute("d") == second
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_and_lines_stand_out(
+    browser: Browser, reports: dict[str, Path], scheme: str
+) -> None:
+    """Contrast of 4.5 to 1 for text and 3 to 1 for lines, as WCAG 2.1 asks."""
+    opened = Opened(browser, reports["several"], 1280, scheme)
+    assert opened.page.evaluate(CONTRAST) == []
+    # The charts follow when the reader turns the light off or on.
+    opened.page.evaluate("document.documentElement.dataset.drawn = '0'")
+    opened.page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+    opened.page.wait_for_function(DRAWN)
+    assert opened.page.evaluate(CONTRAST) == []
+    assert opened.complaints == []
+    opened.page.context.close()
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const paper = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = parse(getComputedStyle(each).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0.99) return colour;
+    }
+    throw new Error("no background");
+  };
+  const ratio = (a, b) => {
+    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+    return (x + 0.05) / (y + 0.05);
+  };
+  const weak = [];
+  const check = (element, colour, least) => {
+    if (colour === "none") return;
+    const found = ratio(parse(colour), paper(element));
+    if (found < least) weak.push([element.textContent.slice(0, 40), colour, found]);
+  };
+  const texts = "h1,h2,h3,p,dt,dd,summary,figcaption,th button,td,label,nav a,"
+    + ".label,.verdict,.part,.value,.interval";
+  for (const each of document.querySelectorAll(texts)) {
+    if (each.textContent.trim()) check(each, getComputedStyle(each).color, 4.5);
+  }
+  for (const each of document.querySelectorAll("svg text")) {
+    if (each.textContent) check(each, getComputedStyle(each).fill, 4.5);
+  }
+  for (const each of document.querySelectorAll("svg .mark-line path")) {
+    check(each, getComputedStyle(each).stroke, 3);
+  }
+  return weak;
+}"""
