@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from stages.errors import UserError
 
 SUFFIX = ".onnx"
+REFUSALS = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument)
+"""What onnxruntime raises for a file that it cannot load."""
 
 
 def fold_file(folder: Path, member: str, fold: int) -> Path:
@@ -35,7 +38,7 @@ def metadata(path: Path) -> dict[str, Any]:
     try:
         entries = open_graph(path).get_modelmeta().custom_metadata_map
         return json.loads(entries["foldwise"])
-    except (onnxruntime.capi.onnxruntime_pybind11_state.Fail, KeyError, ValueError) as error:
+    except (*REFUSALS, KeyError, ValueError) as error:
         raise UserError(f"{path}: is no exported member ({error}); export it anew") from None
 
 

@@ -19,12 +19,15 @@ from stages.progress import track
 from stages.report.budget import picture_keys
 from stages.report.compose import class_galleries, compose
 from stages.report.figures import Tables, figures, picked_classes
-from stages.report.galleries import confident_errors
+from stages.report.galleries import confident_errors, suspects_gallery
 from stages.report.render import Report, renamed, short_names
 from stages.report.thumbnails import small_pictures
+from stages.scoring.suspects import suspected_errors
 
 EVALUATION = files.METRICS / "evaluation.json"
 REPORT = files.PLOTS / "report.html"
+SUSPECTS = 48
+"""Suspected label errors that are shown."""
 INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages")
 """What decides a run's results, apart from its data."""
 
@@ -54,7 +57,7 @@ def main() -> None:
     names = short_names(dataset["classes"])
     tables = Tables(**{each.name: renamed(read_table(each.name), names) for each in fields(Tables)})
     parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
-    part = "test" if "test" in parts else "oof"
+    part, oof = "test" if "test" in parts else "oof", parts["oof"]
     objective = params.threshold.objective.name
     ladders = {"test": tables.test_ladder, "oof": tables.ladder}
     report = Report(
@@ -74,6 +77,7 @@ def main() -> None:
     )
     galleries = [
         confident_errors(parts[part]),
+        suspects_gallery(oof, suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS)),
         *class_galleries(parts[part], part, tables.classes, report.names),
     ]
     keys = picture_keys(galleries, [])

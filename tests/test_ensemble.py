@@ -269,7 +269,7 @@ def test_weights_are_fitted_only_where_they_help(
         assert np.array_equal(oof[own], wanted)
 
     # Better, but not beyond noise.
-    nearly = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.15, 4)])
+    nearly = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.4, 6)])
     _, weights, found = weigh_members(nearly, held, settings_)
     assert found["gain_low"] < 0 < found["gain"]
     assert found["used"] == "equal"

@@ -20,7 +20,7 @@ def several() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = (random.random(logits.shape) < sigmoid(logits)).astype(np.int8)
     wrong = np.zeros(labels.size, bool)
     wrong[random.permutation(labels.size)[:WRONG]] = True
-    wrong = wrong.reshape(labels.shape)
+    wrong.shape = labels.shape
     return np.where(wrong, 1 - labels, labels), logits, wrong
 
 

@@ -30,7 +30,7 @@ def label_quality(labels: np.ndarray, logits: np.ndarray, single: bool) -> np.nd
         given = labels[rows].argmax(1)
         probabilities = sigmoid(logits[rows])
         probabilities /= probabilities.sum(1, keepdims=True)
-        known = rows, given
+        known: tuple[np.ndarray, ...] = (rows, given)
     else:
         known = np.nonzero(labels >= 0)
         given = labels[known].astype(np.int64)
