@@ -14,11 +14,17 @@ from stages.settings.scoring import POWER_MEAN, Merge
 NEAR_ZERO = 1e-5
 
 
+def _log1p(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x.abs() < NEAR_ZERO, x - x * x / 2, (1 + x).log())
+
+
+def _expm1(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x.abs() < NEAR_ZERO, x + x * x / 2, x.exp() - 1)
+
+
 def log_sigmoid(logits: torch.Tensor) -> torch.Tensor:
     """log p of logits, float64, exact however near p is to 1."""
-    rest = (-logits.abs()).exp()
-    log_one_more = torch.where(rest < NEAR_ZERO, rest - rest * rest / 2, (1 + rest).log())
-    return logits.clamp(max=0) - log_one_more
+    return logits.clamp(max=0) - _log1p((-logits.abs()).exp())
 
 
 def log_not(logarithm: torch.Tensor) -> torch.Tensor:
@@ -52,7 +58,9 @@ def merge_logits(logits: torch.Tensor, how: Merge) -> torch.Tensor:
         merged = present.mean(0)
     else:
         exponent = float(power[1])
-        merged = ((exponent * present).logsumexp(0) - math.log(count)) / exponent
+        near = _expm1(exponent * present).mean(0)
+        far = (exponent * present).logsumexp(0) - math.log(count)
+        merged = torch.where(near > -0.5, _log1p(near.clamp(min=-0.5)), far) / exponent
     return (merged - log_not(merged)).float()
 
 
