@@ -11,6 +11,7 @@ from stages.arguments import member_and_fold
 from stages.errors import UserError, run
 from stages.images.store import ImageStore
 from stages.network.dataset import ImageDataset
+from stages.network.engine import ready
 from stages.network.infer import view_logits
 from stages.network.loader import choose_device, plain_loader, worker_count
 from stages.network.normalize import Normalizer
@@ -48,21 +49,33 @@ def main() -> None:
     cut = any(view.crop != CENTRE for view in views)
     # Every image is decoded, resized and cut once, whatever the number of views.
     model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
+    normalize = Normalizer(*recipe.model.mean_and_std())
+    data = {
+        part: ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), model)
+        for part, part_ids in ids.items()
+    }
+    first = normalize(next(each for each in data.values() if len(each)).input(0, 0))
     if params.compute.compile:
         network.compile()
+    forward = ready(
+        network,
+        first[CENTRE] if cut else first,
+        device,
+        "torch" if params.compute.compile else params.compute.engine,
+        passes=len(views) * sum(map(len, data.values())),
+    )
     arrays: dict[str, np.ndarray] = {"views": np.array(params.tta.views, dtype=str)}
-    for part, part_ids in ids.items():
-        arrays[f"{part}_id"] = np.array(part_ids, dtype=str)
+    for part, dataset in data.items():
+        arrays[f"{part}_id"] = np.array(dataset.ids, dtype=str)
         arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
-        if not part_ids:
+        if not dataset.ids:
             continue
-        dataset = ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), model)
         workers = worker_count(params.compute.workers, device)
         loader = plain_loader(dataset, params.compute.batch_size, workers)
         batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
         arrays[f"{part}_logits"] = view_logits(
-            network,
-            Normalizer(*recipe.model.mean_and_std()),
+            forward,
+            normalize,
             batches,
             views,
             device,

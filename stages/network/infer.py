@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from stages.network.classifier import Classifier
-from stages.network.fuse import fuse_batch_norm
+from stages.network.engine import Forward
 from stages.network.merging import softmax_log_odds
 from stages.network.normalize import Normalizer
 from stages.network.views import CENTRE, View
@@ -16,7 +14,7 @@ from stages.network.views import CENTRE, View
 
 @torch.inference_mode()
 def view_logits(
-    network: nn.Module,
+    forward: Forward,
     normalize: Normalizer,
     batches: Iterable[Any],
     views: list[View],
@@ -28,7 +26,7 @@ def view_logits(
     probability.
 
     Args:
-        network: ready for inference; a `Classifier`'s batch normalisations are fused.
+        forward: the network's pass, on the device.
         normalize: from pixels to what the network takes.
         batches: of (images uint8 (images, [crops,] channels, height, width), anything).
         views: each is applied to every batch.
@@ -36,14 +34,11 @@ def view_logits(
         softmax: the network's outputs are a softmax's, as after cross_entropy.
         cut: the images come as their five crops, of which each view takes one.
     """
-    network = network.to(device)
     normalize = normalize.to(device)
     parts = []
-    for position, (images, _) in enumerate(batches):
+    for images, _ in batches:
         pixels = normalize(images.to(device, non_blocking=True))
-        if position == 0 and isinstance(network, Classifier):
-            fuse_batch_norm(network, pixels[0, CENTRE] if cut else pixels[0])
         crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
-        logits = torch.stack([network(view(crops[view.crop])).float().cpu() for view in views])
+        logits = torch.stack([forward(view(crops[view.crop])).float().cpu() for view in views])
         parts.append(softmax_log_odds(logits) if softmax else logits)
     return torch.cat(parts, 1).numpy()

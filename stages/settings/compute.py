@@ -22,6 +22,9 @@ class Compute(Settings):
     """Lightning's precision; `auto` is bf16-mixed where the hardware has it, else 32-true."""
     channels_last: bool = True
     """Keep the channels of a pixel side by side in memory, which convolutions run faster on."""
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    """What `predict` runs networks by: `onnx` is onnxruntime, on the CPU; `auto` takes it there for
+    long predictions. Logits agree to 1e-4."""
     compile: bool = False
     """Let torch.compile translate the network; takes minutes at the start, and a C++ compiler."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"

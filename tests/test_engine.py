@@ -1,0 +1,84 @@
+"""Whatever runs a network, its logits are the same."""
+
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import nn
+
+from stages.errors import UserError
+from stages.network import engine
+from stages.network.classifier import Classifier, build_network
+from stages.settings.model import Model
+
+CPU = torch.device("cpu")
+MODELS: list[dict[str, Any]] = [
+    {"backbone": "foldwise/plain_cnn", "options": {"widths": [4, 8]}},
+    {"backbone": "foldwise/plain_cnn", "views": "five_crop", "shortest_edge": 40},
+    {"backbone": "torchvision/resnet18"},
+    {"backbone": "timm/test_vit", "image_size": 160},
+]
+
+
+def made(settings: dict[str, Any]) -> tuple[Classifier, torch.Tensor]:
+    """A network with a history, and images as it takes them."""
+    model = Model.model_validate({"image_size": 32} | settings)
+    torch.manual_seed(0)
+    network = build_network(model, 3)
+    crops = (5,) if model.views == "five_crop" else ()
+    images = torch.randn(4, *crops, 3, model.image_size, model.image_size)
+    network.train()
+    network(images)
+    return network.eval(), images
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+@pytest.mark.parametrize("settings", MODELS, ids=str)
+def test_logits_are_those_of_the_plain_network(
+    settings: dict[str, Any], name: Literal["torch", "onnx"]
+) -> None:
+    network, images = made(settings)
+    with torch.no_grad():
+        wanted = network(images)
+    network.use_channels_last()
+    forward = engine.ready(network, images[0], CPU, name, 4)
+    with torch.inference_mode():
+        for some in (images, images[:1]):
+            assert torch.allclose(forward(some), wanted[: len(some)], atol=1e-4)
+    assert wanted.std() > 1e-3
+    assert (forward is network) == (name == "torch")
+    if settings["backbone"] == "torchvision/resnet18" and name == "torch":
+        assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
+
+
+def test_long_predictions_are_worth_it() -> None:
+    network, images = made(MODELS[0])
+    each = engine.operations(network, images[0])
+    # Convolutions of 3x3 over 32x32 pixels at the least: multiplications and additions.
+    assert each > 2 * 9 * 3 * 4 * 32 * 32
+    enough = int(engine.WORTH / each) + 1
+    assert engine.ready(network, images[0], CPU, "auto", enough) is not network
+    assert engine.ready(network, images[0], CPU, "auto", enough - 2) is network
+
+
+class Unlike(nn.Module):
+    """Features that no graph holds, as they depend on values."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        assert float(images.sum()) < 1e9
+        return images.mean((2, 3))
+
+
+def test_what_onnx_does_not_know_is_run_by_torch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Classifier(Unlike(), nn.Linear(3, 2), None, 0.0).eval()
+    image = torch.randn(3, 8, 8)
+    monkeypatch.setattr(engine, "WORTH", 0)
+    assert engine.ready(network, image, CPU, "auto", 1) is network
+    said = capsys.readouterr().err
+    assert "not by onnxruntime, but by torch: " in said
+    with pytest.raises(UserError, match=r"compute.engine: this network cannot be brought to ONNX"):
+        engine.ready(network, image, CPU, "onnx", 1)
+    with pytest.raises(UserError, match="onnx runs on the CPU alone"):
+        engine.ready(network, image, torch.device("meta"), "onnx", 1)
