@@ -11,6 +11,8 @@ from tests.imports import closure, imported_names, module_path
 
 ROOMS = ("sources", "images", "folds", "network", "scoring", "report")
 SHARED = {"settings", "errors", "progress", "images"}
+LATE = {"heatmaps", "present"}
+"""What needs torch only once heat maps are asked for."""
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "stages").rglob("*.py"))
 
 
@@ -33,11 +35,12 @@ def test_a_room_knows_no_paths_of_the_pipeline(path: Path) -> None:
     assert '"metrics' not in source
 
 
-@pytest.mark.parametrize("stage", ["split", "ensemble", "threshold", "evaluate"])
+@pytest.mark.parametrize("stage", ["split", "ensemble", "threshold", "evaluate", "heatmaps"])
 def test_light_stages_reach_no_torch(stage: str) -> None:
-    for path in closure(Path(f"stages/{stage}.py")):
+    late = stage not in LATE
+    for path in closure(Path(f"stages/{stage}.py"), late):
         heavy = {"torch", "torchvision", "lightning", "timm", "dvclive", "safetensors"}
-        direct = {name.split(".")[0] for name in imported_names(path)}
+        direct = {name.split(".")[0] for name in imported_names(path, late)}
         if path != Path("stages/settings/augment.py"):
             heavy.add("albumentations")
         assert not heavy & direct, path
@@ -46,7 +49,7 @@ def test_light_stages_reach_no_torch(stage: str) -> None:
 def test_light_stages_start_without_torch() -> None:
     code = (
         "import sys\n"
-        "from stages import split, ensemble, threshold, evaluate\n"
+        "from stages import split, ensemble, threshold, evaluate, heatmaps\n"
         "assert not {'torch', 'albumentations'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
