@@ -30,7 +30,7 @@ def plant(labels: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, pd.Da
     values[rows, columns] = 1 - values[rows, columns]
     wrong = labels.copy()
     for index, name in enumerate(classes):
-        wrong[name] = pd.Series(values[:, index], labels.index, labels[name].dtype)
+        wrong[name] = pd.Series(values[:, index], labels.index).astype(labels[name].dtype)
     return wrong, planted
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from stages import files
 from stages.described import described, written_params
 from stages.errors import UserError, run
+from stages.heatmaps import heat_maps_of
 from stages.images.store import ImageStore
 from stages.origin import read_origin
 from stages.params import read_params
@@ -19,7 +20,7 @@ from stages.progress import track
 from stages.report.budget import picture_keys
 from stages.report.compose import class_galleries, compose
 from stages.report.figures import Tables, figures, picked_classes
-from stages.report.galleries import confident_errors, suspects_gallery
+from stages.report.galleries import confident_errors, shown_pairs, suspects_gallery
 from stages.report.render import Report, renamed, short_names
 from stages.report.thumbnails import small_pictures
 from stages.scoring.suspects import suspected_errors
@@ -80,8 +81,9 @@ def main() -> None:
         suspects_gallery(oof, suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS)),
         *class_galleries(parts[part], part, tables.classes, report.names),
     ]
-    keys = picture_keys(galleries, [])
-    pictures = small_pictures(ImageStore(files.IMAGES), keys, {})
+    heated = heat_maps_of(shown_pairs(galleries), params) if params.evaluate.heatmaps else {}
+    keys = picture_keys(galleries, heated)
+    pictures = small_pictures(ImageStore(files.IMAGES), keys, heated)
     images = dict(zip(keys, track(pictures, len(keys), "images of the report"), strict=True))
     with files.replacing(REPORT) as temporary:
         temporary.write_text(compose(report, galleries, images), encoding="utf-8", newline="\n")

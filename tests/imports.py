@@ -12,10 +12,19 @@ def module_path(name: str) -> Path | None:
     return path.relative_to(ROOT) if name.startswith("stages.") and path.exists() else None
 
 
-def imported_names(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in the file the import stands."""
+def imported_names(path: Path, late: bool = True) -> set[str]:
+    """Every module that a file imports, wherever in the file the import stands.
+
+    Args:
+        path: of the file.
+        late: False leaves out what only a call of a function imports.
+    """
     names: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    waiting: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if late or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -24,13 +33,14 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
-def closure(path: Path) -> set[Path]:
-    """A file and all of our files that it imports, directly or not."""
+def closure(path: Path, late: bool = True) -> set[Path]:
+    """A file and all of our files that it imports, directly or not; `late` as above."""
     found: set[Path] = set()
     waiting = [path]
     while waiting:
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            waiting += [each for name in imported_names(current) if (each := module_path(name))]
+            names = imported_names(current, late)
+            waiting += [each for name in names if (each := module_path(name))]
     return found

@@ -1,5 +1,6 @@
 """Which images a report shows, and what it says under each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,12 @@ class Gallery:
     def cards(self) -> list[Card]:
         """Of all rows."""
         return [card for row in self.rows.values() for card in row]
+
+
+def shown_pairs(galleries: Iterable[Gallery]) -> list[tuple[str, int]]:
+    """Every image and class that a card is about, once."""
+    pairs = [(card.id, card.class_index) for gallery in galleries for card in gallery.cards]
+    return list(dict.fromkeys(pairs))
 
 
 def lowest(scores: np.ndarray, count: int) -> np.ndarray:

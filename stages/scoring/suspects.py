@@ -30,9 +30,10 @@ def label_quality(labels: np.ndarray, logits: np.ndarray, single: bool) -> np.nd
         given = labels[rows].argmax(1)
         probabilities = sigmoid(logits[rows])
         probabilities /= probabilities.sum(1, keepdims=True)
-        known: tuple[np.ndarray, ...] = (rows, given)
+        known = np.zeros(labels.shape, bool)
+        known[rows, given] = True
     else:
-        known = np.nonzero(labels >= 0)
+        known = labels >= 0
         given = labels[known].astype(np.int64)
         # Both by the sigmoid: 1 - p would lose what tells confident ones apart.
         probabilities = np.stack([sigmoid(-logits[known]), sigmoid(logits[known])], 1)
