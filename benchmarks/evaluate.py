@@ -27,7 +27,7 @@ from stages.evaluate import CURVES
 from stages.images.decode import inspect
 from stages.images.store import ImageWriter
 
-STAGES = ("ensemble", "threshold", "evaluate")
+STAGES = ("ensemble", "threshold", "evaluate", "present")
 FOLDS, VIEWS, DISTINCT = 5, ["identity", "hflip"], 500
 ROOT = Path(__file__).parents[1]
 
