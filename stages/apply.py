@@ -30,20 +30,37 @@ from stages.scoring.merge import merge_logits
 from stages.scoring.probability import sigmoid
 
 
-def image_paths(named: Sequence[str]) -> list[Path]:
-    """Every file that is named, and every image in folders that are, sorted; each once."""
+def image_paths(named: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Every file that is named, and every image in folders that are, sorted; each once.
+
+    Hidden files and folders, and what macOS adds to archives, are passed over in folders.
+
+    Returns:
+        Paths, and a line for every folder without images.
+    """
     found: list[Path] = []
+    empty = []
     for name in named:
         path = Path(name)
+        if not path.is_dir():
+            found.append(path)
+            continue
         inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
-        found += [each for each in inside if each.is_file()] if path.is_dir() else [path]
-    if not found:
-        raise UserError(f"{named[0]}: holds no images ({', '.join(sorted(SUFFIXES)[:6])}, ...)")
-    return list(dict.fromkeys(found))
+        shown = [each for each in inside if each.is_file() and not _hidden(each.relative_to(path))]
+        found += shown
+        if not shown:
+            empty.append(f"{path}: holds no images; it is left out")
+    return list(dict.fromkeys(found)), empty
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def read_image(path: Path, max_pixels: int) -> bytes | str:
     """An image file's bytes, or what is wrong with it."""
+    if path.exists() and not path.is_file():
+        return "is no file"
     try:
         data = path.read_bytes()
         check(data, max_pixels)
@@ -84,7 +101,9 @@ def rows_of(
         line = io.StringIO()
         names = [engine.classes[index] for index in np.flatnonzero(own)]
         csv.writer(line, lineterminator="").writerow(names)
-        yield [str(path), line.getvalue(), share, *each]
+        # A name that is no UTF-8 must not cost the table.
+        name = str(path).encode("utf-8", "backslashreplace").decode()
+        yield [name, line.getvalue(), share, *each]
 
 
 def main() -> None:
@@ -93,9 +112,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="CSV to write")
     parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
     arguments = parser.parse_args()
-    paths = image_paths(arguments.images)
+    if arguments.out.is_dir():
+        raise UserError(f"{arguments.out}: is a folder; name the CSV file to write")
+    paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
-    bad: list[str] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
         engine = onnx_engine(arguments.onnx) if arguments.onnx else torch_engine(Path(temporary))
         size = engine.batch_size

@@ -3,6 +3,7 @@
 import copy
 import csv
 import json
+import os
 import subprocess
 import sys
 from itertools import combinations
@@ -197,13 +198,27 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
     Path("empty").mkdir()
     with pytest.raises(UserError, match=r"empty: holds no images"):
         here.run(apply, "empty")
+    with pytest.raises(UserError, match=r"empty: holds no images"):
+        here.run(apply, "empty", f"photos/{ids[1]}.png", "--out", "one.csv")
+    assert len(read("one.csv")) == 1
+    with pytest.raises(UserError, match=r"photos: is a folder; name the CSV"):
+        here.run(apply, f"photos/{ids[1]}.png", "--out", "photos")
+    os.mkfifo("pipe.png")
+    odd = os.fsdecode(b"n\xff.png")
+    Path(odd).write_bytes(whole)
+    with pytest.raises(UserError, match=r"pipe.png: is no file"):
+        here.run(apply, "pipe.png", odd, "--out", "odd.csv")
+    assert read("odd.csv")["image"].tolist() == ["n\\udcff.png"]
 
 
 def test_files_are_found_once_and_in_order(tmp_path: Path) -> None:
-    for name in ("b/2.png", "b/1.JPG", "a.png", "b/c/3.webp", "b/read.me"):
+    hidden = ("b/._2.png", "b/.git/4.png", "b/__MACOSX/5.png")
+    for name in ("b/2.png", "b/1.JPG", "a.png", "b/c/3.webp", "b/read.me", *hidden):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = image_paths([str(tmp_path / "b"), str(tmp_path / "a.png"), str(tmp_path / "b/2.png")])
+    named = [str(tmp_path / each) for each in ("b", "a.png", "b/2.png")]
+    found, empty = image_paths(named)
+    assert empty == []
     assert [str(each.relative_to(tmp_path)) for each in found] == [
         "b/1.JPG",
         "b/2.png",

@@ -191,12 +191,12 @@ def test_submission_of_the_course_project() -> None:
     table = submission(
         {"classes": ["7", "70"], "submission": form},
         ["test_data/10.jpg", "test_data/9.jpg", "test_data/x.jpg"],
-        np.array([[0.1, 0.2], [-1.0, -2.0], [5.0, 5.0]]),
+        np.array([1, 0, 0]),
         np.zeros((3, 2)),
     )
     assert table.to_csv(index=False) == "filename,class\nx.jpg,7\n9.jpg,7\n10.jpg,70\n"
     none = submission(
-        {"classes": ["7", "70"], "submission": form}, [], np.empty((0, 2)), np.empty((0, 2))
+        {"classes": ["7", "70"], "submission": form}, [], np.empty(0, int), np.empty((0, 2))
     )
     assert none.columns.tolist() == ["filename", "class"]
 
@@ -206,7 +206,7 @@ def test_submission_of_columns_in_their_own_order() -> None:
     table = submission(
         {"classes": ["a", "b"], "submission": form},
         ["i/2.png", "i/1.png"],
-        np.zeros((2, 2)),
+        np.zeros(2, int),
         np.array([[1, 0], [0, 0]]),
     )
     assert table.to_csv(index=False) == "file,b,a\n2.png,0,1\n1.png,0,0\n"
