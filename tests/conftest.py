@@ -18,6 +18,8 @@ from tests.server import Server
 ROOT = Path(__file__).parents[1]
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+# Before torch is imported: tests run side by side, and threads that spin would starve each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY: dict[str, Any] = {
     "lr": 0.01,
@@ -101,7 +103,6 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DVC")}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        # Tests run side by side; threads that spin would starve each other.
         "OMP_NUM_THREADS": "1",
         "GIT_AUTHOR_NAME": "Test",
         "GIT_AUTHOR_EMAIL": "test@example.com",
