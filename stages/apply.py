@@ -22,12 +22,16 @@ from stages import files
 from stages.engine import Engine, onnx_engine, torch_engine
 from stages.errors import UserError, run
 from stages.images.decode import SUFFIXES, check, decode
-from stages.images.geometry import as_input
+from stages.images.geometry import as_input, resized_shape
 from stages.progress import track
 from stages.scoring.agreement import agreement
 from stages.scoring.combine import merge_members
 from stages.scoring.merge import merge_logits
 from stages.scoring.probability import sigmoid
+from stages.settings.model import Model
+
+RESIZED_PIXELS = 50_000_000
+"""To how many pixels an image may be resized, whatever `data.max_pixels` says of images."""
 
 
 def image_paths(named: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -42,34 +46,49 @@ def image_paths(named: Sequence[str]) -> tuple[list[Path], list[str]]:
     empty = []
     for name in named:
         path = Path(name)
-        if not path.is_dir():
+        if not _is_folder(path):
             found.append(path)
             continue
         inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
-        shown = [each for each in inside if each.is_file() and not _hidden(each.relative_to(path))]
+        shown = [
+            each for each in inside if not _is_folder(each) and not _hidden(each.relative_to(path))
+        ]
         found += shown
         if not shown:
             empty.append(f"{path}: holds no images; it is left out")
     return list(dict.fromkeys(found)), empty
 
 
+def _is_folder(path: Path) -> bool:
+    """False too where nobody can tell; reading says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
-def read_image(path: Path, max_pixels: int) -> bytes | str:
-    """An image file's bytes, or what is wrong with it."""
-    if path.exists() and not path.is_file():
-        return "is no file"
+def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | str:
+    """An image file's bytes, or what is wrong with it for these models."""
     try:
+        if path.exists() and not path.is_file():
+            return "is no file"
         data = path.read_bytes()
         check(data, max_pixels)
         # OpenCV decodes for the networks, and knows fewer oddities than Pillow.
-        decode(data, 1)
+        height, width = decode(data, 1).shape[:2]
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     except ValueError as error:
         return str(error)
+    for model in models:
+        # Of a strip, the shorter side may be resized to what makes the longer one endless.
+        rows, columns = resized_shape(height, width, model)
+        if rows * columns > max(max_pixels, RESIZED_PIXELS):
+            return f"has to be resized to {rows} x {columns} pixels, more than memory is spent on"
     return data
 
 
@@ -119,10 +138,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
         engine = onnx_engine(arguments.onnx) if arguments.onnx else torch_engine(Path(temporary))
         size = engine.batch_size
+        models = [member.model for member in engine.members]
         starts = range(0, len(paths), size)
         for start in track(starts, len(starts), f"batches of {size} images"):
             some = paths[start : start + size]
-            read = list(pool.map(lambda path: read_image(path, engine.max_pixels), some))
+            read = list(pool.map(lambda path: read_image(path, engine.max_pixels, models), some))
             good = {path: data for path, data in zip(some, read, strict=True)
                     if isinstance(data, bytes)}  # fmt: skip
             bad += [f"{path}: {said}; it is left out" for path, said in zip(some, read, strict=True)

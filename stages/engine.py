@@ -61,16 +61,17 @@ def torch_engine(temporary: Path) -> Engine:
 
     params = read_params()
     ensemble = read_ensemble()
+    classes = files.read_dataset()["classes"]
     merge = ensemble["merge"]
     device = choose_device(params.compute.accelerator)
     members = []
     for name, used in ensemble["members"].items():
         folders = fold_folders(name, ensemble["folds"], temporary)
-        loaded = [load_fold(folder, used["views"], merge["views"]) for folder in folders]
-        runners = [TorchRunner(module, device) for module, *_ in loaded]
+        loaded = [load_fold(folder, classes, used["views"], merge["views"]) for folder in folders]
+        runners = [TorchRunner(module, device) for module, _ in loaded]
         members.append(Member(loaded[0][1], runners, used["weight"]))
     return Engine(
-        files.read_dataset()["classes"],
+        classes,
         members,
         merge["folds"],
         merge["members"],

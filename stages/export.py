@@ -81,16 +81,16 @@ def main() -> None:
         worst = 0.0
         for member, views in track(ensemble["members"].items(), len(folders), "export"):
             loaded = [
-                load_fold(folder, views["views"], ensemble["merge"]["views"])
+                load_fold(folder, dataset["classes"], views["views"], ensemble["merge"]["views"])
                 for folder in folders[member]
             ]
             model = loaded[0][1]
             images = examples(store, model)
             content = common | {"member": member, "input": model.model_dump(mode="json")}
-            for fold, (module, *_) in zip(ensemble["folds"], loaded, strict=True):
+            for fold, (module, _) in zip(ensemble["folds"], loaded, strict=True):
                 path = fold_file(target, member, fold)
                 worst = max(worst, write_graph(module, images, path, content | {"fold": fold}))
-            merged = MergedFolds([module for module, *_ in loaded], ensemble["merge"]["folds"])
+            merged = MergedFolds([module for module, _ in loaded], ensemble["merge"]["folds"])
             path = member_file(target, member)
             worst = max(worst, write_graph(merged.eval(), images, path, content | {"fold": None}))
     print(f"{out}: {len(folders)} members; logits within {worst:.1e} of torch's")

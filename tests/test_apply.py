@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,13 +19,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stages import apply, ensemble, export, predict, threshold, train
-from stages.apply import image_paths
+from stages.apply import image_paths, read_image
 from stages.errors import UserError
 from stages.images.store import ImageStore
 from stages.onnx_files import exported_members
 from stages.scoring.agreement import agreement
 from stages.scoring.decision import Decision
 from stages.scoring.probability import sigmoid
+from stages.settings.model import Model
 from tests.conftest import ROOT, TINY, Project, environment
 
 
@@ -117,6 +119,11 @@ def test_two_members_by_torch_and_by_onnxruntime(
     here.project.write_params(params)
     for fold in "01":
         here.run(train, "--member", "other", "--fold", fold)
+        # As if it had learned one class per image: its outputs are a softmax's.
+        model = Path(f"data/models/other/{fold}/model.json")
+        content = json.loads(model.read_text())
+        content["recipe"]["train"]["loss"] = "cross_entropy"
+        model.write_text(json.dumps(content))
         for member in params["members"]:
             here.run(predict, "--member", member, "--fold", fold)
     here.run(ensemble)
@@ -128,6 +135,7 @@ def test_two_members_by_torch_and_by_onnxruntime(
     by_torch = read("by_torch.csv")
     here.check(ids, by_torch, 1e-5)
     assert by_torch["agreement"].nunique() > 1
+    check_unequal_weights(here, ids)
 
     here.run(export, "--out", "onnx")
     said = capsys.readouterr().out
@@ -170,6 +178,86 @@ def test_fitted_weights_and_audited_views_are_used(here: Here) -> None:
         single = arrays_["test_single"][:, [place[id] for id in ids]]
     wanted = sigmoid(decision.calibrator(_mean(single)))
     assert np.allclose(read("one.csv")[classes], wanted, atol=1e-5)
+
+
+def check_unequal_weights(here: Here, ids: list[str]) -> None:
+    """Edited by hand: what `ensemble` would write after fitting weights."""
+    path = Path("data/ensemble.json")
+    before = path.read_text()
+    written = json.loads(before)
+    for member, weight in (("cnn", 0.9), ("other", 0.1)):
+        written["members"][member]["weight"] = weight
+    path.write_text(json.dumps(written))
+    here.run(apply, "photos", "--out", "weighted.csv")
+    path.write_text(before)
+    classes = json.loads(Path("data/dataset.json").read_text())["classes"]
+    decision = Decision.from_json(json.loads(Path("data/decision.json").read_text()))
+    with np.load("data/ensemble.npz") as arrays_:
+        place = {id: row for row, id in enumerate(arrays_["test_id"].tolist())}
+        one, other = arrays_["test_folds"][:, [place[id] for id in ids]]
+    wanted = sigmoid(decision.calibrator((0.9 * one + 0.1 * other).astype(np.float32)))
+    found = read("weighted.csv")[classes]
+    assert np.allclose(found, wanted, atol=1e-5)
+    assert not np.allclose(found, read("by_torch.csv")[classes], atol=1e-3)
+
+
+def test_members_of_other_commits_are_brought(here: Here) -> None:
+    commit = here.project.run("git", "rev-parse", "HEAD").stdout.strip()[:10]
+    ids = here.write_images()
+    params = copy.deepcopy(TINY)
+    params["ensemble"]["include"] = [commit]
+    params["lr"], params["epochs"] = 0.05, 2
+    here.project.write_params(params)
+    for fold in "01":
+        here.run(train, "--member", "cnn", "--fold", fold)
+        here.run(predict, "--member", "cnn", "--fold", fold)
+    here.run(ensemble)
+    here.run(threshold)
+    with np.load("data/ensemble.npz") as arrays_:
+        own, theirs = arrays_["test_folds"]
+    assert not np.allclose(own, theirs, atol=1e-3)
+    here.run(apply, "photos", "--out", "both.csv")
+    here.check(ids, read("both.csv"), 1e-5)
+
+
+def test_models_of_other_classes_are_refused(here: Here) -> None:
+    ids = here.write_images()
+    path = Path("data/dataset.json")
+    dataset = json.loads(path.read_text())
+    path.write_text(json.dumps(dataset | {"classes": dataset["classes"][::-1]}))
+    with pytest.raises(UserError, match=r"data/models/cnn/0: was trained on other classes"):
+        here.run(apply, f"photos/{ids[0]}.png")
+    with pytest.raises(UserError, match=r"data/models/cnn/0: was trained on other classes"):
+        here.run(export, "--out", "onnx")
+    assert not Path("predictions.csv").exists()
+    assert not Path("onnx").exists()
+
+
+def test_paths_that_lead_nowhere_are_listed(here: Here) -> None:
+    ids = here.write_images()
+    Path("photos/dangling.png").symlink_to("nowhere.png")
+    long = "x" * 300 + ".png"
+    with pytest.raises(UserError) as error:
+        here.run(apply, "photos", long, "--out", "found.csv")
+    said = error.value.args
+    assert len(said) == 2
+    assert said[0].startswith("photos/dangling.png: cannot be read (No such file")
+    assert said[1].startswith(f"{long}: cannot be read (File name too long")
+    here.check(ids, read("found.csv"), 1e-5)
+
+
+def test_an_image_too_long_to_be_resized_is_listed(tmp_path: Path) -> None:
+    thin, small = tmp_path / "thin.png", tmp_path / "small.png"
+    cv2.imwrite(str(thin), np.zeros((1, 400_000), np.uint8))
+    cv2.imwrite(str(small), np.zeros((9, 9), np.uint8))
+    stretched = Model(backbone="foldwise/plain_cnn", image_size=224)
+    cut = stretched.model_copy(update={"shortest_edge": 256})
+    assert isinstance(read_image(thin, 10**6, [stretched]), bytes)
+    said = read_image(thin, 10**6, [stretched, cut])
+    assert isinstance(said, str)
+    assert "resized to 256 x 102400000 pixels" in said
+    # A small limit on what is read says nothing of what networks take.
+    assert isinstance(read_image(small, 100, [cut]), bytes)
 
 
 def _mean(logits: np.ndarray) -> np.ndarray:

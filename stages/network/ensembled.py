@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stages.errors import UserError
 from stages.network.exported import SeenThroughViews
 from stages.network.normalize import Normalizer
 from stages.network.saved import load_member
@@ -15,29 +16,32 @@ from stages.settings.scoring import Merge
 
 
 def load_fold(
-    folder: Path, views: Sequence[str], merge: Merge
-) -> tuple[SeenThroughViews, Model, list[str]]:
+    folder: Path, classes: Sequence[str], views: Sequence[str], merge: Merge
+) -> tuple[SeenThroughViews, Model]:
     """A trained member of one fold (on CPU, ready for inference).
 
     Args:
         folder: of its weights.
+        classes: names that its outputs will be given, in order.
         views: that its images are seen through.
         merge: how their logits become one.
 
     Returns:
-        The network, what its input must be, and its classes.
+        The network, and what its input must be.
 
     Raises:
-        UserError: the folder holds no trained member.
+        UserError: the folder holds no trained member, or one of other classes.
     """
-    network, recipe, classes = load_member(folder)
+    network, recipe, own = load_member(folder)
+    if own != list(classes):
+        raise UserError(f"{folder}: was trained on other classes; run `dvc repro`")
     made = [make_view(name) for name in views]
     cut = any(view.crop != CENTRE for view in made)
     model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
     softmax = recipe.train.loss == "cross_entropy"
     normalize = Normalizer(*model.mean_and_std())
     module = SeenThroughViews(network, normalize, made, merge, softmax, cut)
-    return module.eval(), model, classes
+    return module.eval(), model
 
 
 class TorchRunner:
