@@ -3,13 +3,12 @@
 `python -m benchmarks.evaluate [images] [classes] [single]` makes a folder with data of that size
 (composed images of 128 pixels, predictions that err at random, five folds, one member, two views; a
 tenth as many test images) and runs the stages `ensemble`, `threshold`, `evaluate` and `present`
-there, each in a process of its own as DVC does. It prints their seconds and peak memory, and the
-page's size, as Markdown.
+there, each in a process of its own as DVC does. It prints their seconds and the page's size, as
+Markdown.
 """
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -102,14 +101,13 @@ def main(folder: Path, images: int, classes: int, single: bool) -> None:
     write_params(folder)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     print(f"{images} images x {classes} classes, {images // 10} test images. {machine()}\n")
-    print("| stage | seconds | peak memory so far, MB |\n|---|--:|--:|")
+    print("| stage | seconds |\n|---|--:|")
     for stage in STAGES:
         start = time.perf_counter()
         command = [sys.executable, "-m", f"stages.{stage}"]
         subprocess.run(command, cwd=folder, env=environment, check=True)
         took = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-        print(f"| `{stage}` | {took:.1f} | {peak:.0f} |", flush=True)
+        print(f"| `{stage}` | {took:.1f} |", flush=True)
     size = (folder / files.PLOTS / "report.html").stat().st_size / 1e6
     print(f"\nThe page has {size:.1f} MB.")
 
