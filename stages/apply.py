@@ -9,6 +9,7 @@ of class names); `agreement` (of the models' labels, 0 to 1); then every class's
 import argparse
 import csv
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -133,6 +134,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.out.is_dir():
         raise UserError(f"{arguments.out}: is a folder; name the CSV file to write")
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{arguments.out}: cannot be written ({error.strerror})") from None
+    if not os.access(arguments.out.parent, os.W_OK):
+        raise UserError(f"{arguments.out}: its folder may not be written to; name another file")
     paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:

@@ -58,6 +58,11 @@ def paired(old: Run, new: Run) -> dict[str, tuple[Part, Part]]:
     Raises:
         UserError: images or classes differ.
     """
+    if old.single != new.single:
+        raise UserError(
+            f"{old.name} and {new.name}: images have one class in one of them and several in the "
+            "other; only runs of the same task can be compared"
+        )
     if old.classes != new.classes:
         both = sorted(set(old.classes) ^ set(new.classes)) or ["their order"]
         raise UserError(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def torch_engine(temporary: Path) -> Engine:
         merge["folds"],
         merge["members"],
         Decision.from_json(files.read_json(files.DECISION, "threshold")),
-        params.compute.batch_size,
+        _images_at_once(params.compute.batch_size, ensemble),
         params.data.max_pixels,
     )
 
@@ -100,6 +101,12 @@ def onnx_engine(folder: Path) -> Engine:
         ensemble["merge"]["folds"],
         ensemble["merge"]["members"],
         Decision.from_json(content["decision"]),
-        Compute().batch_size,
+        _images_at_once(Compute().batch_size, ensemble),
         Data.model_fields["max_pixels"].default,
     )
+
+
+def _images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:
+    """So many that they, seen through all views at once, are no more than a batch of `predict`."""
+    views = max(len(used["views"]) for used in ensemble["members"].values())
+    return max(1, batch_size // views)

@@ -24,7 +24,7 @@ from stages.images.store import ImageStore
 from stages.network.ensembled import load_fold
 from stages.network.exported import MergedFolds, check_network, export_network
 from stages.network.saved import WEIGHTS
-from stages.onnx_files import fold_file, member_file
+from stages.onnx_files import fold_file, member_file, metadata
 from stages.progress import track
 from stages.settings.model import Model
 
@@ -55,8 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("export"), help="folder to write")
     out = parser.parse_args().out
-    if out.exists() and (not out.is_dir() or any(each.suffix != ".onnx" for each in _inside(out))):
-        raise UserError(f"{out}: holds other things than an export; name another folder")
+    _refuse_what_is_not_ours(out)
     ensemble = read_ensemble()
     decision = files.read_json(files.DECISION, "threshold")
     decision.pop("steps")
@@ -96,8 +95,17 @@ def main() -> None:
     print(f"{out}: {len(folders)} members; logits within {worst:.1e} of torch's")
 
 
-def _inside(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _refuse_what_is_not_ours(out: Path) -> None:
+    """The folder is replaced as a whole: nothing but an earlier export may be in it."""
+    other = f"{out}: holds other things than an export; name another folder"
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(other)
+    for path in out.rglob("*"):
+        if path.is_file():
+            try:
+                metadata(path)
+            except UserError:
+                raise UserError(other) from None
 
 
 if __name__ == "__main__":

@@ -319,3 +319,13 @@ def test_an_export_takes_no_other_folders_place(here: Here) -> None:
     with pytest.raises(UserError, match=r"data: holds other things than an export"):
         here.run(export, "--out", "data")
     assert Path("data/images").is_dir()
+    Path("mine").mkdir()
+    Path("mine/yolo.onnx").write_text("precious")
+    with pytest.raises(UserError, match=r"mine: holds other things than an export"):
+        here.run(export, "--out", "mine")
+    assert Path("mine/yolo.onnx").read_text() == "precious"
+    Path("link").symlink_to("mine")
+    with pytest.raises(UserError, match=r"link: holds other things than an export"):
+        here.run(export, "--out", "link")
+    with pytest.raises(UserError, match=r"yolo.onnx/p.csv: cannot be written"):
+        here.run(apply, "mine", "--out", "mine/yolo.onnx/p.csv")

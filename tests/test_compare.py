@@ -79,6 +79,8 @@ def test_other_images_or_classes_are_refused() -> None:
         paired(one, run_of("two", oof=part(1).of(slice(399))))
     with pytest.raises(UserError, match=r"classes differ \(c\)"):
         paired(one, replace(one, classes=["a", "b"]))
+    with pytest.raises(UserError, match="of the same task"):
+        paired(one, replace(one, single=True))
     with pytest.raises(UserError, match="their order"):
         paired(one, replace(one, classes=["b", "a", "c"]))
 
@@ -89,6 +91,8 @@ def test_tables_say_what_is_missing() -> None:
     table = difference_table({"x": (some, none), "y": (some, some)})
     assert table["verdict"].isna().tolist() == [True, False]
     assert beyond_noise(table).startswith("0 of 1 beyond noise; ")
+    barred = as_text(difference_table({"a|b": (some, some)}), "class", "x", "y", True)
+    assert "| a\\|b " in barred
     text = as_text(table, "metric", "main", "workspace", False)
     assert text.splitlines()[2].split() == ["x", "0.5000", "-"]
 

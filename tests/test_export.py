@@ -127,6 +127,18 @@ def test_other_weights_are_noticed(tmp_path: Path) -> None:
         check_network(module, pixels(model, 4), path)
 
 
+def test_a_graph_that_gives_no_numbers_is_noticed(tmp_path: Path) -> None:
+    model = Model.model_validate(PLAIN | {"image_size": 16})
+    module = seen(model, 0, ["identity"], False, False)
+    for broken in (np.nan, np.inf):
+        weight = module.network.fc.bias.data.clone()
+        module.network.fc.bias.data[1] = broken
+        export_network(module, pixels(model, 2), tmp_path / "a.onnx", {})
+        module.network.fc.bias.data = weight
+        with pytest.raises(UserError, match=r"a.onnx: its logits differ from torch's by (nan|inf)"):
+            check_network(module, pixels(model, 4), tmp_path / "a.onnx")
+
+
 def test_a_graph_runs_where_torch_is_not(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
     module = seen(model, 0, ["identity", "rot90"], False, False)

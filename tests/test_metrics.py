@@ -98,6 +98,10 @@ def test_ignored_labels_change_no_figure(case: Case) -> None:
     assert label_metrics(part.labels, part.predicted) == label_metrics(other.labels, flipped)
     assert ranking_metrics(part.labels, part.logits) == ranking_metrics(part.labels, moved)
     assert headline_values(part, False) == headline_values(other, False)
+    # Nor do images of which nothing is known.
+    more = [np.concatenate([each, np.full_like(each, fill)]) for each, fill in
+            ((part.labels, -1), (part.logits, 1))]  # fmt: skip
+    assert ranking_metrics(*more) == pytest.approx(ranking_metrics(part.labels, part.logits))
     for each in (average_precision, roc_auc):
         assert np.array_equal(each(part.labels, part.logits), each(part.labels, moved), True)
 

@@ -96,7 +96,8 @@ def confusion_table(part: Part, classes: list[str], single: bool) -> pd.DataFram
     labels, predicted = part.labels, part.predicted
     missed = (labels == 1) & (predicted == 0)
     added = (labels == 0) & (predicted == 1)
-    counts = missed.T.astype(np.int64) @ added.astype(np.int64)
+    # Floating point, which is multiplied by BLAS, and exact up to 2^24 images.
+    counts = (missed.T.astype(np.float32) @ added.astype(np.float32)).astype(np.int64)
     # Of missed labels, not of pairs: where nothing was added in return, no row says so.
     total = missed.sum(0)
     errors = total + added.sum(0)

@@ -44,7 +44,9 @@ def as_text(table: pd.DataFrame, what: str, old: str, new: str, markdown: bool) 
     """
     rows = []
     for name, *values, difference, low, high, verdict in table.itertuples(index=False):
-        row = [name, *("-" if np.isnan(each) else f"{each:.4f}" for each in values)]
+        # In Markdown a bar would end the cell.
+        shown = " ".join(name.split()).replace("|", "\\|") if markdown else name
+        row = [shown, *("-" if np.isnan(each) else f"{each:.4f}" for each in values)]
         if isinstance(verdict, str):
             row += [f"{difference:+.4f}", f"[{low:+.4f}, {high:+.4f}]", verdict]
         rows.append(row)

@@ -22,7 +22,9 @@ MARGIN = 4_000
 def class_galleries(
     part: Part, name: str, classes: pd.DataFrame, names: list[str]
 ) -> list[Gallery]:
-    """A gallery for each of the classes with the lowest average precision, in the classes' order.
+    """A gallery for each of the classes with the lowest average precision, the lowest first.
+
+    The page drops the last ones where it has no room.
 
     Args:
         part: whose images are shown.
@@ -30,12 +32,11 @@ def class_galleries(
         classes: `class`, `part`, `ap`.
         names: of the classes, in the order of the arrays' columns.
     """
-    chosen = set(hardest(classes, MOST_GALLERIES))
+    places = {each: index for index, each in enumerate(names)}
     own = classes[classes["part"] == name].set_index("class")["ap"]
     return [
-        class_gallery(part, index, "" if np.isnan(own[each]) else f"AP {own[each]:.4f}")
-        for index, each in enumerate(names)
-        if each in chosen
+        class_gallery(part, places[each], "" if np.isnan(own[each]) else f"AP {own[each]:.4f}")
+        for each in hardest(classes, MOST_GALLERIES)
     ]
 
 
@@ -61,7 +62,10 @@ def compose(
     notes = list(report.notes)
     total = len(report.names)
     if total > MOST_ROWS:
-        notes.append(f"Rows of {total - MOST_ROWS:,} of {total:,} classes: those after the first.")
+        notes.append(
+            f"Rows of {total - MOST_ROWS:,} of {total:,} classes: those after the first "
+            f"{MOST_ROWS:,}."
+        )
     of_classes = sum(each.class_index is not None for each in galleries[:count])
     if of_classes < total:
         notes.append(

@@ -87,6 +87,10 @@ def render(report: Report, pictured: Pictured) -> str:
         report=report,
         parts=PARTS,
         headline=headline(report.evaluation["headline"]),
+        # Of every part: one may have ignored labels, and figures for them, where another has none.
+        metrics=list(
+            dict.fromkeys(name for each in report.evaluation["all"].values() for name in each)
+        ),
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=(FOLDER / "page.js").read_text(encoding="utf-8"),
         libraries=libraries(),

@@ -6,7 +6,7 @@ from sklearn.metrics import precision_recall_curve
 
 from stages.scoring.part import Part
 from stages.scoring.probability import sigmoid
-from stages.scoring.threshold import best_threshold, threshold_curve
+from stages.scoring.threshold import threshold_curve
 from stages.settings.objective import Objective
 
 POINTS = 200
@@ -25,20 +25,20 @@ def threshold_table(
     """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
 
     The score at a probability is that of saying yes from there on: exact, not interpolated.
-    Without a `chosen` one, the best is marked.
+    Without one threshold for all classes (None) no row is marked.
     """
     curve = threshold_curve(logits, labels, objective)
-    mark = best_threshold(curve) if chosen is None else chosen
-    wanted = np.append(np.linspace(0.005, 0.995, POINTS - 1), sigmoid(np.array(mark)))
-    grid = np.log(wanted) - np.log1p(-wanted)
-    grid[-1] = mark
+    marks = np.array([] if chosen is None else [chosen])
+    even = np.linspace(0.005, 0.995, POINTS - len(marks))
+    wanted = np.append(even, sigmoid(marks))
+    grid = np.append(np.log(even) - np.log1p(-even), marks)
     # Row i of the curve says yes from the i-th distinct score on, the last one never.
     rows = np.searchsorted(np.unique(logits[labels >= 0]).astype(np.float64), grid)
     table = pd.DataFrame(
         {
             "probability": wanted,
             "score": curve.scores[rows],
-            "chosen": np.append(np.zeros(POINTS - 1, int), 1),
+            "chosen": np.append(np.zeros(len(even), int), np.ones(len(marks), int)),
         }
     )
     return table.sort_values("probability", kind="stable")

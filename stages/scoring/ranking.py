@@ -60,11 +60,13 @@ def ranking_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     wrong = np.where(present, absent_above, 0).sum(1)
     shares = np.where(present, present_above / (last + 1), 0).sum(1)
     trivial = (positives == 0) | (negatives == 0)
-    return {
-        "coverage": float(coverage.mean()),
-        "ranking_loss": float(ratio(wrong, positives * negatives).mean()),
-        "lrap": float(np.where(trivial, 1.0, ratio(shares, positives)).mean()),
+    found = {
+        "coverage": coverage,
+        "ranking_loss": ratio(wrong, positives * negatives),
+        "lrap": np.where(trivial, 1.0, ratio(shares, positives)),
     }
+    known = (present | absent).any(1)
+    return {name: float(each[known].mean()) if known.any() else 0.0 for name, each in found.items()}
 
 
 def top_k(labels: np.ndarray, logits: np.ndarray, k: int) -> np.ndarray:
