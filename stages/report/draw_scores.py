@@ -48,20 +48,25 @@ def draw_curves(curves: pd.DataFrame, metrics: list[str], title: str, unit: str)
 
 
 def draw_threshold(threshold: pd.DataFrame, objective: str) -> Any:
-    """Score over threshold, the chosen one marked: `probability`, `score`, `chosen` (0 or 1)."""
+    """Score over threshold, the one in use marked: `probability`, `score`, `chosen` (0 or 1)."""
     line = alt.Chart(threshold).encode(
         alt.X("probability:Q", title="probability threshold", scale=UNIT),
         alt.Y("score:Q", title=objective, scale=alt.Scale(zero=False, padding=16)),
         tooltip=[alt.Tooltip(f"{name}:Q", format=".4f") for name in ("probability", "score")],
     )
-    chosen = line.transform_filter(alt.datum.chosen == 1)
-    return alt.layer(
-        line.mark_line(),
-        chosen.mark_point(size=90, filled=True, style="chosen"),
-        chosen.mark_text(dy=-12, fontWeight="bold").encode(
-            text=alt.Text("probability:Q", format=".3f")
-        ),
-    ).properties(height=HEIGHT, title="Score over the threshold, out-of-fold")
+    layers = [line.mark_line()]
+    # An empty layer would make Vega complain.
+    if threshold["chosen"].any():
+        chosen = line.transform_filter(alt.datum.chosen == 1)
+        layers += [
+            chosen.mark_point(size=90, filled=True, style="chosen"),
+            chosen.mark_text(dy=-12, fontWeight="bold").encode(
+                text=alt.Text("probability:Q", format=".3f")
+            ),
+        ]
+    return alt.layer(*layers).properties(
+        height=HEIGHT, title="Score over the threshold, out-of-fold"
+    )
 
 
 def draw_reliability(reliability: pd.DataFrame) -> Any:
