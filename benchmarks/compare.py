@@ -2,7 +2,7 @@
 
 `python -m benchmarks.compare [images] [classes] [pairs]` simulates pairs of runs: images of a
 common difficulty, and predictions that err around it independently, equally good on average. Their
-difference on so many images is compared by what `python -m stages.compare` uses. A 95 % interval
+difference on so many images is compared by what `python -m foldwise compare` uses. A 95 % interval
 should leave 0 out in 5 % of pairs. It prints the share for every figure as Markdown, with the
 interval that chance leaves to that share.
 """
@@ -14,11 +14,11 @@ import pandas as pd
 from scipy.stats import binom
 
 from benchmarks.machine import machine
-from stages.progress import track
-from stages.report.compared import difference_table
-from stages.scoring.bootstrap import LEVEL
-from stages.scoring.headline import Headline, headline
-from stages.scoring.part import Part
+from foldwise.commands.compared import difference_table
+from foldwise.core.progress import track
+from foldwise.evaluation.headline import Headline, headline
+from foldwise.evaluation.part import Part
+from foldwise.scoring.bootstrap import LEVEL
 
 
 def pair(rng: np.random.Generator, images: int, classes: int) -> tuple[Headline, Headline]:

@@ -21,10 +21,10 @@ import yaml
 
 from benchmarks.machine import machine
 from benchmarks.train import composed
-from stages import files
+from foldwise.core import files
+from foldwise.images.decode import inspect
+from foldwise.images.store import ImageWriter
 from stages.evaluate import CURVES
-from stages.images.decode import inspect
-from stages.images.store import ImageWriter
 
 STAGES = ("ensemble", "threshold", "evaluate", "present")
 FOLDS, VIEWS, DISTINCT = 5, ["identity", "hflip"], 500

@@ -22,13 +22,13 @@ import pandas as pd
 import yaml
 
 from benchmarks.machine import machine
-from stages.progress import track
-from stages.settings.data import Data
-from stages.sources import glyphs
-from stages.sources.dacon import ANSWERS, SAMPLE, TEST, TRAIN
-from stages.sources.problems import Problems
-from stages.sources.source import Source
-from stages.sources.tree import Tree
+from foldwise.core.progress import track
+from foldwise.sources.dacon import ANSWERS, SAMPLE, TEST, TRAIN
+from foldwise.sources.data_settings import Data
+from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.problems import Problems
+from foldwise.sources.source import Source
+from foldwise.sources.tree import Tree
 
 ROOT = Path(__file__).parents[1]
 TEST_IMAGES = 100

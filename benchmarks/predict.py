@@ -27,16 +27,16 @@ from torch import nn
 
 from benchmarks.machine import machine
 from benchmarks.train import composed
-from stages.network.classifier import Classifier, build_network
-from stages.network.dataset import ImageDataset
-from stages.network.engine import Forward, ready
-from stages.network.infer import view_logits
-from stages.network.loader import choose_device, plain_loader, worker_count
-from stages.network.normalize import Normalizer
-from stages.network.views import make_view
-from stages.scoring.merge import merge_logits
-from stages.scoring.probability import sigmoid
-from stages.settings.model import Model
+from foldwise.ensembling.merge import merge_logits
+from foldwise.inference.runtime import Forward, ready
+from foldwise.inference.view_logits import view_logits
+from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.loader import choose_device, plain_loader, worker_count
+from foldwise.model.normalize import Normalizer
+from foldwise.model.settings import Model
+from foldwise.model.views import make_view
+from foldwise.scoring.probability import sigmoid
 
 Engine = Literal["torch", "onnx"]
 FOLDS, CLASSES, BATCH, ROUNDS = 5, 26, 64, 3

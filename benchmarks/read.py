@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.fetch import composed
 from benchmarks.machine import machine
-from stages.images.decode import inspect
-from stages.images.store import ImageStore, ImageWriter
+from foldwise.images.decode import inspect
+from foldwise.images.store import ImageStore, ImageWriter
 
 ROUNDS = 5
 

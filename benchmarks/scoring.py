@@ -13,16 +13,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
 from benchmarks.machine import machine
-from stages.scoring.audit import ViewAudit
-from stages.scoring.bootstrap import DRAWS
-from stages.scoring.calibrate import fit_calibrator
-from stages.scoring.class_thresholds import class_thresholds
-from stages.scoring.count_prior import fit_count_weights, most_expected_right, most_likely
-from stages.scoring.decision import threshold_fit
-from stages.scoring.objectives import score
-from stages.scoring.probability import sigmoid
-from stages.scoring.threshold import best_threshold, threshold_curve
-from stages.settings.objective import Objective
+from foldwise.decision.calibrator import fit_calibrator
+from foldwise.decision.class_thresholds import class_thresholds
+from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
+from foldwise.decision.decision import threshold_fit
+from foldwise.ensembling.view_audit import ViewAudit
+from foldwise.scoring.bootstrap import DRAWS
+from foldwise.scoring.objective import score
+from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.probability import sigmoid
+from foldwise.scoring.thresholds import best_threshold, threshold_curve
 
 IMAGES, CLASSES, VIEWS, FOLDS, STEPS = 50_000, 26, 4, 5, 100
 ACCURACY, MICRO, MACRO = (Objective(name=name) for name in ("accuracy", "micro_f1", "macro_f1"))

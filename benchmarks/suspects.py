@@ -30,9 +30,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import machine
 from benchmarks.planted import PLANTED, SHARE, reproduce
-from stages.scoring.decision import Decision
-from stages.scoring.probability import sigmoid
-from stages.scoring.suspects import label_quality, suspected_errors
+from foldwise.decision.decision import Decision
+from foldwise.report.label_errors import label_quality, suspected_errors
+from foldwise.scoring.probability import sigmoid
 
 FIRST = (100, 200, 500)
 DIGITS_FIRST, DIGITS_SEEDS = (27, 54), 6

@@ -18,22 +18,22 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from stages.images.decode import inspect
-from stages.images.store import ImageStore, ImageWriter
-from stages.network.curves import Curves
-from stages.network.dataset import ImageDataset
-from stages.network.fit import fit_member
-from stages.network.loader import choose_device
-from stages.network.optimize import make_optimizer
-from stages.network.precision import DTYPES, choose_precision
-from stages.settings.augment import build_augment
-from stages.settings.compute import Compute
-from stages.settings.data import Data
-from stages.settings.model import Model
-from stages.settings.train import Recipe, Train
-from stages.sources.glyphs import load
-from stages.sources.mount import open_tree
-from stages.sources.problems import Problems
+from foldwise.images.decode import inspect
+from foldwise.images.store import ImageStore, ImageWriter
+from foldwise.model.compute import Compute
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.hardware import DTYPES, choose_precision
+from foldwise.model.loader import choose_device
+from foldwise.model.settings import Model
+from foldwise.sources.data_settings import Data
+from foldwise.sources.glyphs.source import load
+from foldwise.sources.problems import Problems
+from foldwise.sources.tree_mount import open_tree
+from foldwise.training.augment import build_augment
+from foldwise.training.curves import Curves
+from foldwise.training.fit import fit_member
+from foldwise.training.optimizer import make_optimizer
+from foldwise.training.settings import Recipe, Train
 
 EPOCHS = 9
 STEPS = 20

@@ -9,14 +9,14 @@ did not choose; a test row of all folds'.
 import numpy as np
 import pandas as pd
 
-from stages import files
-from stages.errors import UserError, run
-from stages.included import fixed_commit, included_arrays
-from stages.params import Params, read_params
-from stages.progress import track
-from stages.scoring.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
-from stages.scoring.decision import threshold_fit
-from stages.scoring.outoffold import ARRAYS, MemberPredictions
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.core.progress import track
+from foldwise.decision.decision import threshold_fit
+from foldwise.ensembling.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
+from foldwise.ensembling.included import fixed_commit, included_arrays
+from foldwise.ensembling.out_of_fold import ARRAYS, MemberPredictions
+from foldwise.params import Params, read_params
 
 
 def read_members(

@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import files
-from stages.errors import run
-from stages.images.store import ImageStore
-from stages.params import Params, read_params
-from stages.parts import read_parts
-from stages.progress import track
-from stages.report import class_tables, tables
-from stages.report.examples import draw_examples
-from stages.report.picture import save_chart
-from stages.report.results import draw_results
-from stages.report.submission import submission
-from stages.scoring.decision import Decision
-from stages.scoring.headline import Headline, headline, headline_rows, headline_values
-from stages.scoring.metrics import all_metrics
-from stages.scoring.part import Part
-from stages.scoring.rungs import test_ladder
+from foldwise.charts.examples import draw_examples
+from foldwise.charts.overview import draw_results
+from foldwise.charts.save import save_chart
+from foldwise.core import files
+from foldwise.core.errors import run
+from foldwise.core.progress import track
+from foldwise.decision.decision import Decision
+from foldwise.decision.ladder import test_ladder
+from foldwise.evaluation import curve_tables as tables
+from foldwise.evaluation import tables as class_tables
+from foldwise.evaluation.headline import Headline, headline, headline_rows, headline_values
+from foldwise.evaluation.metrics import all_metrics
+from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import read_parts
+from foldwise.evaluation.submission import submission
+from foldwise.images.store import ImageStore
+from foldwise.params import Params, read_params
 
 CURVES = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
 

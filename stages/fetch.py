@@ -9,19 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from stages import files
-from stages.errors import UserError, run
-from stages.images.decode import Inspected, inspect
-from stages.images.store import ImageWriter
-from stages.params import read_params
-from stages.progress import track
-from stages.settings.data import Data
-from stages.sources import annotations, dacon, folder, glyphs, table, voc
-from stages.sources.download import download
-from stages.sources.mount import open_tree
-from stages.sources.problems import Problems
-from stages.sources.source import Source
-from stages.sources.tree import Tree
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.core.progress import track
+from foldwise.images.decode import Inspected, inspect
+from foldwise.images.store import ImageWriter
+from foldwise.params import read_params
+from foldwise.sources import annotations_source as annotations
+from foldwise.sources import dacon, folder, table
+from foldwise.sources import voc_source as voc
+from foldwise.sources.data_settings import Data
+from foldwise.sources.download import download
+from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.problems import Problems
+from foldwise.sources.source import Source
+from foldwise.sources.tree import Tree
+from foldwise.sources.tree_mount import open_tree
 
 # Outside of DVC's outs and deps: what was downloaded once stays.
 DOWNLOADS = Path(".downloads")

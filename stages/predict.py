@@ -6,19 +6,19 @@ data/predictions/<member>/<fold>.npz.
 
 import numpy as np
 
-from stages import files
-from stages.arguments import member_and_fold
-from stages.errors import UserError, run
-from stages.images.store import ImageStore
-from stages.network.dataset import ImageDataset
-from stages.network.engine import ready
-from stages.network.infer import view_logits
-from stages.network.loader import choose_device, plain_loader, worker_count
-from stages.network.normalize import Normalizer
-from stages.network.saved import images_digest, load_member, read_model
-from stages.network.views import CENTRE, make_view
-from stages.params import read_params
-from stages.progress import track
+from foldwise.core import files
+from foldwise.core.arguments import member_and_fold
+from foldwise.core.errors import UserError, run
+from foldwise.core.progress import track
+from foldwise.images.store import ImageStore
+from foldwise.inference.runtime import ready
+from foldwise.inference.view_logits import view_logits
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.loader import choose_device, plain_loader, worker_count
+from foldwise.model.normalize import Normalizer
+from foldwise.model.saved import images_digest, load_member, read_model
+from foldwise.model.views import CENTRE, make_view
+from foldwise.params import read_params
 
 
 def main() -> None:

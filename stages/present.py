@@ -8,22 +8,22 @@ from dataclasses import fields
 
 import pandas as pd
 
-from stages import files
-from stages.described import described, written_params
-from stages.errors import UserError, run
-from stages.heatmaps import heat_maps_of
-from stages.images.store import ImageStore
-from stages.origin import read_origin
-from stages.params import read_params
-from stages.parts import read_parts
-from stages.progress import track
-from stages.report.budget import picture_keys
-from stages.report.compose import class_galleries, compose
-from stages.report.figures import Tables, figures, picked_classes
-from stages.report.galleries import confident_errors, shown_pairs, suspects_gallery
-from stages.report.render import Report, renamed, short_names
-from stages.report.thumbnails import small_pictures
-from stages.scoring.suspects import suspected_errors
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.core.progress import track
+from foldwise.evaluation.predictions import read_parts
+from foldwise.images.store import ImageStore
+from foldwise.params import read_params
+from foldwise.report.budget import picture_keys
+from foldwise.report.compose import class_galleries, compose
+from foldwise.report.figures import Tables, figures, picked_classes
+from foldwise.report.galleries import confident_errors, shown_pairs, suspects_gallery
+from foldwise.report.heatmaps import heat_maps_of
+from foldwise.report.label_errors import suspected_errors
+from foldwise.report.origin import read_origin
+from foldwise.report.page import Report, renamed, short_names
+from foldwise.report.run_facts import described, written_params
+from foldwise.report.thumbnails import small_pictures
 
 EVALUATION = files.METRICS / "evaluation.json"
 REPORT = files.PLOTS / "report.html"

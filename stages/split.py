@@ -10,15 +10,15 @@ import sys
 import numpy as np
 import pandas as pd
 
-from stages import files
-from stages.errors import UserError, run
-from stages.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
-from stages.folds.divide import Division, divide
-from stages.folds.duplicates import Duplicates, straddling
-from stages.images.store import ImageStore
-from stages.params import read_params
-from stages.report.data import draw_data
-from stages.report.picture import save_chart
+from foldwise.charts.save import save_chart
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.folds.chart import draw_data
+from foldwise.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
+from foldwise.folds.divide import Division, divide
+from foldwise.folds.duplicates import Duplicates, straddling
+from foldwise.images.store import ImageStore
+from foldwise.params import read_params
 
 SHOWN = 5
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import files
-from stages.errors import UserError, run
-from stages.params import read_params
-from stages.scoring.calibration import calibration_errors, reliability
-from stages.scoring.crossfit import with_several
-from stages.scoring.decision import Decision, decoder_of, fit_decision, plain_decision
-from stages.scoring.ladder import climb
-from stages.scoring.probability import sigmoid
-from stages.scoring.rungs import cross_calibrated, decision_rungs, oof_rungs
-from stages.settings.scoring import Threshold
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.decision.calibration_error import calibration_errors, reliability
+from foldwise.decision.climb import climb
+from foldwise.decision.decision import Decision, decoder_of, fit_decision, plain_decision
+from foldwise.decision.ladder import cross_calibrated, decision_rungs, oof_rungs
+from foldwise.ensembling.settings import Threshold
+from foldwise.params import read_params
+from foldwise.scoring.cross_fitting import with_several
+from foldwise.scoring.probability import sigmoid
 
 
 def decided(decision: Decision, classes: list[str]) -> dict[str, Any]:

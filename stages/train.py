@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages import files
-from stages.arguments import member_and_fold
-from stages.errors import UserError, run
-from stages.images.store import ImageStore
-from stages.network.checkpoint import checkpoint_folder, run_key
-from stages.network.classifier import build_network
-from stages.network.curves import Curves
-from stages.network.dataset import ImageDataset
-from stages.network.fit import fit_member
-from stages.network.processes import follows
-from stages.network.saved import images_digest, save_member
-from stages.params import read_params
-from stages.settings.augment import build_augment
-from stages.settings.train import Recipe
-from stages.warm_start import starting_commit, starting_member
+from foldwise.core import files
+from foldwise.core.arguments import member_and_fold
+from foldwise.core.errors import UserError, run
+from foldwise.images.store import ImageStore
+from foldwise.model.classifier import build_network
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.saved import images_digest, save_member
+from foldwise.params import read_params
+from foldwise.training.augment import build_augment
+from foldwise.training.checkpoint import checkpoint_folder, run_key
+from foldwise.training.curves import Curves
+from foldwise.training.fit import fit_member
+from foldwise.training.processes import follows
+from foldwise.training.settings import Recipe
+from foldwise.training.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")

@@ -6,12 +6,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stages.images.decode import Inspected
-from stages.images.store import ImageStore, ImageWriter
-from stages.settings.data import Data
-from stages.sources.mount import open_tree
-from stages.sources.problems import Problems
-from stages.sources.source import Source
+from foldwise.images.decode import Inspected
+from foldwise.images.store import ImageStore, ImageWriter
+from foldwise.sources.data_settings import Data
+from foldwise.sources.problems import Problems
+from foldwise.sources.source import Source
+from foldwise.sources.tree_mount import open_tree
 
 
 def picture(number: int, suffix: str = ".png", side: int = 24) -> bytes:

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stages.files import write_arrays
-from stages.images.decode import inspect
-from stages.images.store import ImageWriter
-from stages.report import class_tables
-from stages.report.tables import precision_recall_table, threshold_table
-from stages.scoring.calibration import reliability
-from stages.scoring.decision import plain_decision
-from stages.scoring.metrics import all_metrics, per_class
-from stages.scoring.part import Part
-from stages.settings.objective import Objective
+from foldwise.core.files import write_arrays
+from foldwise.decision.calibration_error import reliability
+from foldwise.decision.decision import plain_decision
+from foldwise.evaluation import tables as class_tables
+from foldwise.evaluation.curve_tables import precision_recall_table, threshold_table
+from foldwise.evaluation.metrics import all_metrics, per_class
+from foldwise.evaluation.part import Part
+from foldwise.images.decode import inspect
+from foldwise.images.store import ImageWriter
+from foldwise.scoring.objective_settings import Objective
 from tests.conftest import TINY
 from tests.images import picture
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.settings.objective import Objective
+from foldwise.scoring.objective_settings import Objective
 
 OBJECTIVES = [
     Objective(name="accuracy"),

@@ -18,15 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages import apply, ensemble, export, predict, threshold, train
-from stages.apply import image_paths, read_image
-from stages.errors import UserError
-from stages.images.store import ImageStore
-from stages.onnx_files import exported_members
-from stages.scoring.agreement import agreement
-from stages.scoring.decision import Decision
-from stages.scoring.probability import sigmoid
-from stages.settings.model import Model
+from foldwise.commands import apply, export
+from foldwise.commands.apply import image_paths, read_image
+from foldwise.core.errors import UserError
+from foldwise.decision.decision import Decision
+from foldwise.deploy.agreement import agreement
+from foldwise.deploy.onnx_files import exported_members
+from foldwise.images.store import ImageStore
+from foldwise.model.settings import Model
+from foldwise.scoring.probability import sigmoid
+from stages import ensemble, predict, threshold, train
 from tests.conftest import ROOT, TINY, Project, environment
 
 

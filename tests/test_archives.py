@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from stages.errors import UserError
-from stages.sources import archives
-from stages.sources.mount import open_tree
-from stages.sources.tree import Tree
+from foldwise.core.errors import UserError
+from foldwise.sources import archives
+from foldwise.sources.tree import Tree
+from foldwise.sources.tree_mount import open_tree
 from tests.images import write
 
 FILES = {"set/a.txt": b"one", "set/sub/b.txt": b"two", "set/.hidden": b"", "__MACOSX/x": b""}

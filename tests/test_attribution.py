@@ -7,19 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.errors import UserError
-from stages.files import IMAGES
-from stages.heatmaps import heat_maps_of
-from stages.images.geometry import cut, over_whole, resize
-from stages.images.store import ImageStore
-from stages.network import attribution
-from stages.network.attribution import heat_maps, last_map
-from stages.network.classifier import Classifier, build_network
-from stages.network.normalize import Normalizer
-from stages.network.saved import load_member
-from stages.network.views import CENTRE
-from stages.params import read_params
-from stages.settings.model import Model
+from foldwise.core.errors import UserError
+from foldwise.core.files import IMAGES
+from foldwise.images.store import ImageStore
+from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.geometry import cut, over_whole, resize
+from foldwise.model.normalize import Normalizer
+from foldwise.model.saved import load_member
+from foldwise.model.settings import Model
+from foldwise.model.views import CENTRE
+from foldwise.params import read_params
+from foldwise.report import grad_cam as attribution
+from foldwise.report.grad_cam import heat_maps, last_map
+from foldwise.report.heatmaps import heat_maps_of
 from tests.conftest import Project
 
 CLASSES = 10

@@ -10,11 +10,11 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from stages.scoring.calibrate import fit_calibrator
-from stages.scoring.calibration import BINS, calibration_errors, reliability
-from stages.scoring.calibrator import Calibrator
-from stages.scoring.probability import log_softmax, one_against_rest, sigmoid
-from stages.settings.scoring import Calibration
+from foldwise.decision.calibration_error import BINS, calibration_errors, reliability
+from foldwise.decision.calibrator import fit_calibrator
+from foldwise.decision.calibrator_state import Calibrator
+from foldwise.ensembling.settings import Calibration
+from foldwise.scoring.probability import log_softmax, one_against_rest, sigmoid
 from tests.scored import cases
 
 METHODS = get_args(Calibration)

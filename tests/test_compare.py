@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages import compare
-from stages.compare import Run, paired, sections
-from stages.errors import UserError
-from stages.report.compared import as_text, beyond_noise, difference_table
-from stages.scoring.headline import Drawn
-from stages.scoring.part import Part
+from foldwise.commands import compare
+from foldwise.commands.compare import Run, paired, sections
+from foldwise.commands.compared import as_text, beyond_noise, difference_table
+from foldwise.core.errors import UserError
+from foldwise.evaluation.headline import Drawn
+from foldwise.evaluation.part import Part
 from tests.conftest import Project
 
 CLASSES = ["a", "b", "c"]

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.settings.compose import Compose
-from stages.settings.data import Data
-from stages.sources import glyphs
-from stages.sources.composer import Composer
-from stages.sources.glyph_sets import GlyphSet, digits
-from stages.sources.problems import Problems
-from stages.sources.tree import Tree
+from foldwise.sources.data_settings import Data
+from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.glyphs.composer import Composer
+from foldwise.sources.glyphs.sets import GlyphSet, digits
+from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Compose
+from foldwise.sources.tree import Tree
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import stages.train
-from stages.errors import UserError
+from foldwise.core.errors import UserError
 from tests.conftest import Project
 
 FOLD = "data/models/cnn/1"

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.scoring.count_prior import (
+from foldwise.decision.count_prior import (
     count_distribution,
     fit_count_weights,
     most_expected_right,
     most_likely,
     posterior,
 )
-from stages.scoring.probability import sigmoid
+from foldwise.scoring.probability import sigmoid
 
 
 def enumerated(logits: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

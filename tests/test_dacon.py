@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.errors import UserError
-from stages.settings.data import Data
-from stages.sources import dacon
-from stages.sources.mount import open_tree
-from stages.sources.problems import Problems
-from stages.sources.source import UNLABELLED, Source
+from foldwise.core.errors import UserError
+from foldwise.sources import dacon
+from foldwise.sources.data_settings import Data
+from foldwise.sources.problems import Problems
+from foldwise.sources.source import UNLABELLED, Source
+from foldwise.sources.tree_mount import open_tree
 from tests.conftest import TINY, Project
 
 CLASSES = list("abc")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.scoring.decision import Decision
-from stages.scoring.merge import merge_logits
+from foldwise.decision.decision import Decision
+from foldwise.ensembling.merge import merge_logits
 from tests.conftest import TINY, Project
 
 WRITTEN = ("data/ensemble.npz", "data/ensemble.json", "data/decision.json")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.errors import UserError
-from stages.settings.sources import Download
-from stages.sources.download import download
+from foldwise.core.errors import UserError
+from foldwise.sources.download import download
+from foldwise.sources.source_settings import Download
 from tests.server import CONTENT, Server
 
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from foldwise.params import Params
+from foldwise.report.figures import Tables
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
-from stages.params import Params
-from stages.report.figures import Tables
 from tests.conftest import ROOT, Project
 from tests.imports import closure
 
@@ -93,7 +93,7 @@ def test_params_are_what_the_stage_reads(
     monkeypatch.setattr(module, "read_params", lambda **_: params)
     arguments = ["--member", "cnn", "--fold", "0"] if "matrix" in PIPELINE[stage] else []
     monkeypatch.setattr(sys, "argv", [stage, *arguments])
-    monkeypatch.setattr("stages.settings.base.Settings.__getattribute__", watched, raising=False)
+    monkeypatch.setattr("foldwise.core.settings.Settings.__getattribute__", watched, raising=False)
     module.main()
     monkeypatch.undo()
 

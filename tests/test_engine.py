@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from stages.errors import UserError
-from stages.network import engine
-from stages.network.classifier import Classifier, build_network
-from stages.settings.model import Model
+from foldwise.core.errors import UserError
+from foldwise.inference import runtime as engine
+from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.settings import Model
 
 CPU = torch.device("cpu")
 MODELS: list[dict[str, Any]] = [

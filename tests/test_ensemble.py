@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from stages.errors import UserError
-from stages.scoring.audit import ViewAudit
-from stages.scoring.bootstrap import DRAWS, Scores, draw
-from stages.scoring.combine import Held, Merged, merge_test, merge_views, weigh_members
-from stages.scoring.decision import threshold_fit
-from stages.scoring.ladder import climb
-from stages.scoring.merge import merge_logits
-from stages.scoring.objectives import score
-from stages.scoring.outoffold import MemberPredictions, join_folds
-from stages.scoring.probability import sigmoid
-from stages.scoring.weights import ROUNDS, fit_weights
-from stages.settings.objective import Objective
-from stages.settings.scoring import Ensemble, Tta
+from foldwise.core.errors import UserError
+from foldwise.decision.climb import climb
+from foldwise.decision.decision import threshold_fit
+from foldwise.ensembling.combine import Held, Merged, merge_test, merge_views, weigh_members
+from foldwise.ensembling.merge import merge_logits
+from foldwise.ensembling.out_of_fold import MemberPredictions, join_folds
+from foldwise.ensembling.settings import Ensemble, Tta
+from foldwise.ensembling.view_audit import ViewAudit
+from foldwise.ensembling.weights import ROUNDS, fit_weights
+from foldwise.scoring.bootstrap import DRAWS, Scores, draw
+from foldwise.scoring.objective import score
+from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.probability import sigmoid
 from tests.scored import OBJECTIVES, slow_score
 
 ACCURACY = Objective(name="accuracy")

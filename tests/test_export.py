@@ -14,21 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.errors import UserError
-from stages.network.classifier import Classifier, build_network
-from stages.network.exported import (
+from foldwise.core.errors import UserError
+from foldwise.deploy.graphs import (
     MergedFolds,
     SeenThroughViews,
     check_network,
     export_network,
 )
-from stages.network.merging import merge_logits, softmax_log_odds
-from stages.network.normalize import Normalizer
-from stages.network.views import make_view
-from stages.scoring.merge import merge_logits as numpys
-from stages.scoring.probability import log_softmax, one_against_rest
-from stages.settings.model import Model
-from stages.settings.scoring import MERGES
+from foldwise.deploy.merge_torch import merge_logits, softmax_log_odds
+from foldwise.ensembling.merge import merge_logits as numpys
+from foldwise.ensembling.settings import MERGES
+from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.normalize import Normalizer
+from foldwise.model.settings import Model
+from foldwise.model.views import make_view
+from foldwise.scoring.probability import log_softmax, one_against_rest
 
 MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
 CLASSES = 4

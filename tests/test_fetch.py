@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages import fetch, files
-from stages.errors import UserError
-from stages.images.store import ImageStore
+from foldwise.core import files
+from foldwise.core.errors import UserError
+from foldwise.images.store import ImageStore
+from stages import fetch
 from tests.conftest import TINY, Project, environment
 from tests.images import picture, write
 

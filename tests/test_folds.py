@@ -12,11 +12,11 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from stages.errors import UserError
-from stages.folds.describe import describe, imbalance, prevalence
-from stages.folds.divide import Division, divide
-from stages.folds.duplicates import Duplicates, equal_pairs, joined, near_pairs, straddling
-from stages.settings.split import Split
+from foldwise.core.errors import UserError
+from foldwise.folds.describe import describe, imbalance, prevalence
+from foldwise.folds.divide import Division, divide
+from foldwise.folds.duplicates import Duplicates, equal_pairs, joined, near_pairs, straddling
+from foldwise.folds.settings import Split
 
 N = 40
 

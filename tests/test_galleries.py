@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.images.decode import decode
-from stages.report.budget import as_json, picture_keys, pictured
-from stages.report.galleries import (
+from foldwise.evaluation.part import Part
+from foldwise.images.decode import decode
+from foldwise.report.budget import as_json, picture_keys, pictured
+from foldwise.report.galleries import (
     MOST_LABELS,
     Gallery,
     class_gallery,
@@ -21,9 +22,8 @@ from stages.report.galleries import (
     lowest,
     suspects_gallery,
 )
-from stages.report.thumbnails import SIDES, encode, fitting, small
-from stages.scoring.part import Part
-from stages.scoring.probability import sigmoid
+from foldwise.report.thumbnails import SIDES, encode, fitting, small
+from foldwise.scoring.probability import sigmoid
 from tests.images import picture
 
 

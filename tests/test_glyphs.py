@@ -12,17 +12,17 @@ import pytest
 from PIL import ImageFont
 from pydantic import ValidationError
 
-from stages.errors import UserError
-from stages.settings.compose import PRESETS, Compose, Glyphs
-from stages.settings.data import Data
-from stages.sources import fonts as font_module
-from stages.sources import glyphs
-from stages.sources.composer import Composer
-from stages.sources.fonts import fonts, hangul, has
-from stages.sources.glyph_sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
-from stages.sources.mount import open_tree
-from stages.sources.problems import Problems
-from stages.sources.tree import Tree
+from foldwise.core.errors import UserError
+from foldwise.sources.data_settings import Data
+from foldwise.sources.glyphs import fonts as font_module
+from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.glyphs.composer import Composer
+from foldwise.sources.glyphs.fonts import fonts, hangul, has
+from foldwise.sources.glyphs.sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
+from foldwise.sources.problems import Problems
+from foldwise.sources.settings import PRESETS, Compose, Glyphs
+from foldwise.sources.tree import Tree
+from foldwise.sources.tree_mount import open_tree
 
 DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 

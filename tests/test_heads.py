@@ -9,13 +9,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from stages.errors import UserError
-from stages.images.geometry import cut, resize
-from stages.network.classifier import build_network
-from stages.network.dataset import ImageDataset
-from stages.network.merging import softmax_log_odds
-from stages.settings.augment import build_augment
-from stages.settings.model import Model
+from foldwise.core.errors import UserError
+from foldwise.deploy.merge_torch import softmax_log_odds
+from foldwise.model.classifier import build_network
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.geometry import cut, resize
+from foldwise.model.settings import Model
+from foldwise.training.augment import build_augment
 from tests.images import stored
 
 

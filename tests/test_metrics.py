@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from stages.report.class_tables import (
+from foldwise.evaluation.average_precision import (
+    Convention,
+    Difficult,
+    average_precision,
+    drawn_average_precision,
+)
+from foldwise.evaluation.headline import Drawn, headline, headline_rows, headline_values
+from foldwise.evaluation.metrics import all_metrics, label_metrics, per_class
+from foldwise.evaluation.part import Part
+from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
+from foldwise.evaluation.tables import (
     MEAN,
     MOST_CLASSES,
     class_precision_recall_table,
@@ -16,19 +26,9 @@ from stages.report.class_tables import (
     shown_classes,
     tail_table,
 )
-from stages.scoring.average_precision import (
-    Convention,
-    Difficult,
-    average_precision,
-    drawn_average_precision,
-)
-from stages.scoring.bootstrap import draw
-from stages.scoring.headline import Drawn, headline, headline_rows, headline_values
-from stages.scoring.metrics import all_metrics, label_metrics, per_class
-from stages.scoring.part import Part
-from stages.scoring.probability import sigmoid
-from stages.scoring.ranking import ranking_metrics, roc_auc, top_k
-from stages.scoring.tail import last_tail_accuracy, tail_accuracy, tail_curve
+from foldwise.evaluation.tail_accuracy import last_tail_accuracy, tail_accuracy, tail_curve
+from foldwise.scoring.bootstrap import draw
+from foldwise.scoring.probability import sigmoid
 from tests.scored import cases
 
 Case = tuple[np.ndarray, np.ndarray]

@@ -10,20 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import UserError
-from stages.images.store import ImageStore
-from stages.network.bottleneck_resnet import BottleneckResnet
-from stages.network.classifier import build_network
-from stages.network.dataset import ImageDataset
-from stages.network.loader import Batches, make_loader
-from stages.network.losses import Loss
-from stages.network.normalize import Normalizer
-from stages.network.optimize import make_optimizer, make_schedules
-from stages.network.saved import load_member, save_member
-from stages.settings.augment import apply_augment, build_augment
-from stages.settings.losses import LossName, LossOptions
-from stages.settings.model import Model
-from stages.settings.train import Recipe, Train
+from foldwise.core.errors import UserError
+from foldwise.images.store import ImageStore
+from foldwise.model.bottleneck_resnet import BottleneckResnet
+from foldwise.model.classifier import build_network
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.loader import Batches, make_loader
+from foldwise.model.normalize import Normalizer
+from foldwise.model.saved import load_member, save_member
+from foldwise.model.settings import Model
+from foldwise.training.augment import apply_augment, build_augment
+from foldwise.training.loss_settings import LossName, LossOptions
+from foldwise.training.losses import Loss
+from foldwise.training.optimizer import make_optimizer, make_schedules
+from foldwise.training.settings import Recipe, Train
 from tests.images import stored
 
 

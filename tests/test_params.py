@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.errors import UserError
-from stages.params import read_params
-from stages.settings.augment import build_augment
+from foldwise.core.errors import UserError
+from foldwise.params import read_params
+from foldwise.training.augment import build_augment
 from tests.conftest import ROOT, TINY, Project
 
 

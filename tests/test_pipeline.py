@@ -11,7 +11,7 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score, f1_score
 
-from stages.params import read_params
+from foldwise.params import read_params
 from stages.train import datasets
 from tests.conftest import TINY, Project
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from foldwise.core.errors import UserError
+from foldwise.report.budget import LIMIT
+from foldwise.report.origin import read_origin
+from foldwise.report.page import short_names
 from stages import present
-from stages.errors import UserError
-from stages.origin import read_origin
-from stages.report.budget import LIMIT
-from stages.report.render import short_names
 from tests.conftest import TINY, environment
 from tests.images import picture
 from tests.runs import write_run

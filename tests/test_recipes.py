@@ -11,12 +11,12 @@ import torch
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from stages.network.classifier import build_network
-from stages.network.dataset import ImageDataset
-from stages.network.module import Member
-from stages.network.optimize import make_optimizer, make_schedules
-from stages.params import Params, read_params
-from stages.settings.augment import build_augment
+from foldwise.model.classifier import build_network
+from foldwise.model.dataset import ImageDataset
+from foldwise.params import Params, read_params
+from foldwise.training.augment import build_augment
+from foldwise.training.lightning_module import Member
+from foldwise.training.optimizer import make_optimizer, make_schedules
 from tests.conftest import ROOT
 from tests.images import stored
 

@@ -11,14 +11,14 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from stages.report.examples import draw_examples
-from stages.report.picture import FONT, save_chart
-from stages.report.plots_page import plots_page
-from stages.report.results import draw_results
-from stages.report.tables import POINTS, precision_recall_table, threshold_table
-from stages.scoring.objectives import score
-from stages.scoring.part import Part
-from stages.settings.objective import Objective
+from foldwise.charts.examples import draw_examples
+from foldwise.charts.overview import draw_results
+from foldwise.charts.save import FONT, save_chart
+from foldwise.evaluation.curve_tables import POINTS, precision_recall_table, threshold_table
+from foldwise.evaluation.part import Part
+from foldwise.report.plots_page import plots_page
+from foldwise.scoring.objective import score
+from foldwise.scoring.objective_settings import Objective
 from tests.conftest import ROOT
 
 ACCURACY = Objective(name="accuracy")
@@ -108,7 +108,7 @@ def test_results_draw(parts: list[str], members: int) -> None:
 
 
 def test_the_page_of_plots_holds_the_installed_chart_library() -> None:
-    """`python -m stages.report.plots_page > .dvc/plots/page.html` makes it anew."""
+    """`python -m foldwise.report.plots_page > .dvc/plots/page.html` makes it anew."""
     page = (ROOT / ".dvc/plots/page.html").read_text(encoding="utf-8")
     assert page == plots_page()
     assert page.count("</script>") == 1

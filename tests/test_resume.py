@@ -11,12 +11,12 @@ from typing import IO, Any
 import pytest
 import torch
 
-from stages.network.checkpoint import run_key
-from stages.network.curves import Curves
-from stages.network.fit import fit_member
-from stages.params import read_params
-from stages.settings.model import Model
-from stages.settings.train import Averaging, EarlyStopping, Recipe, Train
+from foldwise.model.settings import Model
+from foldwise.params import read_params
+from foldwise.training.checkpoint import run_key
+from foldwise.training.curves import Curves
+from foldwise.training.fit import fit_member
+from foldwise.training.settings import Averaging, EarlyStopping, Recipe, Train
 from stages.train import datasets
 from tests.conftest import Project, environment
 

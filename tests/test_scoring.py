@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.scoring.calibrator import Calibrator
-from stages.scoring.decision import Decision, fit_decision, plain_decision
-from stages.scoring.merge import merge_logits
-from stages.scoring.probability import (
+from foldwise.decision.calibrator_state import Calibrator
+from foldwise.decision.decision import Decision, fit_decision, plain_decision
+from foldwise.ensembling.merge import merge_logits
+from foldwise.ensembling.settings import MERGES, Merge, Threshold
+from foldwise.scoring.probability import (
     log_not,
     log_sigmoid,
     log_softmax,
@@ -19,7 +20,6 @@ from stages.scoring.probability import (
     one_against_rest,
     sigmoid,
 )
-from stages.settings.scoring import MERGES, Merge, Threshold
 
 MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
 finite = st.floats(-700, 700, width=32)

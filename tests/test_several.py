@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from stages import folds_parallel
-from stages.errors import UserError
-from stages.network.shared_norm import SharedBatchNorm, share_norms
+from foldwise.commands import folds_parallel
+from foldwise.core.errors import UserError
+from foldwise.training.distributed import SharedBatchNorm, share_norms
 from tests.conftest import Project
 
 WEIGHTS = "data/models/cnn/0/weights.safetensors"

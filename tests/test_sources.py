@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.errors import UserError
-from stages.sources import annotations, folder, table, voc
-from stages.sources.source import UNLABELLED, Source
+from foldwise.core.errors import UserError
+from foldwise.sources import annotations_source as annotations
+from foldwise.sources import folder, table
+from foldwise.sources import voc_source as voc
+from foldwise.sources.source import UNLABELLED, Source
 from tests.images import load, picture, write
 
 NONE = int(UNLABELLED)

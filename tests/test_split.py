@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages import fetch, files, split
-from stages.report.submission import submission
-from stages.sources.problems import Problems
+from foldwise.core import files
+from foldwise.evaluation.submission import submission
+from foldwise.sources.problems import Problems
+from stages import fetch, split
 from tests.conftest import TINY, Project
 from tests.images import picture, write
 from tests.server import Server

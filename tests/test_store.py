@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import UserError
-from stages.images.decode import Inspected, decode, inspect
-from stages.images.store import ImageStore, ImageWriter
+from foldwise.core.errors import UserError
+from foldwise.images.decode import Inspected, decode, inspect
+from foldwise.images.store import ImageStore, ImageWriter
 
 SEEN = Inspected(1, 1, 0)
 

@@ -6,8 +6,8 @@ import pytest
 from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
 
 from benchmarks.planted import SHARE, plant
-from stages.scoring.probability import log_softmax, one_against_rest, sigmoid
-from stages.scoring.suspects import COLUMNS, label_quality, suspected_errors
+from foldwise.report.label_errors import COLUMNS, label_quality, suspected_errors
+from foldwise.scoring.probability import log_softmax, one_against_rest, sigmoid
 
 IMAGES, CLASSES, WRONG = 2000, 6, 120
 

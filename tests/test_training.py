@@ -12,19 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.errors import UserError
-from stages.network.averaging import MeanOfEpochs, MovingAverage
-from stages.network.classifier import Classifier, build_network
-from stages.network.curves import METRICS, Curves
-from stages.network.dataset import ImageDataset
-from stages.network.fit import fit_member
-from stages.network.losses import Loss
-from stages.network.mixing import Mixing
-from stages.network.scores import Scores
-from stages.settings.compute import Compute
-from stages.settings.losses import LossOptions
-from stages.settings.model import Model
-from stages.settings.train import Recipe, Train
+from foldwise.core.errors import UserError
+from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.compute import Compute
+from foldwise.model.dataset import ImageDataset
+from foldwise.model.settings import Model
+from foldwise.training.averaging import MeanOfEpochs, MovingAverage
+from foldwise.training.curves import METRICS, Curves
+from foldwise.training.fit import fit_member
+from foldwise.training.loss_settings import LossOptions
+from foldwise.training.losses import Loss
+from foldwise.training.metrics import Scores
+from foldwise.training.mixup import Mixing
+from foldwise.training.settings import Recipe, Train
 from tests.images import stored
 
 COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)
@@ -229,7 +229,7 @@ def build(made: Recipe) -> Classifier:
 
 
 def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> None:
-    from stages.network.saved import save_member
+    from foldwise.model.saved import save_member
 
     first = recipe()
     network, _ = fit(first, images(first), tmp_path / "first")

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from stages.images.geometry import cut
-from stages.network.infer import view_logits
-from stages.network.normalize import Normalizer
-from stages.network.views import CENTRE, FIXED, make_view
-from stages.settings.model import Model
-from stages.settings.train import Freeze
-from stages.settings.views import CORNERS, Views
+from foldwise.inference.view_logits import view_logits
+from foldwise.model.geometry import cut
+from foldwise.model.normalize import Normalizer
+from foldwise.model.settings import Model
+from foldwise.model.views import CENTRE, FIXED, make_view
+from foldwise.training.settings import Freeze
+from foldwise.view_names import CORNERS, Views
 
 EXPANDED = TypeAdapter(Views)
 

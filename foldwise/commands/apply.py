@@ -1,0 +1,169 @@
+"""The finished ensemble on any images.
+
+`python -m foldwise apply photo.jpg folder/ --out predictions.csv` runs every image through all
+members, folds and views, and decides as the pipeline does. Columns: `image`; `labels` (one CSV line
+of class names); `agreement` (of the models' labels, 0 to 1); then every class's probability.
+`--onnx export` runs what `python -m foldwise export` wrote, without torch and without data/.
+"""
+
+import argparse
+import csv
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldwise.core import files
+from foldwise.core.errors import UserError, run
+from foldwise.core.progress import track
+from foldwise.deploy.agreement import agreement
+from foldwise.deploy.ensemble import Engine, onnx_engine, torch_engine
+from foldwise.ensembling.combine import merge_members
+from foldwise.ensembling.merge import merge_logits
+from foldwise.images.decode import SUFFIXES, check, decode
+from foldwise.model.geometry import as_input, resized_shape
+from foldwise.model.settings import Model
+from foldwise.scoring.probability import sigmoid
+
+RESIZED_PIXELS = 50_000_000
+"""To how many pixels an image may be resized, whatever `data.max_pixels` says of images."""
+
+
+def image_paths(named: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Every file that is named, and every image in folders that are, sorted; each once.
+
+    Hidden files and folders, and what macOS adds to archives, are passed over in folders.
+
+    Returns:
+        Paths, and a line for every folder without images.
+    """
+    found: list[Path] = []
+    empty = []
+    for name in named:
+        path = Path(name)
+        if not _is_folder(path):
+            found.append(path)
+            continue
+        inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
+        shown = [
+            each for each in inside if not _is_folder(each) and not _hidden(each.relative_to(path))
+        ]
+        found += shown
+        if not shown:
+            empty.append(f"{path}: holds no images; it is left out")
+    return list(dict.fromkeys(found)), empty
+
+
+def _is_folder(path: Path) -> bool:
+    """False too where nobody can tell; reading says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | str:
+    """An image file's bytes, or what is wrong with it for these models."""
+    try:
+        if path.exists() and not path.is_file():
+            return "is no file"
+        data = path.read_bytes()
+        check(data, max_pixels)
+        # OpenCV decodes for the networks, and knows fewer oddities than Pillow.
+        height, width = decode(data, 1).shape[:2]
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    except ValueError as error:
+        return str(error)
+    for model in models:
+        # Of a strip, the shorter side may be resized to what makes the longer one endless.
+        rows, columns = resized_shape(height, width, model)
+        if rows * columns > max(max_pixels, RESIZED_PIXELS):
+            return f"has to be resized to {rows} x {columns} pixels, more than memory is spent on"
+    return data
+
+
+def predicted(
+    images: Sequence[bytes], engine: Engine, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the ensemble (images, classes), and the models' agreement (images,)."""
+    joined, models = [], []
+    for member in engine.members:
+        model = member.model
+        pixels = np.stack(
+            list(pool.map(lambda data: as_input(decode(data, model.channels), model), images))  # noqa: B023  # done before the next member
+        )
+        folds = [runner(pixels) for runner in member.folds]
+        joined.append(merge_logits(folds, engine.folds_merge))
+        models += folds
+    weights = np.array([member.weight for member in engine.members])
+    logits = merge_members(joined, weights, engine.members_merge)
+    return logits, agreement([engine.decision(each) for each in models])
+
+
+def rows_of(
+    engine: Engine, paths: Sequence[Path], logits: np.ndarray, agreed: np.ndarray
+) -> Iterator[list[object]]:
+    """Rows of the table, without its header."""
+    labels = engine.decision(logits)
+    probabilities = sigmoid(engine.decision.calibrator(logits))
+    for path, own, share, each in zip(paths, labels, agreed, probabilities, strict=True):
+        line = io.StringIO()
+        names = [engine.classes[index] for index in np.flatnonzero(own)]
+        csv.writer(line, lineterminator="").writerow(names)
+        # A name that is no UTF-8 must not cost the table.
+        name = str(path).encode("utf-8", "backslashreplace").decode()
+        yield [name, line.getvalue(), share, *each]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("images", nargs="+", help="files and folders")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="CSV to write")
+    parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
+    arguments = parser.parse_args()
+    if arguments.out.is_dir():
+        raise UserError(f"{arguments.out}: is a folder; name the CSV file to write")
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{arguments.out}: cannot be written ({error.strerror})") from None
+    if not os.access(arguments.out.parent, os.W_OK):
+        raise UserError(f"{arguments.out}: its folder may not be written to; name another file")
+    paths, bad = image_paths(arguments.images)
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
+        engine = onnx_engine(arguments.onnx) if arguments.onnx else torch_engine(Path(temporary))
+        size = engine.batch_size
+        models = [member.model for member in engine.members]
+        starts = range(0, len(paths), size)
+        for start in track(starts, len(starts), f"batches of {size} images"):
+            some = paths[start : start + size]
+            read = list(pool.map(lambda path: read_image(path, engine.max_pixels, models), some))
+            good = {path: data for path, data in zip(some, read, strict=True)
+                    if isinstance(data, bytes)}  # fmt: skip
+            bad += [f"{path}: {said}; it is left out" for path, said in zip(some, read, strict=True)
+                    if isinstance(said, str)]  # fmt: skip
+            if good:
+                logits, agreed = predicted(list(good.values()), engine, pool)
+                rows += rows_of(engine, list(good), logits, agreed)
+    if rows:
+        columns = ["image", "labels", "agreement", *engine.classes]
+        files.write_csv(arguments.out, pd.DataFrame(rows, columns=columns))
+        print(f"{arguments.out}: {len(rows)} images", file=sys.stderr)
+    if bad:
+        raise UserError(*bad)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,68 @@
+"""How far probabilities are from how often labels are there."""
+
+import numpy as np
+import pandas as pd
+
+from foldwise.decision.calibrator_state import calibrated_scores
+from foldwise.scoring.probability import log_sigmoid, sigmoid
+
+BINS = 15
+
+
+def calibration_errors(logits: np.ndarray, labels: np.ndarray, softmax: bool) -> dict[str, float]:
+    """Expected calibration error, Brier score and negative log-likelihood (nats); lower is better.
+
+    Of several labels per image each is a forecast of its own: errors are means over images and
+    classes. Where classes exclude each other, `ece` is of the largest probability (Guo et al.
+    2017), `brier` the sum over classes of squared errors (Brier 1950), `nll` the true class's.
+
+    Args:
+        logits: (images, classes): log-odds of each class.
+        labels: (images, classes): 1, 0, or -1, which takes no part.
+        softmax: whether classes exclude each other.
+    """
+    if softmax:
+        rows = (labels == 1).sum(1) == 1
+        scores, truth = calibrated_scores(logits[rows], True), labels[rows] == 1
+        errors = ((np.exp(scores) - truth) ** 2).sum(1)
+        likelihood = scores[truth]
+    else:
+        used = labels >= 0
+        scores, truth = logits[used].astype(np.float64), labels[used] == 1
+        errors = (sigmoid(scores) - truth) ** 2
+        likelihood = log_sigmoid(np.where(truth, scores, -scores))
+    table = reliability(logits, labels, softmax)
+    gaps = (table["probability"] - table["frequency"]).abs()
+    return {
+        "ece": float((gaps * table["count"]).sum() / table["count"].sum()),
+        "brier": float(errors.mean()),
+        "nll": -float(likelihood.mean()),
+    }
+
+
+def reliability(
+    logits: np.ndarray, labels: np.ndarray, softmax: bool, bins: int = BINS
+) -> pd.DataFrame:
+    """`probability` (mean), `frequency` and `count` of the labels in each bin that has any.
+
+    Bins have equal widths (Naeini et al. 2015). Arguments as for `calibration_errors`; where
+    classes exclude each other, what is counted is whether the class of the largest probability is
+    the true one.
+    """
+    if softmax:
+        rows = (labels == 1).sum(1) == 1
+        p = np.exp(calibrated_scores(logits[rows], True))
+        probabilities, truth = p.max(1), p.argmax(1) == labels[rows].argmax(1)
+    else:
+        used = labels >= 0
+        probabilities, truth = sigmoid(logits[used]), labels[used] == 1
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    return pd.DataFrame(
+        {
+            "probability": np.bincount(place, probabilities, bins)[filled] / count[filled],
+            "frequency": np.bincount(place, truth, bins)[filled] / count[filled],
+            "count": count[filled],
+        }
+    )

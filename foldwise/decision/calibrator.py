@@ -1,0 +1,135 @@
+"""Calibration: logits whose probabilities are how often a label is there."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+
+from foldwise.decision.calibrator_state import Calibrator, calibrated_scores
+from foldwise.ensembling.settings import Calibration
+from foldwise.scoring.probability import log_sigmoid, log_softmax, sigmoid
+
+# Temperatures and slopes that a fit may come to; separable scores would have none.
+SHARPEST, FLATTEST = 0.05, 20.0
+
+
+def fit_calibrator(
+    logits: np.ndarray, labels: np.ndarray, method: Calibration, softmax: bool
+) -> Calibrator:
+    """Fit on held-out logits (images, classes) and labels (1, 0; -1 takes no part).
+
+    - temperature (Guo et al. 2017, "On calibration of modern neural networks"): logits / T, with
+      the T of smallest negative log-likelihood; class_temperature has one per class.
+    - platt (Platt 1999): slope and offset per class, fitted to his targets, (n + 1) / (n + 2) and
+      1 / (m + 2) for n present and m absent labels, which keep a separable class finite; of
+      softmax scores this is vector scaling (Guo et al.), to the labels themselves, under a
+      normal prior of deviation 1 about (1, 0), which does.
+    - isotonic (Zadrozny and Elkan 2002): scikit-learn's, of each class against the rest, drawn by
+      one label towards 1/2 so that no probability is 0 or 1.
+
+    A class that is always or never there is left as it is.
+
+    Args:
+        logits: log-odds of each class.
+        labels: 1, 0 or -1.
+        method: which.
+        softmax: whether classes exclude each other.
+    """
+    if method == "none":
+        return Calibrator(method, softmax)
+    scores = calibrated_scores(logits, softmax)
+    if method == "isotonic":
+        steps = [_steps(scores[:, i], labels[:, i]) for i in range(labels.shape[1])]
+        return Calibrator(method, softmax, steps=tuple(steps))
+    if softmax:
+        return Calibrator(method, True, _softmax_lines(scores, labels, method))
+    if method == "temperature":
+        used = labels >= 0
+        return Calibrator(method, False, (_line(scores[used], labels[used], slope_only=True),))
+    only = method == "class_temperature"
+    lines = []
+    for column, truth in zip(scores.T, labels.T, strict=True):
+        used = truth >= 0
+        lines.append(_line(column[used], truth[used], slope_only=only))
+    return Calibrator(method, False, tuple(lines))
+
+
+def _line(scores: np.ndarray, truth: np.ndarray, slope_only: bool) -> tuple[float, float]:
+    present = int((truth == 1).sum())
+    absent = truth.size - present
+    if not present or not absent:
+        return 1.0, 0.0
+    if slope_only:
+        return 1 / _temperature(lambda t: _binary_loss(scores / t, truth)), 0.0
+    target = np.where(truth == 1, (present + 1) / (present + 2), 1 / (absent + 2))
+
+    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        moved = line[0] * scores + line[1]
+        error = sigmoid(moved) - target
+        slope = np.array([(error * scores).mean(), error.mean()])
+        return _binary_loss(moved, target), slope
+
+    bounds = [(1 / FLATTEST, 1 / SHARPEST), (None, None)]
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(found.x[0]), float(found.x[1])
+
+
+def _binary_loss(logits: np.ndarray, target: np.ndarray) -> float:
+    return float((-log_sigmoid(-logits) - target * logits).mean())
+
+
+def _temperature(loss: Callable[[float], float]) -> float:
+    """The temperature of smallest loss, which is convex in 1 / temperature."""
+    bounds = (1 / FLATTEST, 1 / SHARPEST)
+    found = minimize_scalar(
+        lambda slope: loss(1 / slope), bounds=bounds, method="bounded", options={"xatol": 1e-6}
+    )
+    return 1 / float(found.x)
+
+
+def _softmax_lines(
+    scores: np.ndarray, labels: np.ndarray, method: Calibration
+) -> tuple[tuple[float, float], ...]:
+    truth = labels == 1
+    rows = truth.sum(1) == 1
+    scores, truth = scores[rows], truth[rows]
+    classes = scores.shape[1]
+
+    def loss(slopes: np.ndarray, offsets: np.ndarray) -> tuple[float, np.ndarray]:
+        logarithms = log_softmax(slopes * scores + offsets)
+        error = np.exp(logarithms) - truth
+        return -float(logarithms[truth].mean()), error
+
+    if method == "temperature":
+        slope = 1 / _temperature(lambda t: loss(np.full(classes, 1 / t), np.zeros(classes))[0])
+        return ((slope, 0.0),)
+    offset = method == "platt"
+
+    def of_all(numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        offsets = numbers[classes:] if offset else np.zeros(classes)
+        value, error = loss(numbers[:classes], offsets)
+        slope = [(error * scores).mean(0), error.mean(0)] if offset else [(error * scores).mean(0)]
+        away = (numbers - start) / len(scores)
+        return value + float(away @ (numbers - start)) / 2, np.concatenate(slope) + away
+
+    start = np.concatenate([np.ones(classes), np.zeros(classes * offset)])
+    bounds = [(1 / FLATTEST, 1 / SHARPEST)] * classes + [(None, None)] * (classes * offset)
+    for index in np.flatnonzero(~truth.any(0)):
+        bounds[index] = (1.0, 1.0)
+        if offset:
+            bounds[classes + index] = (0.0, 0.0)
+    found = minimize(of_all, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    offsets = found[classes:] if offset else np.zeros(classes)
+    return tuple(zip(found[:classes].tolist(), offsets.tolist(), strict=True))
+
+
+def _steps(scores: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    used = truth >= 0
+    x, y = scores[used], (truth[used] == 1).astype(np.float64)
+    if y.size == 0 or y.min() == y.max():
+        return (), ()
+    model = IsotonicRegression(out_of_bounds="clip").fit(x, y)
+    # One label more, half there: no probability is 0 or 1.
+    p = (model.y_thresholds_ * y.size + 0.5) / (y.size + 1)
+    return tuple(model.X_thresholds_.tolist()), tuple(p.tolist())

@@ -1,0 +1,145 @@
+"""Everything that turns logits into labels, fitted on held-out logits."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from foldwise.decision.calibrator import fit_calibrator
+from foldwise.decision.calibrator_state import Calibrator
+from foldwise.decision.class_thresholds import class_thresholds
+from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
+from foldwise.decision.shrink import shrunk_thresholds
+from foldwise.ensembling.settings import Decode, Threshold
+from foldwise.scoring.cross_fitting import Fit
+from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.probability import logit, sigmoid
+from foldwise.scoring.thresholds import best_threshold, threshold_curve
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Calibration, then a decoder."""
+
+    calibrator: Calibrator
+    decoder: Decode
+    thresholds: tuple[float, ...] = (0.0,)
+    """Logits, after calibration: one for all classes, or one per class. Labels are 1 from there
+    on. There is no probability to apply in the wrong space."""
+    weights: tuple[float, ...] = ()
+    """Of the number of labels, for the count prior."""
+    k: int = 1
+    """How many labels top_k gives."""
+
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (images, classes) to labels, int8 0 or 1."""
+        calibrated = self.calibrator(logits)
+        if self.decoder == "count_prior":
+            return most_expected_right(calibrated, np.array(self.weights))
+        if self.decoder == "count_prior_mode":
+            return most_likely(calibrated, np.array(self.weights))
+        if self.decoder == "top_k":
+            # What calibration makes equal is told apart by the given logits.
+            best = np.lexsort((-logits, -calibrated), axis=1)[:, : self.k]
+            labels = np.zeros(logits.shape, np.int8)
+            np.put_along_axis(labels, best, 1, axis=1)
+            return labels
+        # float64: numpy would round a plain float to the logits' float32, onto a neighbour.
+        return (calibrated >= np.array(self.thresholds, np.float64)).astype(np.int8)
+
+    def best(self, logits: np.ndarray) -> np.ndarray:
+        """Index of the likeliest class, (images,)."""
+        return Decision(self.calibrator, "top_k")(logits).argmax(1)
+
+    def as_json(self) -> dict[str, Any]:
+        """For decision.json; probabilities are there for people to read."""
+        content: dict[str, Any] = {"calibrator": self.calibrator.as_json()}
+        content["decoder"] = {"method": self.decoder}
+        if self.decoder == "threshold":
+            content["decoder"]["logits"] = list(self.thresholds)
+            content["decoder"]["probabilities"] = sigmoid(np.array(self.thresholds)).tolist()
+        elif self.decoder == "top_k":
+            content["decoder"]["k"] = self.k
+        else:
+            content["decoder"]["weights"] = list(self.weights)
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """What `as_json` wrote."""
+        decoder = content["decoder"]
+        return cls(
+            Calibrator.from_json(content["calibrator"]),
+            decoder["method"],
+            tuple(decoder.get("logits", (0.0,))),
+            tuple(decoder.get("weights", ())),
+            decoder.get("k", 1),
+        )
+
+
+def plain_decision(single: bool) -> Decision:
+    """What needs no fitting: the largest logit where images have one label, else p >= 1/2."""
+    calibrator = Calibrator("none", single)
+    return Decision(calibrator, "top_k" if single else "threshold")
+
+
+def threshold_fit(objective: Objective, single: bool) -> Fit:
+    """Learns one threshold for all classes; nothing where images have one label."""
+
+    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Decision:
+        if single:
+            return plain_decision(single)
+        best = best_threshold(threshold_curve(logits, labels, objective))
+        return Decision(Calibrator("none"), "threshold", (best,))
+
+    return fit
+
+
+def decoder_of(settings: Threshold, single: bool) -> Decode:
+    """What `decode: auto` stands for, or what is written there."""
+    if settings.decode == "auto":
+        return "top_k" if single else "threshold"
+    return settings.decode
+
+
+def fit_decision(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    settings: Threshold,
+    single: bool,
+    decoder: Decode,
+) -> Decision:
+    """Learn a decision from held-out logits.
+
+    Args:
+        logits: (images, classes) float32.
+        labels: (images, classes): 1, 0 or -1.
+        groups: (images,): folds, by which `scope: shrunk` chooses its strength.
+        settings: how.
+        single: whether every image has one label.
+        decoder: which, whatever `settings.decode` says.
+
+    Raises:
+        ValueError: nothing is labelled, or a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise ValueError("some logits are not finite; look at the training curves")
+    calibrator = fit_calibrator(logits, labels, settings.calibration, single)
+    if decoder == "top_k":
+        return Decision(calibrator, decoder, k=settings.k)
+    calibrated = calibrator(logits)
+    if decoder != "threshold":
+        weights = fit_count_weights(calibrated, labels)
+        return Decision(calibrator, decoder, weights=tuple(weights.tolist()))
+    if settings.fixed is not None:
+        return Decision(calibrator, decoder, (logit(settings.fixed),))
+    objective = settings.objective
+    if settings.scope == "global":
+        best = best_threshold(threshold_curve(calibrated, labels, objective))
+        return Decision(calibrator, decoder, (best,))
+    if settings.scope == "per_class":
+        thresholds = class_thresholds(calibrated, labels, objective)
+    else:
+        thresholds, _ = shrunk_thresholds(calibrated, labels, groups, objective)
+    return Decision(calibrator, decoder, tuple(thresholds.tolist()))

@@ -1,0 +1,58 @@
+"""Trained members as the ensemble uses them: pixels in, logits of all used views merged out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from foldwise.core.errors import UserError
+from foldwise.deploy.graphs import SeenThroughViews
+from foldwise.ensembling.settings import Merge
+from foldwise.model.normalize import Normalizer
+from foldwise.model.saved import load_member
+from foldwise.model.settings import Model
+from foldwise.model.views import CENTRE, make_view
+
+
+def load_fold(
+    folder: Path, classes: Sequence[str], views: Sequence[str], merge: Merge
+) -> tuple[SeenThroughViews, Model]:
+    """A trained member of one fold (on CPU, ready for inference).
+
+    Args:
+        folder: of its weights.
+        classes: names that its outputs will be given, in order.
+        views: that its images are seen through.
+        merge: how their logits become one.
+
+    Returns:
+        The network, and what its input must be.
+
+    Raises:
+        UserError: the folder holds no trained member, or one of other classes.
+    """
+    network, recipe, own = load_member(folder)
+    if own != list(classes):
+        raise UserError(f"{folder}: was trained on other classes; run `dvc repro`")
+    made = [make_view(name) for name in views]
+    cut = any(view.crop != CENTRE for view in made)
+    model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
+    softmax = recipe.train.loss == "cross_entropy"
+    normalize = Normalizer(*model.mean_and_std())
+    module = SeenThroughViews(network, normalize, made, merge, softmax, cut)
+    return module.eval(), model
+
+
+class TorchRunner:
+    """Runs one fold's network on a device."""
+
+    def __init__(self, module: SeenThroughViews, device: torch.device) -> None:
+        module.network.use_channels_last()
+        self._module = module.to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images, as `geometry.as_input` makes them, to float32 logits (images, classes)."""
+        return self._module(torch.from_numpy(images).to(self._device)).cpu().numpy()

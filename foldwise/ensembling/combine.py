@@ -1,0 +1,147 @@
+"""From every member's views and folds to one logit per image and class."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foldwise.ensembling.merge import merge_logits
+from foldwise.ensembling.out_of_fold import MemberPredictions
+from foldwise.ensembling.settings import Ensemble, Merge, Tta
+from foldwise.ensembling.view_audit import ViewAudit
+from foldwise.ensembling.weights import fit_weights
+from foldwise.scoring.bootstrap import DRAWS, Scores
+from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
+from foldwise.scoring.objective_settings import Objective
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is known of the held-out images."""
+
+    labels: np.ndarray
+    """(images, classes): 1, 0 or -1."""
+    groups: np.ndarray
+    """(images,): folds."""
+    objective: Objective
+    """What views and weights are to be good at."""
+    decide: Fit
+    """Learns labels from logits."""
+    draws: int = DRAWS
+    """Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One member, its views merged."""
+
+    name: str
+    views: tuple[str, ...]
+    """Those that the test part is seen through."""
+    single: np.ndarray
+    """float32 (images, classes): held-out images, the untransformed view."""
+    oof: np.ndarray
+    """float32 (images, classes): held-out images, all views that help."""
+    test: tuple[np.ndarray, ...]
+    """Of every fold, float32 (test images, classes)."""
+    audit: list[dict[str, Any]]
+    """A row per view, as `ViewAudit.table` describes it."""
+
+
+def merge_views(member: MemberPredictions, held: Held, settings: Tta) -> Merged:
+    """Audit a member's views, and merge all of them or those that help.
+
+    With `select: audit`, each fold's held-out images are merged by the views that the other folds
+    chose, and the test part by what all folds together choose.
+    """
+    audit = ViewAudit(
+        member.oof,
+        held.labels,
+        held.groups,
+        settings.merge,
+        held.objective,
+        held.decide,
+        held.draws,
+    )
+    table = audit.table(member.views, member.identity)
+    chosen = audit.all
+    oof = audit.merged(chosen)
+    if settings.select == "audit":
+        oof, chosen = audit.select_cross_fitted()
+    for index, row in enumerate(table[: len(member.views)]):
+        row["used"] = index in chosen
+    return Merged(
+        member.name,
+        tuple(member.views[index] for index in chosen),
+        member.oof[member.identity],
+        oof,
+        tuple(
+            merge_logits([fold[index] for index in chosen], settings.merge) for fold in member.test
+        ),
+        table,
+    )
+
+
+def weigh_members(
+    members: Sequence[Merged], held: Held, settings: Ensemble
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Merge members by equal weights, or by fitted ones where these are better beyond noise.
+
+    Fitted weights are compared with equal ones cross-fitted: each fold's images are merged by the
+    weights, and decided by the thresholds, that the other folds taught.
+
+    Returns:
+        Held-out logits, float32 (images, classes), cross-fitted where weights are fitted; the
+        members' weights for the test part; and what was found.
+    """
+    stacked = np.stack([each.oof for each in members], 1)
+    equal = np.full(len(members), 1 / len(members))
+    alike = merge_logits(np.moveaxis(stacked, 1, 0), settings.members)
+    found: dict[str, Any] = {"asked": settings.weights, "used": "equal"}
+    how = settings.weights
+    if how == "equal" or len(members) == 1:
+        return alike, equal, found
+    groups = with_several(held.groups)
+
+    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Callable[..., np.ndarray]:
+        weights = fit_weights(logits, labels, how, settings.members)
+        return lambda own: merge_logits(np.moveaxis(own, 1, 0), settings.members, weights)
+
+    fitted = cross_fit(stacked, held.labels, groups, fit)
+    decided = [cross_fit(each, held.labels, groups, held.decide) for each in (alike, fitted)]
+    scores = Scores(held.labels, decided, held.objective, held.draws)
+    gain = scores.interval(np.array([-1.0, 1.0]))
+    weights = fit_weights(stacked, held.labels, how, settings.members)
+    found |= {
+        "equal_score": float(scores.values[0]),
+        "fitted_score": float(scores.values[1]),
+        "gain": gain.value,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "verdict": gain.verdict,
+        "fitted": dict(zip([each.name for each in members], weights.tolist(), strict=True)),
+    }
+    if gain.low <= 0:
+        return alike, equal, found
+    return fitted, weights, found | {"used": how}
+
+
+def merge_test(
+    members: Sequence[Merged], weights: np.ndarray, settings: Ensemble
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Each member's folds merged, and all members; float32 (test images, classes)."""
+    joined = [merge_logits(each.test, settings.folds) for each in members]
+    return joined, merge_members(joined, weights, settings.members)
+
+
+def merge_by_fold(members: Sequence[Merged], weights: np.ndarray, settings: Ensemble) -> np.ndarray:
+    """Of each fold all members merged, float32 (folds, test images, classes)."""
+    folds = zip(*(each.test for each in members), strict=True)
+    return np.stack([merge_members(fold, weights, settings.members) for fold in folds])
+
+
+def merge_members(logits: Sequence[np.ndarray], weights: np.ndarray, how: Merge) -> np.ndarray:
+    """Logits of every member, each (images, classes), by their weights; float32."""
+    unlike = np.ptp(weights) > 0
+    return merge_logits(logits, how, weights if unlike else None)

@@ -1,0 +1,74 @@
+"""Members of other commits, which join the ensemble as they were predicted there."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from foldwise import revisions
+from foldwise.core import files
+from foldwise.core.errors import UserError
+
+KEY = "ensemble.include"
+
+
+def fixed_commit(revision: str) -> str:
+    """The hash of a commit whose name keeps its meaning.
+
+    Raises `UserError` for an unknown one, and for a branch or HEAD, which DVC would not see move.
+    """
+    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
+    if not revisions.is_fixed(revision):
+        raise UserError(
+            f"params.yaml: {KEY}: '{revision}' names another commit once it moves on, and DVC "
+            f"would not notice; write '{commit[:10]}', which it names now, or a tag"
+        )
+    return commit
+
+
+def included_arrays(
+    revision: str, folds: pd.DataFrame, classes: Sequence[str]
+) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+    """Every member's predictions of a commit: by member's name and fold, what `predict` wrote.
+
+    Args:
+        revision: hash or tag.
+        folds: `id` and `fold` of this data set.
+        classes: of this data set, in order.
+
+    Raises:
+        UserError: the commit cannot be had, or its classes or folds are others.
+    """
+    commit = fixed_commit(revision)
+    where = f"params.yaml: {KEY}: {revision}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+
+        def fetched(path: Path) -> Path:
+            target = folder / path.name
+            revisions.fetch(commit, path, target)
+            return target
+
+        dataset = files.read_json(fetched(files.DATASET), "fetch")
+        if dataset["classes"] != list(classes):
+            raise UserError(f"{where}: has other classes; leave it out, or predict the same ones")
+        theirs = files.read_folds(fetched(files.FOLDS)).set_index("id")["fold"]
+        ours = folds.set_index("id")["fold"]
+        if not theirs.sort_index().equals(ours.sort_index()):
+            raise UserError(
+                f"{where}: its folds are others, so what it has never seen is not what is held out "
+                "here; split as it does, or leave it out"
+            )
+        params: Any = yaml.safe_load(fetched(Path("params.yaml")).read_text(encoding="utf-8"))
+        predictions = fetched(files.PREDICTIONS)
+        return {
+            member: {
+                fold: files.read_arrays(predictions / member / f"{fold}.npz", "predict")
+                for fold in params["folds"]
+            }
+            for member in params["members"]
+        }

@@ -1,0 +1,127 @@
+"""Metrics of multi-label and single-label classification; labels of -1 take no part."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.decision.calibration_error import calibration_errors
+from foldwise.evaluation.average_precision import CONVENTIONS, Difficult, average_precision
+from foldwise.evaluation.part import Part
+from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
+from foldwise.evaluation.tail_accuracy import last_tail_accuracy
+from foldwise.scoring.objective import image_counts, ratio, score_of_sums
+from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.probability import sigmoid
+
+TOP = (1, 3, 5)
+
+
+def confusion_counts(
+    labels: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives per class, each (classes,)."""
+    positive, negative = labels == 1, labels == 0
+    return (
+        (positive & (predicted == 1)).sum(0),
+        (negative & (predicted == 1)).sum(0),
+        (positive & (predicted == 0)).sum(0),
+    )
+
+
+def mean_over_classes(values: np.ndarray) -> float | None:
+    """Mean over the classes that have a value; None if none has."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))
+
+
+def per_class(labels: np.ndarray, logits: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+    """AP (`area`), ROC AUC, F1, precision, recall, prevalence and positive images of every class.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes).
+        predicted: (images, classes): 1 or 0.
+    """
+    true_positive, false_positive, false_negative = confusion_counts(labels, predicted)
+    return pd.DataFrame(
+        {
+            "ap": average_precision(labels, logits),
+            "roc_auc": roc_auc(labels, logits),
+            "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+            "precision": ratio(true_positive, true_positive + false_positive),
+            "recall": ratio(true_positive, true_positive + false_negative),
+            "prevalence": ratio((labels == 1).sum(0), (labels >= 0).sum(0)),
+            "images": (labels == 1).sum(0),
+        }
+    )
+
+
+def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """What predicted labels are worth, by every convention.
+
+    `accuracy` is element-wise over images x classes, `hamming_loss` what it lacks to 1;
+    `exact_match` is the share of images with every class right (subset accuracy). Precision,
+    recall, F1 and Jaccard come as `micro_` (all classes pooled), `macro_` (mean over classes) and
+    `sample_` (mean over images). In the words of multi-label papers OP, OR and OF1 are the micro
+    figures, CP and CR the macro ones, but `cf1` is their harmonic mean 2 CP CR / (CP + CR), not
+    `macro_f1`. Ratios of nothing are 0. Arguments as for `per_class`.
+    """
+    found = {
+        name: _of(labels, predicted, Objective(name=name)) for name in ("accuracy", "exact_match")
+    }
+    found["hamming_loss"] = 1 - found["accuracy"]
+    tables = {
+        "micro": [each.sum(keepdims=True) for each in confusion_counts(labels, predicted)],
+        "macro": confusion_counts(labels, predicted),
+        "sample": confusion_counts(labels.T, predicted.T),
+    }
+    for average, (true_positive, false_positive, false_negative) in tables.items():
+        known = (labels >= 0).any(1) if average == "sample" else slice(None)
+        for name, above, below in (
+            ("precision", true_positive, true_positive + false_positive),
+            ("recall", true_positive, true_positive + false_negative),
+            ("f1", 2 * true_positive, 2 * true_positive + false_positive + false_negative),
+            ("jaccard", true_positive, true_positive + false_positive + false_negative),
+        ):
+            each = ratio(above, below)[known]
+            found[f"{average}_{name}"] = float(each.mean()) if len(each) else 0.0
+    both = found["macro_precision"] + found["macro_recall"]
+    product = 2 * found["macro_precision"] * found["macro_recall"]
+    return found | {"cf1": product / both if both else 0.0}
+
+
+def _of(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
+    sums = image_counts(labels, predicted, objective).sum(0, dtype=np.float64)
+    return float(score_of_sums(sums, objective))
+
+
+def all_metrics(part: Part, single: bool) -> dict[str, Any]:
+    """Every figure that a paper may want of one part of the data.
+
+    `macro_ap` follows scikit-learn; `macro_ap_all_point` PASCAL VOC from 2010 on, and
+    `macro_ap_11_point` VOC 2007; where labels are ignored, `..._difficult` counts them as present.
+
+    Args:
+        part: what is measured.
+        single: whether every image has one class, which adds `top1`, `top3` and `top5`.
+    """
+    labels, logits = part.labels, part.logits
+    found: dict[str, Any] = label_metrics(labels, part.predicted)
+    readings: list[tuple[Difficult, str]] = [("ignore", "")]
+    if (labels < 0).any():
+        readings.append(("count", "_difficult"))
+    for difficult, suffix in readings:
+        for convention in CONVENTIONS:
+            name = "macro_ap" if convention == "area" else f"macro_ap_{convention}"
+            each = average_precision(labels, logits, convention, difficult)
+            found[name + suffix] = mean_over_classes(each)
+    found["macro_roc_auc"] = mean_over_classes(roc_auc(labels, logits))
+    found |= ranking_metrics(labels, logits)
+    if single:
+        rows = (labels == 1).sum(1) == 1
+        for k in TOP:
+            if k < labels.shape[1]:
+                found[f"top{k}"] = float(top_k(labels[rows], logits[rows], k).mean())
+    found |= calibration_errors(part.calibrated, labels, single)
+    found["tail_accuracy"] = last_tail_accuracy(labels, sigmoid(part.calibrated))
+    return found

@@ -1,0 +1,82 @@
+"""A trained network made ready to run: the same function, as fast as this machine has it."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from foldwise.core.errors import UserError
+from foldwise.deploy.graphs import export_network, session
+from foldwise.inference.fuse import fuse_batch_norm
+from foldwise.model.classifier import Classifier
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""Normalised images, or their crops, to logits (images, classes), both on the device."""
+
+WORTH = 3e12
+"""Floating-point operations, about a minute of two cores, from which on a CPU onnxruntime saves
+more time than bringing the network to it takes."""
+
+
+def ready(
+    network: Classifier,
+    image: torch.Tensor,
+    device: torch.device,
+    engine: Literal["auto", "torch", "onnx"],
+    passes: int,
+) -> Forward:
+    """The network's forward pass.
+
+    Args:
+        network: ready for inference; it is moved to the device, and may be changed.
+        image: normalised, ([crops,] channels, height, width), by which the network is looked at.
+        device: to run on.
+        engine: `auto` takes onnxruntime on a CPU where it is worth it.
+        passes: how many images will go through.
+
+    Raises:
+        UserError: onnxruntime is asked for, and cannot run this network or on this device.
+    """
+    network.to(device)
+    image = image.to(device)
+    if engine == "onnx" and device.type != "cpu":
+        raise UserError("params.yaml: compute.engine: onnx runs on the CPU alone; write auto")
+    worth = device.type == "cpu" and passes * operations(network, image) >= WORTH
+    if engine == "onnx" or (engine == "auto" and worth):
+        try:
+            return _by_onnxruntime(network, image)
+        except ValueError as error:
+            if engine == "onnx":
+                raise UserError(
+                    f"params.yaml: compute.engine: this network cannot be brought to ONNX ({error})"
+                    "; write auto"
+                ) from None
+            print(f"not by onnxruntime, but by torch: {error}", file=sys.stderr)
+    fuse_batch_norm(network, image)
+    return network
+
+
+@torch.inference_mode()
+def operations(network: Classifier, image: torch.Tensor) -> int:
+    """Floating-point operations of one image's forward pass, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        network(image.unsqueeze(0))
+    return counter.get_total_flops()
+
+
+def _by_onnxruntime(network: Classifier, image: torch.Tensor) -> Forward:
+    example = image.unsqueeze(0).repeat(2, *([1] * image.ndim))
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "network.onnx"
+        export_network(network, example, path, {})
+        graph = session(path, torch.get_num_threads())
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        (logits,) = graph.run(["logits"], {"images": images.contiguous().numpy()})
+        return torch.from_numpy(logits)
+
+    return forward

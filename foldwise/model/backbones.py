@@ -1,0 +1,166 @@
+"""Backbones by one string: `<library>/<name>`, the name as the library spells it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from timm.layers import SelectAdaptivePool2d
+from torch import nn
+
+from foldwise.model.bottleneck_resnet import BottleneckResnet
+from foldwise.model.plain_cnn import PlainCnn
+from foldwise.model.settings import Model
+
+IMAGENET_CLASSES = 1000
+POOLING = {"avg": "fastavg", "max": "fastmax", "both": "fastcatavgmax"}
+
+
+def build_backbone(model: Model, outputs: int, pretrained: bool) -> nn.Module:
+    """The library's whole network, with a classifier of its own.
+
+    Args:
+        model: what to build; three channels or, where the library's own code sees to it, its own.
+        outputs: of the classifier, unless `pretrained` weights bring another number.
+        pretrained: load the library's ImageNet weights from its hub.
+
+    Raises:
+        ValueError, TypeError, AssertionError: there is no such network, or it refuses an option.
+        OSError: the weights cannot be had.
+    """
+    library, name = model.backbone.split("/", 1)
+    return BUILDERS[library](name, model, outputs, pretrained)
+
+
+def _foldwise(name: str, model: Model, outputs: int, _: bool) -> nn.Module:
+    networks = {"plain_cnn": PlainCnn, "bottleneck_resnet": BottleneckResnet}
+    if name not in networks:
+        raise ValueError(f"no such network; foldwise has {', '.join(networks)}")
+    return networks[name](model.channels, outputs, **model.options)
+
+
+def _torchvision(name: str, model: Model, _: int, pretrained: bool) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models(models):
+        raise ValueError("torchvision has no such classification network")
+    network = models.get_model(name, weights="DEFAULT" if pretrained else None, **model.options)
+    for side in ("AuxLogits", "aux1", "aux2"):
+        # Inception's side exits, which would be second outputs in training.
+        if hasattr(network, side):
+            setattr(network, side, None)
+            network.aux_logits = False
+    return network
+
+
+def _timm(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise ValueError("timm has no such network; see timm.list_models()")
+    pooling: dict[str, Any] = {}
+    if model.pooling is not None:
+        pooling["global_pool"] = POOLING[model.pooling].removeprefix("fast")
+    return timm.create_model(
+        name,
+        pretrained=pretrained,
+        # From a file, weights are loaded before they are folded over the colours.
+        in_chans=3 if isinstance(model.pretrained, str) else model.channels,
+        num_classes=outputs,
+        **pooling,
+        **model.options,
+    )
+
+
+def _efficientnet_pytorch(name: str, model: Model, _: int, pretrained: bool) -> nn.Module:
+    from efficientnet_pytorch import EfficientNet
+
+    make = EfficientNet.from_pretrained if pretrained else EfficientNet.from_name
+    # The library's own `in_channels` would start a pretrained network from a random convolution.
+    return make(name, **model.options)
+
+
+BUILDERS: dict[str, Callable[[str, Model, int, bool], nn.Module]] = {
+    "foldwise": _foldwise,
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "efficientnet_pytorch": _efficientnet_pytorch,
+}
+
+
+def classifier_name(network: nn.Module) -> str:
+    """Where the classifier is: the last Linear, or the last convolution where there is none.
+
+    Raises `ValueError` if the network ends otherwise.
+    """
+    get = getattr(network, "get_classifier", None)
+    layers = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    if get is not None:
+        layers = [(name, layer) for name, layer in layers if layer is get()]
+        if not layers or not isinstance(layers[0][1], nn.Linear):
+            raise ValueError("its classifier is not one linear layer; choose another backbone")
+        return layers[0][0]
+    linear = [name for name, layer in layers if isinstance(layer, nn.Linear)]
+    return linear[-1] if linear else layers[-1][0]
+
+
+def take_classifier(network: nn.Module, pooling: str | None) -> tuple[int, nn.Linear | None]:
+    """Cut the classifier off, so that the network gives its features (images, features).
+
+    Args:
+        network: as `build_backbone` made it.
+        pooling: of the features, where the library has not seen to it; see `POOLING`.
+
+    Returns:
+        The number of features and, where it was linear and takes as many, the classifier.
+    """
+    name = classifier_name(network)
+    layer = network.get_submodule(name)
+    network.set_submodule(name, nn.Identity())
+    multiple = 1
+    if pooling is not None and not hasattr(network, "get_classifier"):
+        replace_pooling(network, pooling)
+        multiple = 2 if pooling == "both" else 1
+    if isinstance(layer, nn.Linear):
+        return layer.in_features * multiple, layer if multiple == 1 else None
+    # SqueezeNet: the mean of a 1x1 convolution is the linear layer of the mean. The ReLU between
+    # them goes, as under it no logit could be negative.
+    assert isinstance(layer, nn.Conv2d)
+    parent, _, position = name.rpartition(".")
+    behind = f"{parent}.{int(position) + 1}"
+    if isinstance(network.get_submodule(behind), nn.ReLU):
+        network.set_submodule(behind, nn.Identity())
+    return layer.in_channels * multiple, None
+
+
+def replace_pooling(network: nn.Module, pooling: str) -> None:
+    """Pool the last features otherwise. Raises `ValueError` if no module does the pooling."""
+    found = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, SelectAdaptivePool2d)
+        or (isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)))
+    ]
+    if not found:
+        raise ValueError("its pooling is no module that can be replaced; drop `pooling`")
+    name, old = found[-1]
+    flat = isinstance(old, SelectAdaptivePool2d)
+    new = SelectAdaptivePool2d(pool_type=POOLING[pooling], flatten=flat)
+    network.set_submodule(name, new)
+
+
+def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
+    """The layer that takes the image, and its name."""
+    return next(
+        (name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)
+    )
+
+
+def take_channels(network: nn.Module, channels: int) -> None:
+    """Make the first convolution take grey images, its weights summed over the colours."""
+    _, first = first_convolution(network)
+    if first.in_channels != channels:
+        first.weight = nn.Parameter(first.weight.detach().sum(1, keepdim=True))
+        first.in_channels = channels

@@ -1,0 +1,136 @@
+"""A member's network: a backbone that gives features, and a head that turns them into logits."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from foldwise.core.errors import UserError
+from foldwise.model.backbones import (
+    IMAGENET_CLASSES,
+    build_backbone,
+    replace_pooling,
+    take_channels,
+    take_classifier,
+)
+from foldwise.model.pretrained import load_file
+from foldwise.model.settings import Model
+
+# What libraries raise for a name, a weight's tag or an option that they do not know.
+REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, StopIteration)
+
+FeatureNorm = Literal["batch", "unit"] | None
+
+
+class Classifier(nn.Module):
+    """Images or their crops to logits; of several crops, each class's largest logit counts."""
+
+    def __init__(
+        self, backbone: nn.Module, fc: nn.Linear, norm: FeatureNorm, dropout: float
+    ) -> None:
+        """
+        Args:
+            backbone: images (images, channels, height, width) to features (images, features).
+            fc: features to logits.
+            norm: what is done with the features before.
+            dropout: share of the features that is dropped in training.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.BatchNorm1d(fc.in_features, affine=False) if norm else nn.Identity()
+        self._unit = norm == "unit"
+        self.dropout = nn.Dropout(dropout)
+        self.fc = fc
+        self._channels_last = False
+
+    def use_channels_last(self) -> None:
+        """Keep the channels of a pixel side by side in memory: the same, often faster."""
+        self.to(memory_format=torch.channels_last)
+        self._channels_last = True
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] channels, height, width) to (images, [crops,] features)."""
+        flat = images.flatten(0, -4)
+        if self._channels_last:
+            flat = flat.contiguous(memory_format=torch.channels_last)
+        return self.backbone(flat).unflatten(0, images.shape[:-3])
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] features) to logits (images, classes)."""
+        flat = self._normalized(features.flatten(0, -2))
+        if self._unit:
+            # The length that standardised features have on average.
+            flat = F.normalize(flat, dim=1) * flat.shape[1] ** 0.5
+        logits = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-1])
+        return logits.amax(1) if logits.ndim == 3 else logits
+
+    def _normalized(self, features: torch.Tensor) -> torch.Tensor:
+        norm = self.norm
+        if isinstance(norm, nn.BatchNorm1d) and norm.training and len(features) == 1:
+            # The last batch may hold one image, which has no spread of its own.
+            return F.batch_norm(features, norm.running_mean, norm.running_var, eps=norm.eps)
+        return norm(features)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(images, [crops,] channels, height, width) to logits (images, classes)."""
+        return self.head(self.features(images))
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """What is trained while the backbone is frozen."""
+        return list(self.fc.parameters())
+
+
+def build_network(model: Model, classes: int, pretrained: bool = True) -> Classifier:
+    """Build a member's network.
+
+    Args:
+        model: what to build.
+        classes: number of outputs.
+        pretrained: False leaves the weights of `model.pretrained` away, where others follow.
+
+    Raises:
+        UserError: the library has no such network, refuses the options, or cannot load weights.
+    """
+    append = model.head == "append"
+    if model.backbone.startswith("foldwise/") and (model.pretrained is True or append):
+        raise UserError(
+            f"params.yaml: models: {model.backbone} has no ImageNet weights; "
+            "write `pretrained: false` and `head: replace`"
+        )
+    if append and model.pooling == "both":
+        raise UserError(
+            f"params.yaml: models: {model.backbone}: `pooling: both` doubles what ImageNet's "
+            "classifier takes; write `head: replace`"
+        )
+    from_file = isinstance(model.pretrained, str) and pretrained
+    try:
+        network = build_backbone(
+            model,
+            IMAGENET_CLASSES if append or from_file else classes,
+            model.pretrained is True and pretrained,
+        )
+        if from_file:
+            load_file(network, str(model.pretrained), whole=append)
+        take_channels(network, model.channels)
+        if append:
+            if model.pooling is not None and not model.backbone.startswith("timm/"):
+                replace_pooling(network, model.pooling)
+            return _classifier(model, network, nn.Linear(IMAGENET_CLASSES, classes))
+        features, fc = take_classifier(network, model.pooling)
+    except OSError as error:
+        raise UserError(
+            f"{model.backbone}: its pretrained weights cannot be loaded ({error}); check the "
+            "network, or write `pretrained: false`"
+        ) from None
+    except REFUSALS as error:
+        reason = str(error) or f"its library stops with {type(error).__name__}"
+        line = " ".join(reason.split())
+        raise UserError(f"params.yaml: models: {model.backbone}: {line}; see its options") from None
+    if fc is None or fc.out_features != classes:
+        fc = nn.Linear(features, classes)
+    return _classifier(model, network, fc)
+
+
+def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear) -> Classifier:
+    return Classifier(backbone, fc, model.feature_norm, model.dropout)

@@ -1,0 +1,111 @@
+"""Images from the store as tensors, the same whichever process reads them."""
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from foldwise.images.store import ImageStore
+from foldwise.model.geometry import cut, resize
+from foldwise.model.settings import Model
+from foldwise.training.augment import apply_augment
+
+if TYPE_CHECKING:
+    import albumentations
+
+Key = tuple[int, int, bool]
+"""(epoch, position, whether it counts): what a loader asks a data set for."""
+
+
+class LabelledDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Items with labels; an item that does not count has labels of -1 alone."""
+
+    def __init__(self, ids: Sequence[str], labels: np.ndarray | torch.Tensor, seed: int) -> None:
+        """
+        Args:
+            ids: of the images, in order.
+            labels: (images, classes).
+            seed: of what is drawn per image and epoch.
+        """
+        self.ids = list(ids)
+        self.labels = torch.as_tensor(labels).to(torch.float32, copy=True)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, key: int | Key) -> tuple[torch.Tensor, torch.Tensor]:
+        """The item's input, and its labels, float32 (classes,)."""
+        epoch, position, counts = key if isinstance(key, tuple) else (0, key, True)
+        labels = self.labels[position]
+        return self.input(epoch, position), labels if counts else torch.full_like(labels, -1)
+
+    def input(self, epoch: int, position: int) -> torch.Tensor:
+        """What the network, or its head, gets."""
+        raise NotImplementedError
+
+    def drawn(self, epoch: int, position: int) -> int:
+        """The random seed of one image in one epoch."""
+        return augmentation_seed(self.seed, epoch, self.ids[position])
+
+
+class ImageDataset(LabelledDataset):
+    """Images and labels; an item's key is its position, or a `Key`."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        ids: Sequence[str],
+        labels: np.ndarray | torch.Tensor,
+        model: Model,
+        augment: "albumentations.Compose | None" = None,
+        augment_from: str = "resized",
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            store: where the images are.
+            ids: which images, in order.
+            labels: (images, classes).
+            model: says what size images are brought to, and how many channels they have.
+            augment: drawn from (seed, epoch, image id) alone.
+            augment_from: `resized` or `original` images are augmented.
+            seed: of the augmentation.
+        """
+        super().__init__(ids, labels, seed)
+        self.store = store
+        self.model = model
+        self.augment = augment
+        self.augment_from = augment_from
+
+    def input(self, epoch: int, position: int) -> torch.Tensor:
+        """An image, uint8 (channels, height, width), or its five crops (5, channels, ...)."""
+        pixels = self.store.pixels(self.ids[position], self.model.channels)
+        if self.augment is not None and self.augment_from == "original":
+            pixels = apply_augment(self.augment, pixels, self.drawn(epoch, position))
+        pixels = resize(pixels, self.model)
+        if self.augment is not None and self.augment_from == "resized":
+            pixels = apply_augment(self.augment, pixels, self.drawn(epoch, position))
+        squares = cut(pixels, self.model)
+        return torch.from_numpy(np.array(np.moveaxis(squares, -1, -3)))
+
+    def only(self, positions: Sequence[int], augmented: bool) -> "ImageDataset":
+        """The same with fewer images."""
+        return ImageDataset(
+            self.store,
+            [self.ids[position] for position in positions],
+            self.labels[list(positions)],
+            self.model,
+            self.augment if augmented else None,
+            self.augment_from,
+            self.seed,
+        )
+
+
+def augmentation_seed(seed: int, epoch: int, id: str) -> int:
+    """The random seed of one image's augmentation in one epoch."""
+    sequence = np.random.SeedSequence((seed, epoch, zlib.crc32(id.encode())))
+    return int(sequence.generate_state(1)[0])

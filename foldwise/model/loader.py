@@ -1,0 +1,109 @@
+"""Batches of a data set, shared out among processes."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Self
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from foldwise.core.errors import UserError
+from foldwise.model.dataset import Key, LabelledDataset
+
+
+class Batches(Sampler[list[Key]]):
+    """One process's share of every batch; all processes together see every image once.
+
+    A shuffled order depends on (seed, epoch) alone, and the epoch is handed on in the keys, so that
+    workers need no state. Where a batch has fewer images than there are processes, some get an
+    image that does not count, as all must take part in every step.
+    """
+
+    def __init__(
+        self, images: int, size: int, seed: int | None = None, rank: int = 0, processes: int = 1
+    ) -> None:
+        """
+        Args:
+            images: how many there are.
+            size: images per batch, of all processes together.
+            seed: of the order; None: in the data set's order, epoch 0.
+            rank: of this process.
+            processes: that share the batches.
+        """
+        self.images = images
+        self.size = size
+        self.seed = seed
+        self.rank = rank
+        self.processes = processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls it before every epoch."""
+        self.epoch = epoch
+
+    @property
+    def sampler(self) -> Self:
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def __len__(self) -> int:
+        return -(-self.images // self.size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = 0
+        order = torch.arange(self.images)
+        if self.seed is not None:
+            epoch = self.epoch
+            generator = torch.Generator().manual_seed(self.seed + epoch)
+            order = torch.randperm(self.images, generator=generator)
+        for start in range(0, self.images, self.size):
+            keys = [(epoch, each, True) for each in order[start : start + self.size].tolist()]
+            keys += [(*keys[0][:2], False)] * (self.processes - len(keys))
+            yield keys[self.rank :: self.processes]
+
+
+def make_loader(
+    dataset: LabelledDataset, batches: Batches, workers: int, persistent: bool = False
+) -> DataLoader[Any]:
+    """Batches of (images uint8 or features float32, labels float32)."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=persistent and workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        # A generator of its own keeps the global random state free of the loader's draws.
+        generator=torch.Generator(),
+    )
+
+
+def plain_loader(dataset: LabelledDataset, size: int, workers: int) -> DataLoader[Any]:
+    """All images once, in order."""
+    return make_loader(dataset, Batches(len(dataset), size), workers)
+
+
+def worker_count(workers: int | str, device: torch.device) -> int:
+    """Processes that prepare images; `auto` is one per core beside a GPU, 8 at the most.
+
+    On CPU it is none: there they would take their time from the network's own threads.
+    """
+    if workers != "auto":
+        return int(workers)
+    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device of Lightning's name for it; `auto` takes a GPU where there is one.
+
+    Raises `UserError` if there is none.
+    """
+    names = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return torch.device(next((name for name, found in names.items() if found), "cpu"))
+    if accelerator == "gpu":
+        accelerator = "mps" if names["mps"] else "cuda"
+    if not names.get(accelerator, True):
+        raise UserError(
+            f"params.yaml: compute.accelerator: {accelerator} is not there; write `auto` or `cpu`"
+        )
+    return torch.device(accelerator)

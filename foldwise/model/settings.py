@@ -1,0 +1,95 @@
+"""Settings of a member's network: its backbone, its head and its input."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from foldwise.core.settings import Count, Fraction, Many, Number, Positive, Settings
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch")
+
+
+class Normalize(Settings):
+    """Mean and standard deviation per channel, of pixels scaled to 0-1."""
+
+    mean: Many[Number]
+    std: Many[Positive]
+
+
+def _library_and_name(backbone: str) -> str:
+    library, _, name = backbone.partition("/")
+    if library not in LIBRARIES or not name:
+        raise ValueError(
+            f"got '{backbone}'; write <library>/<name>, as in torchvision/resnet50, with one of "
+            f"the libraries {', '.join(LIBRARIES)}"
+        )
+    return backbone
+
+
+class Model(Settings):
+    """One member: a backbone, its head and its input; may override how it is trained."""
+
+    backbone: Annotated[str, AfterValidator(_library_and_name)]
+    """`<library>/<name>`, the name as the library spells it."""
+    pretrained: bool | Annotated[str, Field(pattern=r"\.(safetensors|pth|pt)$")] = False
+    """Start from the library's ImageNet weights, or from a file of weights for this backbone:
+    .safetensors, or .pth without anything but tensors in it."""
+    head: Literal["replace", "append"] = "replace"
+    """`replace` the classifier by Linear(features, classes), or `append` Linear(1000, classes)."""
+    pooling: Literal["avg", "max", "both"] | None = None
+    """What is done with the last features' height and width; `both` concatenates mean and maximum.
+    null: as the backbone does."""
+    feature_norm: Literal["batch", "unit"] | None = None
+    """`batch`: standardise every feature before the new layer, by batch normalisation. `unit`: and
+    bring each image's features to one length, which suits frozen backbones and few images."""
+    dropout: Fraction = 0.0
+    """Share of the features that is dropped before the new layer, in training."""
+    views: Literal["single", "five_crop"] = "single"
+    """`five_crop`: the corners and the centre; a class's logit is the largest of the five."""
+    image_size: Annotated[int, Field(ge=16, le=4096)] = 224
+    """Height and width, in pixels, of what the network takes."""
+    shortest_edge: Count | None = None
+    """null: images are stretched to a square of image_size. Else their shorter side is resized to
+    this many pixels, and squares of image_size are cut from them: the centre, or five crops."""
+    channels: Literal[1, 3] = 3
+    """1: images are read as grey, and the backbone's first convolution takes one channel."""
+    normalize: Literal["imagenet", "half"] | Normalize = "imagenet"
+    """ImageNet's mean and deviation, 0.5 and 0.5, or your own."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments handed to the library's constructor."""
+    lr: Positive | None = None
+    epochs: Count | None = None
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Overrides of the section `train` for this member."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if isinstance(self.normalize, Normalize):
+            lengths = {len(self.normalize.mean), len(self.normalize.std)}
+            if lengths != {self.channels}:
+                raise ValueError(f"normalize needs {self.channels} values (channels) in mean, std")
+        if self.shortest_edge is not None and self.shortest_edge < self.image_size:
+            raise ValueError(
+                f"shortest_edge: {self.shortest_edge} is less than image_size ({self.image_size}); "
+                "squares of that size are cut from it"
+            )
+        if self.views == "five_crop" and self.shortest_edge is None:
+            raise ValueError("shortest_edge: is missing; five_crop cuts from images of that size")
+        return self
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether views may be crops: there is more of an image than what is seen at once."""
+        return self.shortest_edge is not None and self.views == "single"
+
+    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, one value per channel of the input."""
+        if isinstance(self.normalize, Normalize):
+            return self.normalize.mean, self.normalize.std
+        if self.normalize == "half":
+            return (0.5,) * self.channels, (0.5,) * self.channels
+        mean, std = IMAGENET
+        if self.channels == 3:
+            return mean, std
+        return (sum(mean) / 3,), (sum(std) / 3,)

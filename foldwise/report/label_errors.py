@@ -1,0 +1,85 @@
+"""Labels that are probably wrong, as models that never saw the image judge them."""
+
+import numpy as np
+import pandas as pd
+from cleanlab.rank import get_label_quality_scores
+
+from foldwise.scoring.probability import sigmoid
+
+COLUMNS = ["row", "class_index", "given", "probability", "quality", "suggested"]
+
+
+def label_quality(labels: np.ndarray, logits: np.ndarray, single: bool) -> np.ndarray:
+    """float64 (images, classes): each label's quality, 0 worst, 1 best; nan where there is none.
+
+    It is the probability of what the label says, cleanlab's self-confidence (Northcutt et al. 2021,
+    "Confident learning: estimating uncertainty in dataset labels"), of every image-class pair as a
+    problem of two classes; where images have one label, of the class that is given, and the other
+    classes have none. cleanlab's functions for several labels know no unknown ones, and of two
+    classes its three scores rank alike; benchmarks/results/suspects.md has what finds most.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        logits: of the same shape, calibrated and out-of-fold.
+        single: whether every image has one label; the rows' probabilities are brought to a sum of
+            1 then.
+    """
+    quality = np.full(labels.shape, np.nan)
+    if single:
+        rows = np.flatnonzero((labels == 1).any(1))
+        given = labels[rows].argmax(1)
+        probabilities = sigmoid(logits[rows])
+        probabilities /= probabilities.sum(1, keepdims=True)
+        known = np.zeros(labels.shape, bool)
+        known[rows, given] = True
+    else:
+        known = labels >= 0
+        given = labels[known].astype(np.int64)
+        # Both by the sigmoid: 1 - p would lose what tells confident ones apart.
+        probabilities = np.stack([sigmoid(-logits[known]), sigmoid(logits[known])], 1)
+    if given.size:
+        quality[known] = get_label_quality_scores(given, probabilities, method="self_confidence")
+    return quality
+
+
+def suspected_errors(
+    labels: np.ndarray, logits: np.ndarray, single: bool, most: int
+) -> pd.DataFrame:
+    """The labels that predictions contradict, worst first.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        logits: of the same shape, calibrated and out-of-fold.
+        single: whether every image has one label; it is suspected once at most then.
+        most: how many rows at the most.
+
+    Returns:
+        `row` (of the image), `class_index`, `given` (the label, 1 or 0), `probability` (of the
+        class, 0-1), `quality` (see `label_quality`) and `suggested`, the index of the class that
+        the image probably is where images have one label; else `class_index`, and it is the label
+        that is probably the other one.
+    """
+    quality = label_quality(labels, logits, single)
+    if single:
+        # A class that is unknown of an image is no better than the one that is given.
+        best = np.where(labels >= 0, logits, -np.inf).argmax(1)
+        suspected = ~np.isnan(quality)
+        suspected[np.arange(len(labels)), best] = False
+    else:
+        best = np.empty(0, int)
+        suspected = quality < 0.5
+    rows, columns = np.nonzero(suspected)
+    score = quality[rows, columns]
+    # Of equal ones the first class, then the first image.
+    order = np.lexsort((rows, columns, score))[:most]
+    rows, columns, score = rows[order], columns[order], score[order]
+    given = labels[rows, columns].astype(np.int64)
+    table = {
+        "row": rows,
+        "class_index": columns,
+        "given": given,
+        "probability": np.where(given == 1, score, 1 - score),
+        "quality": score,
+        "suggested": best[rows] if single else columns,
+    }
+    return pd.DataFrame(table, columns=COLUMNS)

@@ -1,0 +1,110 @@
+"""Objectives of a decision, from counts of right and wrong labels.
+
+Labels of -1 take no part. A ratio that has nothing below its line is 0, as in scikit-learn.
+"""
+
+import numpy as np
+
+from foldwise.scoring.objective_settings import Objective
+
+# Counts are integers; what differs by less than this differs by rounding alone.
+EPSILON = 1e-12
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Their quotient, 0 where there is nothing to divide by."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), below)
+    return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
+
+
+def measure(
+    objective: Objective,
+    true_positive: np.ndarray,
+    false_positive: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
+) -> np.ndarray:
+    """The objective's measure of counts, of any shape.
+
+    F-beta is (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP) (van Rijsbergen 1979); Youden's index is
+    TP / P + TN / N - 1 (Youden 1950). Precision at a recall that is not reached is by how much it
+    is missed, a negative number, so that whatever reaches it is better; recall at a precision
+    likewise.
+
+    Args:
+        objective: which measure, and its options.
+        true_positive: labels that are present and predicted.
+        false_positive: labels that are absent and predicted.
+        positive: labels that are present.
+        negative: labels that are absent.
+    """
+    missed = positive - true_positive
+    match objective.measure:
+        case "accuracy":
+            right = true_positive + negative - false_positive
+            return ratio(right, np.asarray(positive + negative))
+        case "exact_match":
+            wrong = missed + false_positive
+            return np.asarray((wrong == 0) & (positive + negative > 0), np.float64)
+        case "cost":
+            cost = objective.false_negative * missed + objective.false_positive * false_positive
+            return -ratio(cost, np.asarray(positive + negative))
+        case "fbeta":
+            square = (objective.beta or 1.0) ** 2
+            below = true_positive + false_positive + square * positive
+            return ratio((1 + square) * true_positive, below)
+        case "jaccard":
+            return ratio(true_positive, np.asarray(positive + false_positive))
+        case "youden":
+            kept = ratio(negative - false_positive, np.asarray(negative))
+            return ratio(true_positive, np.asarray(positive)) + kept - 1
+    recall = ratio(true_positive, np.asarray(positive))
+    precision = ratio(true_positive, np.asarray(true_positive + false_positive))
+    if objective.measure == "precision_at_recall":
+        return _where_reached(precision, recall, objective.recall)
+    return _where_reached(recall, precision, objective.precision)
+
+
+def _where_reached(value: np.ndarray, other: np.ndarray, limit: float | None) -> np.ndarray:
+    assert limit is not None
+    return np.where(other >= limit - EPSILON, value, other - limit)
+
+
+def image_counts(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> np.ndarray:
+    """What each image adds to the sums that the objective is a function of.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        predicted: (images, classes): 1 or 0.
+        objective: which one.
+
+    Returns:
+        (images, sums), to be added over any choice of images, and given to `score_of_sums`.
+    """
+    positive, negative = labels == 1, labels == 0
+    found = predicted == 1
+    parts = (positive & found, negative & found, positive, negative)
+    if objective.average == "macro":
+        return np.hstack(parts).astype(np.float32)
+    counts = [part.sum(1) for part in parts]
+    if objective.average == "micro":
+        return np.stack(counts, 1).astype(np.float64)
+    labelled = (positive | negative).any(1)
+    return np.stack([measure(objective, *counts) * labelled, labelled], 1)
+
+
+def score_of_sums(sums: np.ndarray, objective: Objective) -> np.ndarray:
+    """The objective of added `image_counts`: (..., sums) to (...)."""
+    if objective.average == "sample":
+        return ratio(sums[..., 0], sums[..., 1])
+    if objective.average == "micro":
+        return measure(objective, *np.moveaxis(sums, -1, 0))
+    counts = np.split(np.asarray(sums, np.float64), 4, -1)
+    return measure(objective, *counts).mean(-1)
+
+
+def score(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
+    """The objective of predicted labels, both (images, classes)."""
+    # float64: float32 would lose units above 2^24.
+    sums = image_counts(labels, predicted, objective).sum(0, dtype=np.float64)
+    return float(score_of_sums(sums, objective))

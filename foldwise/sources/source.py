@@ -1,0 +1,71 @@
+"""What every source gives to `fetch`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.core.errors import UserError
+
+UNLABELLED = np.int8(-128)
+"""Stands in `Source.labels` where an image has no labels at all; null in labels.parquet."""
+
+# Columns of labels.parquet that are no class.
+COLUMNS = ("id", "part", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled set of images, each read only when asked for."""
+
+    name: str
+    task: str
+    """`multilabel` (any number of classes per image) or `multiclass` (exactly one)."""
+    classes: list[str]
+    ids: list[str]
+    """Unique, in the order that everything downstream keeps."""
+    parts: list[str]
+    """`train` or `test`, one per image."""
+    labels: np.ndarray
+    """(images, classes) int8: 1 present, 0 absent, -1 ignore; whole rows of `UNLABELLED`."""
+    read: Callable[[int], bytes]
+    """The image file's bytes at a position of `ids`; raises `ValueError` if it cannot be had."""
+    label: Callable[[int], str]
+    """How a person finds the image at a position: its path, say."""
+    groups: list[str] | None = None
+    """What must stay together, one per image."""
+    folds: list[int] | None = None
+    """The source's own: which fold holds the image out, -1 for none (and for the test part)."""
+    submission: dict[str, Any] = field(default_factory=lambda: {"index": "id"})
+    """Form of the submission: `index`, header of the id column; `columns`, the classes' order where
+    it differs; or `class`, header of one column with the class. `file_names`: the id column holds
+    bare file names. `sort`: rows are sorted by the number in the file name."""
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where the data came from, for dataset.json."""
+
+    def table(self, kept: Sequence[int]) -> pd.DataFrame:
+        """`id`, `part`, `group` and `fold` where there are any, one nullable int8 column per class.
+
+        Args:
+            kept: positions of the images, in order.
+
+        Raises:
+            UserError: a class has the name of another column.
+        """
+        rows = np.asarray(kept, np.int64)
+        columns: dict[str, Any] = {
+            "id": np.array(self.ids, object)[rows],
+            "part": np.array(self.parts, object)[rows],
+        }
+        if self.groups is not None:
+            columns["group"] = np.array(self.groups, object)[rows]
+        if self.folds is not None:
+            columns["fold"] = np.array(self.folds, np.int64)[rows]
+        for name in sorted(set(COLUMNS) & set(self.classes)):
+            raise UserError(f"{self.name}: a class may not be called '{name}'; rename it")
+        for index, name in enumerate(self.classes):
+            column = self.labels[rows, index]
+            columns[name] = pd.arrays.IntegerArray(column.copy(), column == UNLABELLED)
+        return pd.DataFrame(columns)

@@ -1,0 +1,120 @@
+"""Source `table`: a CSV or Parquet file with a row per image; `data.table` says what is in it."""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.sources.csv_files import read_table, require_columns
+from foldwise.sources.data_settings import Data
+from foldwise.sources.labels import class_order, repeated
+from foldwise.sources.names import normal
+from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.problems import Problems
+from foldwise.sources.source import Source
+from foldwise.sources.source_settings import Table
+from foldwise.sources.table_cells import class_names, table_folds, table_labels
+from foldwise.sources.tree import Tree
+
+
+def load(data: Data, tree: Tree, problems: Problems) -> Source:
+    """Read the table, and the test part's own where there is one.
+
+    Raises `UserError` for a table or column that is missing; notes rows without an image, images
+    without a row, repeated files, wrong cells, and classes that are not those expected.
+    """
+    settings = data.table
+    assert settings is not None  # checked by `Data`
+    given = {settings.file: _rows(tree, settings, settings.file, True, problems)}
+    if settings.test is not None:
+        given[settings.test] = _rows(tree, settings, settings.test, False, problems)
+    wanted = {name: _paths(settings, table) for name, table in given.items()}
+    cells: list[str] = []
+    images_without_rows(
+        tree, settings.images.strip("/."), chain(*wanted.values()), settings.file, problems
+    )
+    for name in sorted(set(wanted[settings.file]) & set(wanted.get(settings.test or "", []))):
+        problems.add(
+            tree.label(settings.test or ""), f"names {name}, as {settings.file} does; drop one"
+        )
+    first = given[settings.file]
+    parts = _parts(settings, first, tree.label(settings.file), problems)
+    classes = _classes(data, first[parts == "train"], tree.label(settings.file), problems)
+    names: list[str] = []
+    all_parts: list[str] = []
+    labels = []
+    extra: dict[str, list[str]] = {key: [] for key in ("group", "fold") if getattr(settings, key)}
+    for file, table in given.items():
+        rows, present = rows_with_images(tree, file, table, wanted[file], problems)
+        part = parts[rows.index] if file == settings.file else pd.Series("test", rows.index)
+        labels.append(table_labels(settings, rows, part, classes, tree.label(file), problems))
+        names += present
+        cells += rows[settings.column].tolist()
+        all_parts += part.tolist()
+        for key, values in extra.items():
+            column = getattr(settings, key)
+            values += rows[column].tolist() if column in rows else [""] * len(rows)
+    submission: dict[str, Any] = {"index": settings.column}
+    if settings.labels == "class":
+        submission["class"] = settings.label
+    return Source(
+        name=settings.file,
+        task="multiclass" if settings.labels == "class" else "multilabel",
+        classes=classes,
+        # As the table spells them: that is how its owner wants them back.
+        ids=cells,
+        parts=all_parts,
+        labels=np.concatenate(labels),
+        read=lambda position: tree.read(names[position]),
+        label=lambda position: tree.label(names[position]),
+        groups=extra.get("group"),
+        folds=table_folds(settings, extra["fold"], tree, problems) if settings.fold else None,
+        submission=submission,
+        origin={"path": data.path},
+    )
+
+
+def _rows(
+    tree: Tree, settings: Table, name: str, labelled: bool, problems: Problems
+) -> pd.DataFrame:
+    table = read_table(tree, name, problems)
+    label = tree.label(name)
+    columns = [settings.column]
+    if labelled:
+        columns += [each for each in (settings.group, settings.fold, settings.part) if each]
+        columns += [] if settings.labels == "columns" else [settings.label]
+    require_columns(table, label, columns, "data.table")
+    return table[~repeated(table[settings.column], label, "file", problems)]
+
+
+def _paths(settings: Table, table: pd.DataFrame) -> list[str]:
+    """Names of the rows' images in the tree."""
+    folder = settings.images.strip("/.")
+    start = f"{folder}/" if folder else ""
+    return [normal(f"{start}{file}{settings.suffix}") for file in table[settings.column]]
+
+
+def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.Series:
+    if settings.part is None:
+        return pd.Series("train", table.index)
+    parts = table[settings.part].str.strip()
+    for row, part in parts[~parts.isin(["train", "test"])].items():
+        problems.add(
+            f"{label}: {row}, column '{settings.part}'",
+            f"{part!r} is neither train nor test; correct it",
+        )
+    return parts
+
+
+def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) -> list[str]:
+    settings = data.table
+    assert settings is not None
+    if settings.labels == "columns":
+        if data.classes is not None:
+            require_columns(train, label, list(data.classes), "data.classes")
+            return list(data.classes)
+        other = {settings.column, settings.group, settings.fold, settings.part}
+        return [name for name in train.columns if name not in other]
+    found = {name for names in class_names(settings, train) for name in names}
+    return class_order(data.classes, found, label, problems)

@@ -1,0 +1,51 @@
+"""What watches a training: curves, checkpoints, averages, stopping, progress."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+
+from foldwise.training.averaging import make_averaging
+from foldwise.training.checkpoint import LAST, EarlyStoppingOnce, StopWhenOrphaned
+from foldwise.training.curves import Curves
+from foldwise.training.processes import follows
+from foldwise.training.settings import Recipe
+
+
+def make_callbacks(
+    recipe: Recipe, checkpoints: Path, curves: Curves
+) -> tuple[ModelCheckpoint | None, list[pl.Callback]]:
+    """The best epoch's checkpoint, where that is wanted, and all callbacks with it."""
+    callbacks: list[pl.Callback] = [*make_averaging(recipe), curves, StopWhenOrphaned()]
+
+    def mode(metric: str) -> str:
+        return "min" if metric.endswith("loss") else "max"
+
+    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = None
+    if recipe.train.keep == "best":
+        monitor = recipe.train.monitor
+        best = ModelCheckpoint(
+            checkpoints, filename="best-{epoch}", monitor=monitor, mode=mode(monitor), **common
+        )
+        callbacks.append(best)
+    stopping = recipe.train.early_stopping
+    if stopping is not None:
+        callbacks.append(
+            EarlyStoppingOnce(
+                stopping.monitor,
+                patience=stopping.patience,
+                mode=mode(stopping.monitor),
+                check_on_train_epoch_end=True,
+                # What is not finite is no improvement; Lightning would stop at once, and a
+                # resumed training would not know.
+                check_finite=False,
+            )
+        )
+    if sys.stderr.isatty() and not follows():
+        callbacks.append(TQDMProgressBar())
+    # Saves the epoch's end after `curves` and the best weights took note of it.
+    last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(".ckpt"), **common)
+    return best, [*callbacks, last]

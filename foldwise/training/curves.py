@@ -1,0 +1,83 @@
+"""Learning curves: one row per epoch, live with DVCLive and on the screen."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from dvclive import Live
+
+from foldwise.training.settings import Recipe
+
+METRICS = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
+
+
+class Curves(pl.Callback):
+    """Logs every epoch's metrics; its rows travel in checkpoints, so a resumed run has them all."""
+
+    def __init__(self, folder: Path, title: str, recipe: Recipe) -> None:
+        self._folder = folder
+        self._title = title
+        self._recipe = recipe
+        self._rows: list[dict[str, float]] = []
+        self._live: Live | None = None
+        self._start = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done, those before a resumption included."""
+        return len(self._rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._rows = list(state_dict["rows"])
+
+    def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._live = Live(
+            str(self._folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
+        )
+        self._live.log_params({"lr": self._recipe.lr, "epochs": self._recipe.epochs})
+        for row in self._rows:
+            self._write(row)
+        if self._rows:
+            print(
+                f"{self._title}: resumed after epoch {len(self._rows)}/{self._recipe.epochs}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _write(self, row: dict[str, float]) -> None:
+        assert self._live is not None
+        for name, value in row.items():
+            self._live.log_metric(name, value, timestamp=False)
+        self._live.make_summary()
+        self._live.next_step()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: Any) -> None:
+        row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
+        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._rows.append(row)
+        if self._live is None:
+            return
+        self._write(row)
+        if not sys.stderr.isatty():
+            shown = ", ".join(f"{name} {row[name]:.4f}" for name in METRICS)
+            seconds = time.monotonic() - self._start
+            print(
+                f"{self._title}: epoch {len(self._rows)}/{self._recipe.epochs}: {shown} "
+                f"({seconds:.1f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def on_fit_end(self, *_: Any) -> None:
+        if self._live is not None:
+            self._live.end()

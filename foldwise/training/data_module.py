@@ -1,0 +1,130 @@
+"""What a member is fed in each epoch: images or, while its backbone is frozen, their features."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from foldwise.model.compute import Compute
+from foldwise.model.dataset import ImageDataset, LabelledDataset
+from foldwise.model.hardware import DTYPES
+from foldwise.model.loader import Batches, make_loader, worker_count
+from foldwise.training.frozen_features import FeatureDataset, kept_features
+from foldwise.training.lightning_module import Member
+
+# What decides features beside the backbone's weights; the head and its training do not.
+INPUT = {
+    "backbone",
+    "options",
+    "pooling",
+    "views",
+    "image_size",
+    "shortest_edge",
+    "channels",
+    "normalize",
+}
+
+Pair = tuple[LabelledDataset, LabelledDataset]
+
+
+class Feeding(pl.LightningDataModule):
+    """Loaders of the train and the held-out images, this process's share of every batch."""
+
+    def __init__(
+        self,
+        member: Member,
+        train: ImageDataset,
+        valid: ImageDataset,
+        seed: int,
+        compute: Compute,
+        precision: str,
+        device: torch.device,
+        features: Path,
+    ) -> None:
+        """
+        Args:
+            member: that is fed.
+            train: images that may be augmented.
+            valid: the held-out images.
+            seed: of the order.
+            compute: where it runs.
+            precision: Lightning's name of it.
+            device: that the frozen backbone runs on.
+            features: folder of frozen backbones' features.
+        """
+        super().__init__()
+        self._recipe = member.recipe
+        self._compute = compute
+        self._seed = seed
+        self._workers = worker_count(compute.workers, device)
+        self._epoch = 0
+        self._images: Pair = (train, valid)
+        self._features: Pair | None = None
+        self._loader: tuple[bool, DataLoader[Any]] | None = None
+        if self._recipe.train.freeze is not None:
+            every = _every(train, valid)
+            shas = train.store.sha256()
+            model = self._recipe.model.model_dump(include=INPUT)
+            key = (model, [(id, shas[id]) for id in every.ids])
+            found = kept_features(
+                features,
+                member.network,
+                member.normalize,
+                every,
+                self._recipe.train.freeze.views,
+                key,
+                compute.batch_size,
+                self._workers,
+                device,
+                DTYPES.get(precision),
+            )
+            row = {id: index for index, id in enumerate(every.ids)}
+            self._features = (
+                FeatureDataset(found, [row[id] for id in train.ids], train, drawn=True),
+                FeatureDataset(found, [row[id] for id in valid.ids], valid, drawn=False),
+            )
+
+    def start_at(self, epoch: int) -> None:
+        """Say at which epoch a resumed training goes on."""
+        self._epoch = epoch
+
+    def _now(self) -> int:
+        assert self.trainer is not None
+        return max(self._epoch, self.trainer.current_epoch)
+
+    def _batches(self, dataset: LabelledDataset, size: int, seed: int | None) -> Batches:
+        assert self.trainer is not None
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
+        return Batches(len(dataset), size, seed, rank, processes)
+
+    def _pair(self) -> tuple[bool, Pair]:
+        frozen = self._now() < self._recipe.frozen_epochs
+        if frozen:
+            assert self._features is not None
+            return True, self._features
+        return False, self._images
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The same loader, whose workers live on, until the backbone is set free."""
+        frozen, (train, _) = self._pair()
+        if self._loader is None or self._loader[0] != frozen:
+            batches = self._batches(train, self._recipe.train.batch_size, self._seed)
+            batches.set_epoch(self._now())
+            workers = 0 if frozen else self._workers
+            self._loader = frozen, make_loader(train, batches, workers, persistent=True)
+        return self._loader[1]
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """All held-out images, in order."""
+        frozen, (_, valid) = self._pair()
+        batches = self._batches(valid, self._compute.batch_size, None)
+        return make_loader(valid, batches, 0 if frozen else self._workers)
+
+
+def _every(train: ImageDataset, valid: ImageDataset) -> ImageDataset:
+    """Images of both, in an order that does not depend on the fold, not augmented."""
+    ids = sorted({*train.ids, *valid.ids})
+    return ImageDataset(train.store, ids, np.empty((len(ids), 0)), train.model)

@@ -1,0 +1,113 @@
+"""One member as a Lightning module: what happens to a batch."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from foldwise.model.classifier import Classifier
+from foldwise.model.normalize import Normalizer
+from foldwise.training.losses import Loss
+from foldwise.training.metrics import Scores
+from foldwise.training.mixup import Mixing
+from foldwise.training.optimizer import make_optimizer, make_schedules
+from foldwise.training.settings import Recipe
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Member(pl.LightningModule):
+    """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch.
+
+    A batch holds images (uint8) or, while the backbone is frozen, its features (float32).
+    """
+
+    def __init__(
+        self, network: Classifier, recipe: Recipe, labels: torch.Tensor, seed: int
+    ) -> None:
+        """
+        Args:
+            network: images to logits.
+            recipe: how it is trained.
+            labels: (images, classes) of the train images.
+            seed: of what is drawn while it is trained.
+        """
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.seed_of_run = seed
+        self.normalize = Normalizer(*recipe.model.mean_and_std())
+        self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
+        self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
+        self.scores = Scores(labels.shape[1], self.loss)
+        # Lightning brings only modules to the network's device.
+        self.metrics = self.scores.metrics
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other processes have the rest of each batch."""
+        return self.trainer.world_size > 1
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Images uint8 (images, [crops,] channels, height, width) or features to logits."""
+        if inputs.is_floating_point():
+            return self.network.head(inputs)
+        return self.network(self.normalize(inputs))
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout and mixing draw from the global state, which a resumed run would find elsewhere.
+        drawn = self.seed_of_run * 100_003 + self.current_epoch + 7_919 * self.global_rank
+        torch.manual_seed(drawn)
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        inputs, labels = batch
+        if inputs.is_floating_point():
+            logits = self(inputs)
+        else:
+            pixels, labels = self.mixing(self.normalize(inputs), labels)
+            logits = self.network(pixels)
+        loss = self.loss(logits, labels, self._shared)
+        images = len(inputs)
+        if self._shared:
+            # The mean over processes is the batch's loss; it weighs as much in each of them.
+            # Not the image that makes up the numbers.
+            total = (labels >= 0).any(1).sum()
+            dist.all_reduce(total)
+            images = int(total)
+        self.log(
+            "train_loss",
+            loss,
+            on_epoch=True,
+            on_step=False,
+            batch_size=images,
+            sync_dist=self._shared,
+        )
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        inputs, labels = batch
+        logits = self(inputs).float()
+        counts = (labels >= 0).any(1)
+        logits, labels = logits[counts], labels[counts]
+        if len(logits):
+            self.scores.update(logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.scores.take(), sync_dist=self._shared)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = make_optimizer(self.network, self.recipe)
+        steps = int(self.trainer.estimated_stepping_batches)
+        return [optimizer], make_schedules(optimizer, self.recipe, steps)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        # Lightning's own moment for it is after the epoch's checkpoint, which a resumed run lacks.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(float(self.trainer.callback_metrics[str(config.monitor)]))

@@ -1,0 +1,150 @@
+"""Settings of `train`: how a member learns."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from foldwise.core.settings import Count, Fraction, Many, NotNegative, Number, Positive, Settings
+from foldwise.model.settings import Model
+from foldwise.training.loss_settings import USED_BY, LossName, LossOptions
+from foldwise.training.schedule_settings import BELONGS_TO, SchedulerName, SchedulerOptions
+from foldwise.view_names import Views, corner_of
+
+Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
+Augment = Many[str | dict[str, dict[str, Any]]]
+
+
+class EarlyStopping(Settings):
+    """Stop when a metric has not improved for `patience` epochs."""
+
+    monitor: Metric = "valid_loss"
+    patience: Count = 5
+
+
+class Freeze(Settings):
+    """Train the new layer alone at first, on features that are computed once and kept."""
+
+    epochs: Count | Literal["all"]
+    """How long the backbone stays as it is."""
+    views: Views = ("identity",)
+    """Views of an image, one of which is drawn in every epoch; no other augmentation takes place
+    while the backbone is frozen."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(corner_of(view) for view in self.views):
+            raise ValueError("views: crops are for `tta.views` alone; leave them out here")
+        return self
+
+
+class Averaging(Settings):
+    """Keep, validate and save an average of the weights over the steps of training."""
+
+    method: Literal["ema", "swa"]
+    """`ema`: exponential moving average, after every step. `swa`: the mean of the weights at the
+    ends of the last epochs (Izmailov et al. 2018)."""
+    decay: Annotated[Number, Field(gt=0, lt=1)] = 0.999
+    """`ema`: share of the average that a step leaves; less in the first steps."""
+    start: Fraction = 0.75
+    """`swa`: share of all epochs after which averaging begins."""
+
+
+class Train(Settings):
+    """How a member is trained."""
+
+    batch_size: Count = 32
+    """Images per step, of all processes together."""
+    loss: LossName = "multilabel_soft_margin"
+    loss_options: LossOptions = LossOptions()
+    optimizer: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "adamw"
+    """Any of timm's: adam, adamw, sgd (with Nesterov momentum), momentum (without), radam,
+    lookahead_adam, ..."""
+    momentum: Fraction = 0.9
+    """Of the optimizers that have it by that name; `onecycle` sets its own, as torch does."""
+    weight_decay: NotNegative = 0.01
+    head_lr_scale: Positive = 1.0
+    """The new layer's learning rate, in learning rates of the backbone."""
+    scheduler: SchedulerName = "onecycle"
+    scheduler_options: SchedulerOptions = SchedulerOptions()
+    gradient_clip: Positive | None = None
+    """Largest norm of a step's gradient; longer ones are shortened."""
+    accumulate: Count = 1
+    """Batches whose gradients make one step."""
+    averaging: Averaging | None = None
+    mixup: NotNegative = 0.0
+    """Alpha of mixup (Zhang et al. 2018): every image is blended with another; 0: never."""
+    cutmix: NotNegative = 0.0
+    """Alpha of CutMix (Yun et al. 2019): a part is replaced by another image's; 0: never. With
+    mixup, half of the batches get the one and half the other."""
+    freeze: Freeze | None = None
+    overfit_batches: Count | None = None
+    """Train on this many batches alone, neither augmented nor mixed, and validate on the same: a
+    check that the network can learn at all."""
+    warm_start: Annotated[str, Field(min_length=1)] | None = None
+    """A git revision: start from its weights of the same member and fold."""
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights are kept; `best` by `monitor`."""
+    monitor: Metric = "valid_loss"
+    early_stopping: EarlyStopping | None = None
+    augment: Augment = ()
+    """albumentations transforms by the library's own names: `- Rotate: {limit: 10, p: 0.5}`."""
+    augment_from: Literal["resized", "original"] = "resized"
+    """Whether transforms get the resized image, or the original one to resize what they return, as
+    for RandomResizedCrop."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _owned("loss_options", self.loss_options, USED_BY, "loss", self.loss)
+        _owned("scheduler_options", self.scheduler_options, BELONGS_TO, "scheduler", self.scheduler)
+        if self.scheduler == "steps" and not self.scheduler_options.milestones:
+            raise ValueError("scheduler_options.milestones: is missing; `steps` falls after these")
+        frozen = self.freeze is not None and self.freeze.epochs == "all"
+        if frozen and (self.mixup or self.cutmix or self.augment):
+            raise ValueError(
+                "freeze: with `epochs: all` images are neither augmented nor mixed; drop augment, "
+                "mixup and cutmix, and name views to draw from in freeze.views"
+            )
+        return self
+
+
+def _owned(
+    key: str, options: Settings, owners: dict[str, tuple[Any, ...]], kind: str, chosen: str
+) -> None:
+    """Refuse an option that differs from its default and belongs to another choice."""
+    for name, users in owners.items():
+        default = type(options).model_fields[name].default
+        if getattr(options, name) != default and chosen not in users:
+            raise ValueError(
+                f"{key}.{name}: belongs to {kind} {' and '.join(users)}, not to {chosen}; drop it"
+            )
+
+
+class Recipe(Settings):
+    """All that decides one member's weights, with every override applied."""
+
+    member: str
+    model: Model
+    lr: Positive
+    epochs: Count
+    seed: int
+    train: Train
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
+            raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
+        options = self.train.scheduler_options
+        if options.t_max is not None and options.t_max <= (options.warmup or 0) * self.epochs:
+            raise ValueError(
+                f"scheduler_options.t_max: {options.t_max} epochs end before the warm-up does"
+            )
+        return self
+
+    @property
+    def frozen_epochs(self) -> int:
+        """How many of the first epochs leave the backbone as it is."""
+        if self.train.freeze is None:
+            return 0
+        if self.train.freeze.epochs == "all":
+            return self.epochs
+        return min(self.train.freeze.epochs, self.epochs)

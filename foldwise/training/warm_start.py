@@ -1,0 +1,67 @@
+"""Training that goes on from another commit's weights."""
+
+from pathlib import Path
+
+from foldwise import revisions
+from foldwise.core.errors import UserError
+from foldwise.model.saved import read_model
+from foldwise.training.settings import Recipe
+
+KEY = "train.warm_start"
+
+
+def starting_commit(recipe: Recipe) -> str | None:
+    """The commit whose weights the member starts from, or None.
+
+    A name that moves, such as HEAD or a branch, is for experiments: once params.yaml is committed,
+    nobody could tell from it which weights were meant.
+
+    Raises `UserError` if there is no such commit, or the committed params.yaml has a moving name.
+    """
+    revision = recipe.train.warm_start
+    if revision is None:
+        return None
+    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
+    if not revisions.is_fixed(revision):
+        content = revisions.committed_params() or {}
+        own = (content.get("models") or {}).get(recipe.member) or {}
+        sections = (content.get("train") or {}, own.get("train") or {})
+        if revision in [section.get("warm_start") for section in sections]:
+            raise UserError(
+                f"params.yaml: {KEY}: '{revision}' is committed, and names another commit by now; "
+                "write the hash that `warm_start` of the member's model.json has"
+            )
+    return commit
+
+
+def starting_member(
+    commit: str, folder: Path, target: Path, classes: list[str], unseen: str
+) -> Path:
+    """Fetch the same member and fold of a commit.
+
+    Args:
+        commit: its hash.
+        folder: of the member and fold, in any commit.
+        target: where it is put, if it is not there.
+        classes: of this data set.
+        unseen: digest of the images that this fold does not train on.
+
+    Returns:
+        `target`.
+
+    Raises:
+        UserError: it cannot be had, its classes are others, or it was trained on images that are
+            held out or tested here.
+    """
+    if not target.exists():
+        revisions.fetch(commit, folder, target)
+    content = read_model(target)
+    where = f"{folder} of commit {commit[:10]}"
+    if content["classes"] != classes:
+        raise UserError(f"{where}: has other classes; drop {KEY}, or name another revision")
+    if content.get("unseen") != unseen:
+        raise UserError(
+            f"{where}: its folds differ: it was trained on other images than this fold leaves out, "
+            f"so some of them may not be new to it; drop {KEY}, or split as that commit does"
+        )
+    return target
