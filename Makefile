@@ -28,10 +28,10 @@ repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
 	dvc repro
 
 folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU each)
-	python -m stages.folds_parallel $(JOBS)
+	python -m foldwise folds-parallel $(JOBS)
 
 compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (REV=main)
-	python -m stages.compare $(REV) $(WITH)
+	python -m foldwise compare $(REV) $(WITH)
 
 # One process more than cores: some wait for what another one makes for all.
 test: $(READY) ## run the tests
@@ -40,7 +40,7 @@ test: $(READY) ## run the tests
 lint: $(READY) ## check style and types
 	ruff check .
 	ruff format --check .
-	mypy stages tests benchmarks
+	mypy stages foldwise tests benchmarks
 
 format: $(READY) ## mend what ruff can mend
 	ruff check --fix .

@@ -14,10 +14,10 @@ import pandas as pd
 from scipy.stats import binom
 
 from benchmarks.machine import machine
-from foldwise.commands.compared import difference_table
+from foldwise.commands.compare import difference_table
 from foldwise.core.progress import track
 from foldwise.evaluation.headline import Headline, headline
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.scoring.bootstrap import LEVEL
 
 

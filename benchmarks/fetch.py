@@ -24,9 +24,9 @@ import yaml
 from benchmarks.machine import machine
 from foldwise.core.progress import track
 from foldwise.sources.dacon import ANSWERS, SAMPLE, TEST, TRAIN
-from foldwise.sources.data_settings import Data
 from foldwise.sources.glyphs import source as glyphs
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 

@@ -30,10 +30,9 @@ from benchmarks.train import composed
 from foldwise.ensembling.merge import merge_logits
 from foldwise.inference.runtime import Forward, ready
 from foldwise.inference.view_logits import view_logits
-from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.classifier import Classifier, Normalizer, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.loader import choose_device, plain_loader, worker_count
-from foldwise.model.normalize import Normalizer
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 from foldwise.scoring.probability import sigmoid

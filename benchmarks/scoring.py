@@ -19,8 +19,7 @@ from foldwise.decision.count_prior import fit_count_weights, most_expected_right
 from foldwise.decision.decision import threshold_fit
 from foldwise.ensembling.view_audit import ViewAudit
 from foldwise.scoring.bootstrap import DRAWS
-from foldwise.scoring.objective import score
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, score
 from foldwise.scoring.probability import sigmoid
 from foldwise.scoring.thresholds import best_threshold, threshold_curve
 

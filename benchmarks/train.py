@@ -20,14 +20,13 @@ import torch
 from benchmarks.machine import machine
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageStore, ImageWriter
-from foldwise.model.compute import Compute
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import DTYPES, choose_precision
 from foldwise.model.loader import choose_device
-from foldwise.model.settings import Model
-from foldwise.sources.data_settings import Data
+from foldwise.model.settings import Compute, Model
 from foldwise.sources.glyphs.source import load
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.tree_mount import open_tree
 from foldwise.training.augment import build_augment
 from foldwise.training.curves import Curves

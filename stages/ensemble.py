@@ -12,74 +12,50 @@ import pandas as pd
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
-from foldwise.decision.decision import threshold_fit
+from foldwise.core.settings import Folds, Members, read
 from foldwise.ensembling.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
-from foldwise.ensembling.included import fixed_commit, included_arrays
-from foldwise.ensembling.out_of_fold import ARRAYS, MemberPredictions
-from foldwise.params import Params, read_params
-
-
-def read_members(
-    params: Params, folds: pd.DataFrame, test_id: np.ndarray, classes: list[str]
-) -> list[MemberPredictions]:
-    """Predictions of this run's members, and of those that it includes."""
-    found = {
-        member: {
-            fold: files.read_arrays(files.PREDICTIONS / member / f"{fold}.npz", "predict")
-            for fold in params.folds
-        }
-        for member in params.members
-    }
-    commits = [fixed_commit(revision) for revision in params.ensemble.include]
-    if len(set(commits)) < len(commits):
-        raise UserError("params.yaml: ensemble.include: names one commit twice; leave one out")
-    for revision in params.ensemble.include:
-        for member, arrays in included_arrays(revision, folds, classes).items():
-            found[f"{revision}/{member}"] = arrays
-    held_out = folds[folds["fold"] >= 0]
-    oof_id, fold_of = held_out["id"].to_numpy(str), held_out["fold"].to_numpy()
-    for member, arrays in found.items():
-        for fold, each in arrays.items():
-            missing = [name for name in ARRAYS if name not in each]
-            if missing:
-                raise UserError(
-                    f"{member} fold {fold}: its predictions lack `{missing[0]}`, as those of an "
-                    "older version do; run `dvc repro predict` there"
-                )
-            if not all(np.isfinite(each[f"{part}_logits"]).all() for part in ("oof", "test")):
-                raise UserError(
-                    f"{member} fold {fold}: some logits are not finite; look at the training curves"
-                )
-    return [
-        MemberPredictions.from_arrays(member, arrays, oof_id, fold_of, test_id)
-        for member, arrays in found.items()
-    ]
+from foldwise.ensembling.included import included_members
+from foldwise.ensembling.out_of_fold import MemberPredictions
+from foldwise.ensembling.settings import Ensemble, Tta
+from foldwise.scoring.objective import ObjectiveField
+from foldwise.scoring.thresholds import threshold_fit
 
 
 def main() -> None:
-    params = read_params()
+    numbers, names = read("folds", Folds), read("members", Members)
+    tta, settings = read("tta", Tta), read("ensemble", Ensemble)
+    objective = read("threshold.objective", ObjectiveField)
     dataset = files.read_dataset()
     folds, labels = files.read_folds(), files.read_labels()
     held_out = folds[folds["fold"] >= 0]
     oof_id = held_out["id"].to_numpy(str)
     test_id = labels.loc[~labels["id"].isin(folds["id"]), "id"].to_numpy(str)
-    objective = params.threshold.objective
     held = Held(
         labels.set_index("id").loc[oof_id, dataset["classes"]].to_numpy(np.int8),
         held_out["fold"].to_numpy(),
         objective,
         threshold_fit(objective, dataset["task"] == "multiclass"),
     )
-    predictions = read_members(params, folds, test_id, dataset["classes"])
+    found = {
+        name: {
+            fold: files.read_arrays(files.PREDICTIONS / name / f"{fold}.npz", "predict")
+            for fold in numbers
+        }
+        for name in names
+    } | included_members(settings.include, folds, dataset["classes"])
+    predictions = [
+        MemberPredictions.from_arrays(name, each, oof_id, held.groups, test_id)
+        for name, each in found.items()
+    ]
     try:
         members = [
-            merge_views(each, held, params.tta)
+            merge_views(each, held, tta)
             for each in track(predictions, len(predictions), "audit of views")
         ]
-        oof, weights, found = weigh_members(members, held, params.ensemble)
+        oof, weights, weighed = weigh_members(members, held, settings)
     except ValueError as error:
         raise UserError(f"{files.LABELS}: held-out labels: {error}") from None
-    joined, test = merge_test(members, weights, params.ensemble)
+    joined, test = merge_test(members, weights, settings)
     audit = [{"member": each.name} | row for each in members for row in each.audit]
 
     files.write_arrays(
@@ -96,16 +72,16 @@ def main() -> None:
         test_views=np.stack([fold for each in members for fold in each.test]),
         test_folds=np.stack(joined),
         # Of every fold, its members merged: how far folds differ.
-        test_by_fold=merge_by_fold(members, weights, params.ensemble),
+        test_by_fold=merge_by_fold(members, weights, settings),
     )
     files.write_json(
         files.MERGING,
         {
-            "folds": list(params.folds),
+            "folds": list(numbers),
             "merge": {
-                "views": params.tta.merge,
-                "folds": params.ensemble.folds,
-                "members": params.ensemble.members,
+                "views": tta.merge,
+                "folds": settings.folds,
+                "members": settings.members,
             },
             "members": {
                 each.name: {"views": list(each.views), "weight": float(weight)}
@@ -124,7 +100,7 @@ def main() -> None:
                 }
                 for each in members
             },
-            "weights": found,
+            "weights": weighed,
         },
     )
     files.write_csv(files.PLOTS / "views.csv", pd.DataFrame(audit))

@@ -12,30 +12,33 @@ from pathlib import Path
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
+from foldwise.core.settings import read
 from foldwise.images.decode import Inspected, inspect
 from foldwise.images.store import ImageWriter
-from foldwise.params import read_params
-from foldwise.sources import annotations_source as annotations
-from foldwise.sources import dacon, folder, table
-from foldwise.sources import voc_source as voc
-from foldwise.sources.data_settings import Data
+from foldwise.params import check_params
+from foldwise.sources.annotations import load_annotations
+from foldwise.sources.dacon import load_dacon
 from foldwise.sources.download import download
-from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.folder import load_folder
+from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
+from foldwise.sources.table import load_table
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
+from foldwise.sources.voc import load_voc
 
 # Outside of DVC's outs and deps: what was downloaded once stays.
 DOWNLOADS = Path(".downloads")
 
 SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
-    "glyphs": partial(glyphs.load, keep=DOWNLOADS),
-    "dacon": dacon.load,
-    "voc": voc.load,
-    "annotations": annotations.load,
-    "table": table.load,
-    "folder": folder.load,
+    "glyphs": partial(load_glyphs, keep=DOWNLOADS),
+    "dacon": load_dacon,
+    "voc": load_voc,
+    "annotations": load_annotations,
+    "table": load_table,
+    "folder": load_folder,
 }
 
 # Images in flight between reading and writing: bounds the memory, whatever the size of the set.
@@ -73,7 +76,9 @@ def write_images(source: Source, data: Data, writer: ImageWriter, problems: Prob
 
 
 def main() -> None:
-    data = read_params(build=True).data
+    data = read("data", Data)
+    # What only a later stage would refuse is refused before the work begins.
+    check_params(augment=True)
     problems = Problems(skip=data.on_error == "skip")
     source = open_source(data, problems)
     with files.replacing(files.IMAGES) as temporary:

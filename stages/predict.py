@@ -4,33 +4,36 @@
 data/predictions/<member>/<fold>.npz.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
+from foldwise.core.settings import read
 from foldwise.images.store import ImageStore
 from foldwise.inference.runtime import ready
-from foldwise.inference.view_logits import view_logits
+from foldwise.inference.view_logits import ThroughViews, cut_to_crops, input_of, view_logits
+from foldwise.model.classifier import Normalizer
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.loader import choose_device, plain_loader, worker_count
-from foldwise.model.normalize import Normalizer
+from foldwise.model.hardware import choose_device, worker_count
+from foldwise.model.loader import plain_loader
 from foldwise.model.saved import images_digest, load_member, read_model
+from foldwise.model.settings import Compute
 from foldwise.model.views import CENTRE, make_view
-from foldwise.params import read_params
+from foldwise.params import check_params
+from foldwise.view_names import Views
 
 
-def main() -> None:
-    member, fold = member_and_fold(__doc__)
-    params = read_params()
-    folder = files.MODELS / member / str(fold)
-    network, recipe, classes = load_member(folder)
-    if classes != files.read_dataset()["classes"]:
-        raise UserError(f"{folder}: was trained on other classes; run `dvc repro train`")
-    labels = files.read_labels()
+def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list[str]]:
+    """Ids of the images that a fold holds out (`oof`), and of the test part (`test`).
+
+    Raises:
+        UserError: the model in the folder was trained on some of them.
+    """
     folds = files.read_folds()
-    store = ImageStore(files.IMAGES)
     shas = store.sha256()
     trained_on = set(folds.loc[folds["fold"] != fold, "id"])
     if read_model(folder)["unseen"] != images_digest(shas[id] for id in set(shas) - trained_on):
@@ -38,50 +41,56 @@ def main() -> None:
             f"{folder}: was trained on images that {files.FOLDS} holds out or tests by now, so its "
             "predictions of them would not be out-of-fold; run `dvc repro train`"
         )
-    ids = {
+    labels = files.read_labels()
+    return {
         "oof": folds.loc[folds["fold"] == fold, "id"].tolist(),
         "test": labels.loc[~labels["id"].isin(folds["id"]), "id"].tolist(),
     }
-    views = [make_view(name) for name in params.tta.views]
-    device = choose_device(params.compute.accelerator)
-    if params.compute.channels_last:
-        network.use_channels_last()
-    cut = any(view.crop != CENTRE for view in views)
+
+
+def main() -> None:
+    member, fold = member_and_fold(__doc__)
+    names = read("tta.views", Views)
+    compute = read("compute", Compute, Compute())
+    # What the stages after this one would refuse is refused before long work.
+    check_params()
+    folder = files.MODELS / member / str(fold)
+    trained = load_member(folder)
+    classes, network = trained.classes, trained.network
+    if classes != files.read_dataset()["classes"]:
+        raise UserError(f"{folder}: was trained on other classes; run `dvc repro train`")
+    store = ImageStore(files.IMAGES)
+    views = [make_view(name) for name in names]
     # Every image is decoded, resized and cut once, whatever the number of views.
-    model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
-    normalize = Normalizer(*recipe.model.mean_and_std())
+    model = input_of(trained.model, views)
     data = {
-        part: ImageDataset(store, part_ids, np.empty((len(part_ids), 0)), model)
-        for part, part_ids in ids.items()
+        part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
+        for part, ids in images_of_fold(folder, fold, store).items()
     }
-    first = normalize(next(each for each in data.values() if len(each)).input(0, 0))
-    if params.compute.compile:
+    device = choose_device(compute.accelerator)
+    if compute.channels_last:
+        network.use_channels_last()
+    first = next(each for each in data.values() if len(each)).input(0, 0)
+    normalized = Normalizer(*model.mean_and_std())(first)
+    if compute.compile:
         network.compile()
     forward = ready(
         network,
-        first[CENTRE] if cut else first,
+        normalized[CENTRE] if cut_to_crops(views) else normalized,
         device,
-        "torch" if params.compute.compile else params.compute.engine,
+        "torch" if compute.compile else compute.engine,
         passes=len(views) * sum(map(len, data.values())),
     )
-    arrays: dict[str, np.ndarray] = {"views": np.array(params.tta.views, dtype=str)}
+    seen = ThroughViews(forward, model, views, trained.softmax)
+    workers = worker_count(compute.workers, device)
+    arrays: dict[str, np.ndarray] = {"views": np.array(names, dtype=str)}
     for part, dataset in data.items():
         arrays[f"{part}_id"] = np.array(dataset.ids, dtype=str)
         arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
-        if not dataset.ids:
-            continue
-        workers = worker_count(params.compute.workers, device)
-        loader = plain_loader(dataset, params.compute.batch_size, workers)
-        batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
-        arrays[f"{part}_logits"] = view_logits(
-            forward,
-            normalize,
-            batches,
-            views,
-            device,
-            softmax=recipe.train.loss == "cross_entropy",
-            cut=cut,
-        )
+        if dataset.ids:
+            loader = plain_loader(dataset, compute.batch_size, workers)
+            batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
+            arrays[f"{part}_logits"] = view_logits(seen, batches, device)
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 
 

@@ -15,21 +15,19 @@ from foldwise.evaluation.predictions import read_parts
 from foldwise.images.store import ImageStore
 from foldwise.params import read_params
 from foldwise.report.budget import picture_keys
-from foldwise.report.compose import class_galleries, compose
 from foldwise.report.figures import Tables, figures, picked_classes
 from foldwise.report.galleries import confident_errors, shown_pairs, suspects_gallery
 from foldwise.report.heatmaps import heat_maps_of
 from foldwise.report.label_errors import suspected_errors
-from foldwise.report.origin import read_origin
-from foldwise.report.page import Report, renamed, short_names
-from foldwise.report.run_facts import described, written_params
+from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
+from foldwise.report.run_facts import read_origin, run_facts, written_params
 from foldwise.report.thumbnails import small_pictures
 
 EVALUATION = files.METRICS / "evaluation.json"
 REPORT = files.PLOTS / "report.html"
 SUSPECTS = 48
 """Suspected label errors that are shown."""
-INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages")
+INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages", "foldwise")
 """What decides a run's results, apart from its data."""
 
 # Of these columns every value is text: a class may be called NA, or 007.
@@ -64,7 +62,7 @@ def main() -> None:
     report = Report(
         title=dataset["name"],
         subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
-        facts=described(params, dataset, read_origin(INPUTS)),
+        facts=run_facts(params, dataset, read_origin(INPUTS)),
         params=written_params(),
         part=part,
         evaluation=files.read_json(EVALUATION, "evaluate"),
@@ -81,12 +79,16 @@ def main() -> None:
         suspects_gallery(oof, suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS)),
         *class_galleries(parts[part], part, tables.classes, report.names),
     ]
-    heated = heat_maps_of(shown_pairs(galleries), params) if params.evaluate.heatmaps else {}
+    heated = {}
+    if params.evaluate.heatmaps:
+        heated = heat_maps_of(shown_pairs(galleries), params.members[0], params.folds[0])
     keys = picture_keys(galleries, heated)
     pictures = small_pictures(ImageStore(files.IMAGES), keys, heated)
     images = dict(zip(keys, track(pictures, len(keys), "images of the report"), strict=True))
     with files.replacing(REPORT) as temporary:
-        temporary.write_text(compose(report, galleries, images), encoding="utf-8", newline="\n")
+        temporary.write_text(
+            compose_page(report, galleries, images), encoding="utf-8", newline="\n"
+        )
 
 
 if __name__ == "__main__":

@@ -13,46 +13,19 @@ import pandas as pd
 from foldwise.charts.save import save_chart
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
+from foldwise.core.settings import Folds, Seed, read
 from foldwise.folds.chart import draw_data
 from foldwise.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
-from foldwise.folds.divide import Division, divide
-from foldwise.folds.duplicates import Duplicates, straddling
+from foldwise.folds.divide import divide, leaks
+from foldwise.folds.duplicates import Duplicates
+from foldwise.folds.settings import Split
 from foldwise.images.store import ImageStore
-from foldwise.params import read_params
-
-SHOWN = 5
-
-
-def warn_of_leaks(
-    duplicates: Duplicates, division: Division, table: pd.DataFrame, grouped: bool
-) -> None:
-    """Say on stderr what is on both sides, where the source has divided and nobody else could."""
-    in_test = pd.Series(division.test)
-    leaks = {
-        "pictures are in the train and in the test part, so the test score flatters": (
-            in_test,
-            duplicates.pictures,
-        ),
-        "pictures are in several folds, so out-of-fold scores flatter": (
-            pd.Series(division.fold).mask(division.test),
-            duplicates.pictures,
-        ),
-    }
-    if grouped:
-        leaks["groups are in the train and in the test part, so the test score flatters"] = (
-            in_test,
-            table["group"].mask(table["group"] == "").to_numpy(),
-        )
-    for what, (side, unit) in leaks.items():
-        shared = straddling(side, unit)
-        if shared:
-            examples = [" = ".join(table["id"].iloc[rows[:3]]) for rows in shared[:SHOWN]]
-            more = ["..."] if len(shared) > SHOWN else []
-            print(f"warning: {len(shared)} {what}: {'; '.join(examples + more)}", file=sys.stderr)
+from foldwise.params import check_params
 
 
 def main() -> None:
-    params = read_params()
+    split, folds, seed = read("split", Split), read("folds", Folds), read("seed", Seed)
+    check_params()
     dataset = files.read_dataset()
     table, classes = files.read_labels(), dataset["classes"]
     if not (table["part"] == "train").any():
@@ -60,13 +33,12 @@ def main() -> None:
     images = ImageStore(files.IMAGES).table.set_index("id").loc[table["id"]]
     known = table[classes].to_numpy(np.float64, na_value=np.nan)
     labels = np.nan_to_num(known).astype(np.int8)
-    duplicates = Duplicates(
-        images["sha256"].to_numpy(), images["phash"].to_numpy(), params.split.near
-    )
-    count = len(params.folds)
+    duplicates = Duplicates(images["sha256"].to_numpy(), images["phash"].to_numpy(), split.near)
+    count = len(folds)
     single = dataset["task"] == "multiclass"
-    division = divide(table, labels, single, duplicates.pictures, params.split, count, params.seed)
-    warn_of_leaks(duplicates, division, table, params.split.group)
+    division = divide(table, labels, single, duplicates.pictures, split, count, seed)
+    for warning in leaks(duplicates, division, table, split.group):
+        print(f"warning: {warning}", file=sys.stderr)
 
     sets = division.sets(count)
     complete = ~np.isnan(known).any(axis=1)

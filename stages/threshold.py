@@ -5,68 +5,34 @@ and calibrated logits to data/outoffold.npz, cross-fitted, metrics/threshold.jso
 tables plots/reliability.csv and plots/ladder.csv.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
+from foldwise.core.settings import read
 from foldwise.decision.calibration_error import calibration_errors, reliability
-from foldwise.decision.climb import climb
-from foldwise.decision.decision import Decision, decoder_of, fit_decision, plain_decision
-from foldwise.decision.ladder import cross_calibrated, decision_rungs, oof_rungs
-from foldwise.ensembling.settings import Threshold
-from foldwise.params import read_params
-from foldwise.scoring.cross_fitting import with_several
-from foldwise.scoring.probability import sigmoid
-
-
-def decided(decision: Decision, classes: list[str]) -> dict[str, Any]:
-    """The decision's numbers for people: probabilities of thresholds, by class if there are any."""
-    found: dict[str, Any] = {"decoder": decision.decoder}
-    if decision.decoder == "threshold":
-        probabilities = sigmoid(np.array(decision.thresholds)).tolist()
-        one = len(probabilities) == 1
-        found["probability"] = (
-            probabilities[0] if one else dict(zip(classes, probabilities, strict=True))
-        )
-    return found
-
-
-def cross_fitted_probabilities(
-    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
-) -> dict[str, float]:
-    """The one threshold that each fold's images are decided by, which the other folds taught."""
-    groups = with_several(folds)
-    found = {}
-    for group in np.unique(groups):
-        rest = groups != group
-        decision = fit_decision(
-            logits[rest], labels[rest], groups[rest], settings, single, "threshold"
-        )
-        found[str(group)] = float(sigmoid(np.array(decision.thresholds[0])))
-    return found
+from foldwise.decision.decision import (
+    check_decision,
+    cross_fitted_probabilities,
+    decoder_of,
+    fit_decision,
+    plain_decision,
+)
+from foldwise.decision.ladder import ablation, cross_calibrated, decision_rungs, oof_rungs
+from foldwise.decision.settings import Threshold
 
 
 def main() -> None:
-    settings = read_params().threshold
+    settings = read("threshold", Threshold)
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
     dataset = files.read_dataset()
     classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ids, logits = ensemble["oof_id"], ensemble["oof_logits"]
     labels = files.read_labels().set_index("id").loc[ids, classes].to_numpy(np.int8)
     folds = files.read_folds().set_index("id").loc[ids, "fold"].to_numpy()
-    if settings.k > len(classes):
-        raise UserError(
-            f"params.yaml: threshold.k: {settings.k} is more than the {len(classes)} classes"
-        )
+    check_decision(settings, single, len(classes))
     decoder = decoder_of(settings, single)
-    if single and decoder != "top_k":
-        raise UserError(
-            f"params.yaml: threshold.decode: {decoder} would give an image several classes or "
-            "none, and each has one here; write auto or top_k"
-        )
     try:
         decision = fit_decision(logits, labels, folds, settings, single, decoder)
         steps = {
@@ -78,11 +44,11 @@ def main() -> None:
         )
     except ValueError as error:
         raise UserError(f"{files.ENSEMBLE}: {error}") from None
-    ladder = climb(labels, rungs, settings.objective, folds)
+    ladder = ablation(labels, rungs, settings.objective, folds)
     calibrated = cross_calibrated(logits, labels, folds, settings, single)
     sides = {"before": logits} | ({} if settings.calibration == "none" else {"after": calibrated})
 
-    content = {"objective": settings.objective.name, "ladder": ladder} | decided(decision, classes)
+    content = {"objective": settings.objective.name, "ladder": ladder} | decision.summary(classes)
     content["calibration"] = {"method": settings.calibration} | {
         side: calibration_errors(each, labels, single) for side, each in sides.items()
     }

@@ -14,22 +14,34 @@ import pandas as pd
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError, run
+from foldwise.core.settings import Count, Positive, Seed, read
 from foldwise.images.store import ImageStore
-from foldwise.model.classifier import build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.saved import images_digest, save_member
-from foldwise.params import read_params
-from foldwise.training.augment import build_augment
+from foldwise.model.settings import Compute, Model
+from foldwise.params import check_networks, check_params
+from foldwise.training.augment import make_augment
 from foldwise.training.checkpoint import checkpoint_folder, run_key
 from foldwise.training.curves import Curves
-from foldwise.training.fit import fit_member
-from foldwise.training.processes import follows
-from foldwise.training.settings import Recipe
+from foldwise.training.distributed import is_main_process
+from foldwise.training.fit import TrainingRun, fit_member
+from foldwise.training.settings import Recipe, Train, make_recipe
 from foldwise.training.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")
 FEATURES = Path(".features")
+
+CODE = (
+    "foldwise/core",
+    "foldwise/images",
+    "foldwise/model",
+    "foldwise/revisions.py",
+    "foldwise/training",
+    "foldwise/view_names.py",
+    "stages/train.py",
+)
+"""What decides the weights, as dvc.yaml names it: no checkpoint of other code is gone on from."""
 
 
 def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
@@ -49,7 +61,7 @@ def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
             rows["id"].tolist(),
             labels.loc[rows["id"], classes].to_numpy(np.int8),
             recipe.model,
-            build_augment(recipe.train.augment) if augmented else None,
+            make_augment(recipe.train.augment) if augmented else None,
             recipe.train.augment_from,
             recipe.seed,
         )
@@ -67,20 +79,27 @@ def few_batches(train: ImageDataset, recipe: Recipe) -> ImageDataset:
 
 def main() -> None:
     member, fold = member_and_fold(__doc__)
-    params = read_params(build=True)
-    recipe = params.recipe(member)
+    recipe = make_recipe(
+        member,
+        read(f"models.{member}", Model),
+        read("train", Train),
+        read("lr", Positive),
+        read("epochs", Count),
+        read("seed", Seed),
+    )
+    compute = read("compute", Compute, Compute())
+    # What a later stage, or another member, would refuse is refused before long work.
+    check_params(augment=True)
     train, valid = datasets(recipe, fold)
     classes = files.read_dataset()["classes"]
-    for other in set(params.members) - {member}:
-        # Refused now, not after this member's training.
-        build_network(params.models[other], len(classes), pretrained=False)
+    check_networks(len(classes), built=member)
     commit = starting_commit(recipe)
     shas = train.store.sha256()
     data = [classes, commit, sorted(shas.items())]
     if isinstance(recipe.model.pretrained, str) and Path(recipe.model.pretrained).is_file():
         data.append(hashlib.sha256(Path(recipe.model.pretrained).read_bytes()).hexdigest())
     data += [(each.ids, each.labels.numpy().tobytes()) for each in (train, valid)]
-    key = run_key(recipe, fold, data)
+    key = run_key(CODE, recipe, fold, data)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     if recipe.train.overfit_batches is not None:
@@ -93,14 +112,21 @@ def main() -> None:
         if commit is not None:
             folder = files.MODELS / member / str(fold)
             start = starting_member(commit, folder, checkpoints / "start", classes, unseen)
-        network, epoch = fit_member(
-            recipe, train, valid, seed, params.compute, checkpoints, FEATURES, curves, start
-        )
-        if follows():
+        here = TrainingRun(seed, compute, checkpoints, FEATURES, curves, start)
+        network, epoch = fit_member(recipe, train, valid, here)
+        if not is_main_process():
             return
         with files.replacing(files.MODELS / member / str(fold)) as temporary:
             temporary.mkdir()
-            save_member(temporary, network, recipe, fold, classes, epoch, unseen, commit)
+            origin = {
+                "member": member,
+                "fold": fold,
+                "epoch": epoch,
+                "unseen": unseen,
+                "warm_start": commit,
+                "recipe": recipe.model_dump(mode="json", exclude={"model"}),
+            }
+            save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)
 
 
 if __name__ == "__main__":

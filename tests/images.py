@@ -8,8 +8,8 @@ import numpy as np
 
 from foldwise.images.decode import Inspected
 from foldwise.images.store import ImageStore, ImageWriter
-from foldwise.sources.data_settings import Data
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree_mount import open_tree
 

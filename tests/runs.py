@@ -13,12 +13,12 @@ from foldwise.core.files import write_arrays
 from foldwise.decision.calibration_error import reliability
 from foldwise.decision.decision import plain_decision
 from foldwise.evaluation import tables as class_tables
-from foldwise.evaluation.curve_tables import precision_recall_table, threshold_table
 from foldwise.evaluation.metrics import all_metrics, per_class
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.tables import precision_recall_table, threshold_table
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageWriter
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective
 from tests.conftest import TINY
 from tests.images import picture
 

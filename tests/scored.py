@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective
 
 OBJECTIVES = [
     Objective(name="accuracy"),

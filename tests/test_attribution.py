@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from foldwise.core.errors import UserError
 from foldwise.core.files import IMAGES
 from foldwise.images.store import ImageStore
-from foldwise.model.classifier import Classifier, build_network
+from foldwise.model.classifier import Classifier, Normalizer, build_network
 from foldwise.model.geometry import cut, over_whole, resize
-from foldwise.model.normalize import Normalizer
 from foldwise.model.saved import load_member
 from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE

@@ -11,9 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from foldwise.decision.calibration_error import BINS, calibration_errors, reliability
-from foldwise.decision.calibrator import fit_calibrator
-from foldwise.decision.calibrator_state import Calibrator
-from foldwise.ensembling.settings import Calibration
+from foldwise.decision.calibrator import Calibrator, fit_calibrator
+from foldwise.decision.settings import Calibration
 from foldwise.scoring.probability import log_softmax, one_against_rest, sigmoid
 from tests.scored import cases
 

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from foldwise.commands import compare
-from foldwise.commands.compare import Run, paired, sections
-from foldwise.commands.compared import as_text, beyond_noise, difference_table
+from foldwise.commands.compare import Run, as_text, beyond_noise, difference_table, paired, sections
 from foldwise.core.errors import UserError
 from foldwise.evaluation.headline import Drawn
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from tests.conftest import Project
 
 CLASSES = ["a", "b", "c"]

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise.sources.data_settings import Data
 from foldwise.sources.glyphs import source as glyphs
 from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.sets import GlyphSet, digits
 from foldwise.sources.problems import Problems
-from foldwise.sources.settings import Compose
+from foldwise.sources.settings import Compose, Data
 from foldwise.sources.tree import Tree
 
 

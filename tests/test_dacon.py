@@ -13,8 +13,8 @@ import pytest
 
 from foldwise.core.errors import UserError
 from foldwise.sources import dacon
-from foldwise.sources.data_settings import Data
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import UNLABELLED, Source
 from foldwise.sources.tree_mount import open_tree
 from tests.conftest import TINY, Project

@@ -7,7 +7,7 @@ import pytest
 
 from foldwise.core.errors import UserError
 from foldwise.sources.download import download
-from foldwise.sources.source_settings import Download
+from foldwise.sources.settings import Download
 from tests.server import CONTENT, Server
 
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

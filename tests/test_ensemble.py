@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from foldwise.core.errors import UserError
-from foldwise.decision.climb import climb
 from foldwise.decision.decision import threshold_fit
+from foldwise.decision.ladder import climb
 from foldwise.ensembling.combine import Held, Merged, merge_test, merge_views, weigh_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions, join_folds
@@ -18,8 +18,7 @@ from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.ensembling.view_audit import ViewAudit
 from foldwise.ensembling.weights import ROUNDS, fit_weights
 from foldwise.scoring.bootstrap import DRAWS, Scores, draw
-from foldwise.scoring.objective import score
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, score
 from foldwise.scoring.probability import sigmoid
 from tests.scored import OBJECTIVES, slow_score
 

@@ -24,8 +24,7 @@ from foldwise.deploy.graphs import (
 from foldwise.deploy.merge_torch import merge_logits, softmax_log_odds
 from foldwise.ensembling.merge import merge_logits as numpys
 from foldwise.ensembling.settings import MERGES
-from foldwise.model.classifier import Classifier, build_network
-from foldwise.model.normalize import Normalizer
+from foldwise.model.classifier import Classifier, Normalizer, build_network
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 from foldwise.scoring.probability import log_softmax, one_against_rest

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.images.decode import decode
 from foldwise.report.budget import as_json, picture_keys, pictured
 from foldwise.report.galleries import (

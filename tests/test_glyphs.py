@@ -13,14 +13,13 @@ from PIL import ImageFont
 from pydantic import ValidationError
 
 from foldwise.core.errors import UserError
-from foldwise.sources.data_settings import Data
 from foldwise.sources.glyphs import fonts as font_module
 from foldwise.sources.glyphs import source as glyphs
 from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.fonts import fonts, hangul, has
 from foldwise.sources.glyphs.sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
 from foldwise.sources.problems import Problems
-from foldwise.sources.settings import PRESETS, Compose, Glyphs
+from foldwise.sources.settings import PRESETS, Compose, Data, Glyphs
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
 

@@ -14,7 +14,7 @@ from foldwise.evaluation.average_precision import (
 )
 from foldwise.evaluation.headline import Drawn, headline, headline_rows, headline_values
 from foldwise.evaluation.metrics import all_metrics, label_metrics, per_class
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
 from foldwise.evaluation.tables import (
     MEAN,

@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 from foldwise.core.errors import UserError
 from foldwise.images.store import ImageStore
 from foldwise.model.bottleneck_resnet import BottleneckResnet
-from foldwise.model.classifier import build_network
+from foldwise.model.classifier import Normalizer, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.loader import Batches, make_loader
-from foldwise.model.normalize import Normalizer
 from foldwise.model.saved import load_member, save_member
 from foldwise.model.settings import Model
 from foldwise.training.augment import apply_augment, build_augment
-from foldwise.training.loss_settings import LossName, LossOptions
 from foldwise.training.losses import Loss
 from foldwise.training.optimizer import make_optimizer, make_schedules
-from foldwise.training.settings import Recipe, Train
+from foldwise.training.settings import LossName, LossOptions, Recipe, Train
 from tests.images import stored
 
 

@@ -9,8 +9,8 @@ import yaml
 
 from foldwise.core.errors import UserError
 from foldwise.report.budget import LIMIT
-from foldwise.report.origin import read_origin
 from foldwise.report.page import short_names
+from foldwise.report.run_facts import read_origin
 from stages import present
 from tests.conftest import TINY, environment
 from tests.images import picture

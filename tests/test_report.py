@@ -14,11 +14,10 @@ import pytest
 from foldwise.charts.examples import draw_examples
 from foldwise.charts.overview import draw_results
 from foldwise.charts.save import FONT, save_chart
-from foldwise.evaluation.curve_tables import POINTS, precision_recall_table, threshold_table
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.tables import POINTS, precision_recall_table, threshold_table
 from foldwise.report.plots_page import plots_page
-from foldwise.scoring.objective import score
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, score
 from tests.conftest import ROOT
 
 ACCURACY = Objective(name="accuracy")

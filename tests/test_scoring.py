@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from foldwise.decision.calibrator_state import Calibrator
+from foldwise.decision.calibrator import Calibrator
 from foldwise.decision.decision import Decision, fit_decision, plain_decision
+from foldwise.decision.settings import Threshold
 from foldwise.ensembling.merge import merge_logits
-from foldwise.ensembling.settings import MERGES, Merge, Threshold
+from foldwise.ensembling.settings import MERGES, Merge
 from foldwise.scoring.probability import (
     log_not,
     log_sigmoid,

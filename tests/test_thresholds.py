@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foldwise.decision.class_thresholds import class_thresholds
-from foldwise.decision.shrink import STRENGTHS, drawn, shrunk_thresholds
+from foldwise.decision.class_thresholds import STRENGTHS, class_thresholds, drawn, shrunk_thresholds
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
-from foldwise.scoring.objective import image_counts, score, score_of_sums
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, image_counts, score, score_of_sums
 from foldwise.scoring.thresholds import best_threshold, threshold_curve
 from tests.scored import OBJECTIVES, cases, slow_score
 

@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
-from foldwise.model.compute import Compute
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.settings import Model
+from foldwise.model.settings import Compute, Model
 from foldwise.training.averaging import MeanOfEpochs, MovingAverage
 from foldwise.training.curves import METRICS, Curves
 from foldwise.training.fit import fit_member
-from foldwise.training.loss_settings import LossOptions
 from foldwise.training.losses import Loss
 from foldwise.training.metrics import Scores
 from foldwise.training.mixup import Mixing
-from foldwise.training.settings import Recipe, Train
+from foldwise.training.settings import LossOptions, Recipe, Train
 from tests.images import stored
 
 COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)

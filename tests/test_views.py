@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from foldwise.inference.view_logits import view_logits
+from foldwise.model.classifier import Normalizer
 from foldwise.model.geometry import cut
-from foldwise.model.normalize import Normalizer
 from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE, FIXED, make_view
 from foldwise.training.settings import Freeze

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.deploy.agreement import agreement
-from foldwise.deploy.ensemble import Engine, onnx_engine, torch_engine
+from foldwise.deploy.ensemble import FinishedEnsemble, onnx_ensemble, torch_ensemble
 from foldwise.ensembling.combine import merge_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.images.decode import SUFFIXES, check, decode
@@ -94,32 +94,32 @@ def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | 
 
 
 def predicted(
-    images: Sequence[bytes], engine: Engine, pool: ThreadPoolExecutor
+    images: Sequence[bytes], ensemble: FinishedEnsemble, pool: ThreadPoolExecutor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits of the ensemble (images, classes), and the models' agreement (images,)."""
     joined, models = [], []
-    for member in engine.members:
+    for member in ensemble.members:
         model = member.model
         pixels = np.stack(
             list(pool.map(lambda data: as_input(decode(data, model.channels), model), images))  # noqa: B023  # done before the next member
         )
         folds = [runner(pixels) for runner in member.folds]
-        joined.append(merge_logits(folds, engine.folds_merge))
+        joined.append(merge_logits(folds, ensemble.folds_merge))
         models += folds
-    weights = np.array([member.weight for member in engine.members])
-    logits = merge_members(joined, weights, engine.members_merge)
-    return logits, agreement([engine.decision(each) for each in models])
+    weights = np.array([member.weight for member in ensemble.members])
+    logits = merge_members(joined, weights, ensemble.members_merge)
+    return logits, agreement([ensemble.decision(each) for each in models])
 
 
 def rows_of(
-    engine: Engine, paths: Sequence[Path], logits: np.ndarray, agreed: np.ndarray
+    ensemble: FinishedEnsemble, paths: Sequence[Path], logits: np.ndarray, agreed: np.ndarray
 ) -> Iterator[list[object]]:
     """Rows of the table, without its header."""
-    labels = engine.decision(logits)
-    probabilities = sigmoid(engine.decision.calibrator(logits))
+    labels = ensemble.decision(logits)
+    probabilities = sigmoid(ensemble.decision.calibrator(logits))
     for path, own, share, each in zip(paths, labels, agreed, probabilities, strict=True):
         line = io.StringIO()
-        names = [engine.classes[index] for index in np.flatnonzero(own)]
+        names = [ensemble.classes[index] for index in np.flatnonzero(own)]
         csv.writer(line, lineterminator="").writerow(names)
         # A name that is no UTF-8 must not cost the table.
         name = str(path).encode("utf-8", "backslashreplace").decode()
@@ -143,27 +143,25 @@ def main() -> None:
     paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
-        engine = onnx_engine(arguments.onnx) if arguments.onnx else torch_engine(Path(temporary))
-        size = engine.batch_size
-        models = [member.model for member in engine.members]
+        ensemble = (
+            onnx_ensemble(arguments.onnx) if arguments.onnx else torch_ensemble(Path(temporary))
+        )
+        size = ensemble.batch_size
+        models = [member.model for member in ensemble.members]
         starts = range(0, len(paths), size)
         for start in track(starts, len(starts), f"batches of {size} images"):
             some = paths[start : start + size]
-            read = list(pool.map(lambda path: read_image(path, engine.max_pixels, models), some))
+            read = list(pool.map(lambda path: read_image(path, ensemble.max_pixels, models), some))
             good = {path: data for path, data in zip(some, read, strict=True)
                     if isinstance(data, bytes)}  # fmt: skip
             bad += [f"{path}: {said}; it is left out" for path, said in zip(some, read, strict=True)
                     if isinstance(said, str)]  # fmt: skip
             if good:
-                logits, agreed = predicted(list(good.values()), engine, pool)
-                rows += rows_of(engine, list(good), logits, agreed)
+                logits, agreed = predicted(list(good.values()), ensemble, pool)
+                rows += rows_of(ensemble, list(good), logits, agreed)
     if rows:
-        columns = ["image", "labels", "agreement", *engine.classes]
+        columns = ["image", "labels", "agreement", *ensemble.classes]
         files.write_csv(arguments.out, pd.DataFrame(rows, columns=columns))
         print(f"{arguments.out}: {len(rows)} images", file=sys.stderr)
     if bad:
         raise UserError(*bad)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,9 +1,10 @@
 """Every member as ONNX graphs, which run with onnxruntime alone.
 
-`python -m foldwise export --out export` writes export/<member>/<fold>.onnx and export/<member>.onnx,
-in which all folds are merged. Views, their merge and normalisation are in the graph; how an image
-is resized, the other merges and the decision are in its metadata (`foldwise`, JSON). Every graph is
-compared with torch on images of the data set before any file is put in its place.
+`python -m foldwise export --out export` writes a graph for every member and fold,
+export/<member>/<fold>.onnx, and export/<member>.onnx, in which all folds are merged. Views, their
+merge and normalisation are in the graph; how an image is resized, the other merges and the decision
+are in its metadata (`foldwise`, JSON). Every graph is compared with torch on images of the data set
+before any file is put in its place.
 """
 
 import argparse
@@ -11,16 +12,16 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
 from foldwise.core.progress import track
-from foldwise.deploy.ensembled import fold_folders, read_ensemble
-from foldwise.deploy.graphs import MergedFolds, check_network, export_network
+from foldwise.deploy.ensemble import fold_folders, read_ensemble
+from foldwise.deploy.graphs import write_graph
+from foldwise.deploy.merge_torch import MergedFolds
 from foldwise.deploy.onnx_files import fold_file, member_file, metadata
 from foldwise.deploy.torch_runner import load_fold
 from foldwise.images.store import ImageStore
@@ -37,18 +38,6 @@ def examples(store: ImageStore, model: Model) -> torch.Tensor:
     ids = (store.ids * CHECKED)[:CHECKED]
     images = [as_input(store.pixels(id, model.channels), model) for id in ids]
     return torch.from_numpy(np.stack(images))
-
-
-def write_graph(
-    module: torch.nn.Module, images: torch.Tensor, path: Path, content: dict[str, Any]
-) -> float:
-    """Export and check one graph; its largest difference from torch."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        export_network(module, images[:2], path, {"foldwise": json.dumps(content)})
-    except ValueError as error:
-        raise UserError(f"{content['member']}: cannot be brought to ONNX ({error})") from None
-    return check_network(module, images, path)
 
 
 def main() -> None:
@@ -106,7 +95,3 @@ def _refuse_what_is_not_ours(out: Path) -> None:
                 metadata(path)
             except UserError:
                 raise UserError(other) from None
-
-
-if __name__ == "__main__":
-    run(main)

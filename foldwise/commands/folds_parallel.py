@@ -16,8 +16,8 @@ from pathlib import Path
 import yaml
 from dvc.utils.serialize import modify_yaml
 
-from foldwise.core.errors import UserError, run
-from foldwise.params import read_params
+from foldwise.core.errors import UserError
+from foldwise.core.settings import Folds, Members, read
 
 LOCK = "dvc.lock"
 STAGES = ("train", "predict")
@@ -95,16 +95,12 @@ def main() -> None:
     jobs = parser.parse_args().jobs
     if jobs < 1:
         raise UserError(f"JOBS: got {jobs}; write how many folds are trained at once, as in JOBS=2")
-    params = read_params()
+    members, folds = read("members", Members), read("folds", Folds)
     if subprocess.run(["dvc", "repro", "split"], check=False).returncode:
         raise UserError("dvc repro split: failed; see above")
-    names = [f"{member}-{fold}" for member in params.members for fold in params.folds]
+    names = [f"{member}-{fold}" for member in members for fold in folds]
     before = list(yaml.safe_load(Path(LOCK).read_text(encoding="utf-8"))["stages"])
     failed = all_folds(jobs, names)
     sort_lock(before, names)
     if failed:
         raise UserError(f"{', '.join(failed)}: failed; see above, and run this again to go on")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from foldwise.decision.calibrator_state import calibrated_scores
+from foldwise.decision.calibrator import calibrated_scores
 from foldwise.scoring.probability import log_sigmoid, sigmoid
 
 BINS = 15

@@ -5,14 +5,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from foldwise.decision.calibrator import fit_calibrator
-from foldwise.decision.calibrator_state import Calibrator
-from foldwise.decision.class_thresholds import class_thresholds
+from foldwise.core.errors import UserError
+from foldwise.decision.calibrator import Calibrator, fit_calibrator
+from foldwise.decision.class_thresholds import class_thresholds, shrunk_thresholds
 from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
-from foldwise.decision.shrink import shrunk_thresholds
-from foldwise.ensembling.settings import Decode, Threshold
-from foldwise.scoring.cross_fitting import Fit
-from foldwise.scoring.objective_settings import Objective
+from foldwise.decision.settings import Decode, Threshold
+from foldwise.scoring.cross_fitting import with_several
 from foldwise.scoring.probability import logit, sigmoid
 from foldwise.scoring.thresholds import best_threshold, threshold_curve
 
@@ -51,6 +49,16 @@ class Decision:
         """Index of the likeliest class, (images,)."""
         return Decision(self.calibrator, "top_k")(logits).argmax(1)
 
+    def summary(self, classes: list[str]) -> dict[str, Any]:
+        """Its numbers for people: the decoder, and probabilities of thresholds, by class."""
+        found: dict[str, Any] = {"decoder": self.decoder}
+        if self.decoder == "threshold":
+            probabilities = sigmoid(np.array(self.thresholds)).tolist()
+            one = len(probabilities) == 1
+            by_class = dict(zip(classes, probabilities, strict=not one))
+            found["probability"] = probabilities[0] if one else by_class
+        return found
+
     def as_json(self) -> dict[str, Any]:
         """For decision.json; probabilities are there for people to read."""
         content: dict[str, Any] = {"calibrator": self.calibrator.as_json()}
@@ -83,23 +91,35 @@ def plain_decision(single: bool) -> Decision:
     return Decision(calibrator, "top_k" if single else "threshold")
 
 
-def threshold_fit(objective: Objective, single: bool) -> Fit:
-    """Learns one threshold for all classes; nothing where images have one label."""
-
-    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Decision:
-        if single:
-            return plain_decision(single)
-        best = best_threshold(threshold_curve(logits, labels, objective))
-        return Decision(Calibrator("none"), "threshold", (best,))
-
-    return fit
-
-
 def decoder_of(settings: Threshold, single: bool) -> Decode:
     """What `decode: auto` stands for, or what is written there."""
     if settings.decode == "auto":
         return "top_k" if single else "threshold"
     return settings.decode
+
+
+def check_decision(settings: Threshold, single: bool, classes: int) -> None:
+    """Refuse a decision that does not suit the data set.
+
+    Args:
+        settings: of the decision.
+        single: every image has one label.
+        classes: how many there are.
+
+    Raises:
+        UserError: its decoder is not for images of one label, or gives more labels than there are
+            classes.
+    """
+    if settings.k > classes:
+        raise UserError(
+            f"params.yaml: threshold.k: {settings.k} is more than the {classes} classes"
+        )
+    decoder = decoder_of(settings, single)
+    if single and decoder != "top_k":
+        raise UserError(
+            f"params.yaml: threshold.decode: {decoder} would give an image several classes or "
+            "none, and each has one here; write auto or top_k"
+        )
 
 
 def fit_decision(
@@ -143,3 +163,26 @@ def fit_decision(
     else:
         thresholds, _ = shrunk_thresholds(calibrated, labels, groups, objective)
     return Decision(calibrator, decoder, tuple(thresholds.tolist()))
+
+
+def cross_fitted_probabilities(
+    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
+) -> dict[str, float]:
+    """The probability that each fold's images are decided at, fitted on the other folds.
+
+    Args:
+        logits: (images, classes) float32.
+        labels: (images, classes): 1, 0 or -1.
+        folds: (images,).
+        settings: of a decision by one threshold.
+        single: whether every image has one label.
+    """
+    groups = with_several(folds)
+    found = {}
+    for group in np.unique(groups):
+        rest = groups != group
+        decision = fit_decision(
+            logits[rest], labels[rest], groups[rest], settings, single, "threshold"
+        )
+        found[str(group)] = float(sigmoid(np.array(decision.thresholds[0])))
+    return found

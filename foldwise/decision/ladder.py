@@ -1,19 +1,80 @@
-"""The rungs of the ladder, out-of-fold (cross-fitted) and of the test part."""
+"""The ladder: what each step from one model to the final labels adds, with what may be chance.
 
+Out-of-fold every rung is cross-fitted; of the test part it is as the decision has it.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from foldwise.decision.calibrator import fit_calibrator
-from foldwise.decision.climb import climb
 from foldwise.decision.decision import Decision, decoder_of, fit_decision, plain_decision
-from foldwise.ensembling.settings import Decode, Threshold
-from foldwise.evaluation.average_precision import average_precision
-from foldwise.evaluation.metrics import mean_over_classes
+from foldwise.decision.settings import Decode, Threshold
+from foldwise.scoring.bootstrap import DRAWS, Scores
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, score
 
 COUNT_PRIORS = ("count_prior", "count_prior_mode")
+ALSO = (Objective(name="accuracy"), Objective(name="micro_f1"))
+
+
+def ablation(
+    labels: np.ndarray,
+    rungs: Mapping[str, Sequence[np.ndarray]],
+    objective: Objective,
+    folds: np.ndarray | None = None,
+    draws: int = DRAWS,
+) -> dict[str, dict[str, Any]]:
+    """The score at every rung, and its gain over the rung below.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        rungs: from the first to the last: the labels, (images, classes), that each of its models
+            predicts; the rung's score is the mean over its models.
+        objective: the score.
+        folds: (images,), for the spread over folds; None: the images are in no fold.
+        draws: of the bootstrap.
+
+    Returns:
+        Of each rung: `score`, `low` and `high` (95 % interval), the same of the `gain`, its
+        `verdict` (helps, hurts or within noise), `accuracy` and `micro_f1`; with `folds` also
+        `fold_std` and `gain_fold_std`, standard deviations (n - 1) over folds; of several models
+        `model_std`, that of their scores.
+    """
+    sets = [predicted for each in rungs.values() for predicted in each]
+    scores = Scores(labels, sets, objective, draws)
+    by_fold = [] if folds is None else [folds == fold for fold in np.unique(folds)]
+    steps: dict[str, dict[str, Any]] = {}
+    below, fold_below, start = np.zeros(len(sets)), np.zeros(len(by_fold)), 0
+    for name, predicted in rungs.items():
+        weights = np.zeros(len(sets))
+        weights[start : start + len(predicted)] = 1 / len(predicted)
+        start += len(predicted)
+        at = scores.interval(weights)
+        step: dict[str, Any] = {"score": at.value, "low": at.low, "high": at.high}
+        each_fold = np.array(
+            [
+                np.mean([score(labels[own], each[own], objective) for each in predicted])
+                for own in by_fold
+            ]
+        )
+        if steps:
+            gain = scores.interval(weights - below)
+            step |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+            step["verdict"] = gain.verdict
+        if len(by_fold) > 1:
+            step["fold_std"] = float(each_fold.std(ddof=1))
+            if steps:
+                step["gain_fold_std"] = float((each_fold - fold_below).std(ddof=1))
+        if len(predicted) > 1:
+            own = scores.values[start - len(predicted) : start]
+            step["model_std"] = float(own.std(ddof=1))
+        for other in ALSO:
+            step[other.name] = float(np.mean([score(labels, each, other) for each in predicted]))
+        steps[name] = step
+        below, fold_below = weights, each_fold
+    return steps
 
 
 def decision_rungs(settings: Threshold, single: bool) -> dict[str, tuple[Threshold, Decode]]:
@@ -86,6 +147,25 @@ def cross_calibrated(
     )
 
 
+def test_models(ensemble: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Logits, (images, classes), of the models of each rung below the decision, by its name.
+
+    Args:
+        ensemble: logits (models, images, classes) of the untransformed view (`test_single`) and of
+            all views (`test_views`), of every member and fold; of all folds of every member
+            (`test_folds`), of every fold (`test_by_fold`); and of all (`test_logits`).
+    """
+    models: dict[str, list[np.ndarray]] = {
+        "single fold": list(ensemble["test_single"]),
+        "+ TTA": list(ensemble["test_views"]),
+    }
+    if len(ensemble["test_by_fold"]) > 1:
+        models["+ folds"] = list(ensemble["test_folds"])
+    if len(ensemble["test_folds"]) > 1:
+        models["+ members"] = [ensemble["test_logits"]]
+    return models
+
+
 def test_ladder(
     ensemble: dict[str, np.ndarray],
     labels: np.ndarray,
@@ -96,34 +176,17 @@ def test_ladder(
     """What TTA, folds, members and the steps of the decision each add on the test part.
 
     Args:
-        ensemble: logits (models, images, classes) of the untransformed view (`test_single`) and of
-            all views (`test_views`), of every member and fold; of all folds of every member
-            (`test_folds`), of every fold (`test_by_fold`); and of all (`test_logits`).
+        ensemble: as for `test_models`.
         labels: (images, classes).
         steps: of the decision, each as decision.json has it.
         objective: the score.
         single: whether every image has one class.
 
     Returns:
-        Of each rung what `climb` finds, and `macro_ap`.
+        Of each rung what `ablation` finds.
     """
     plain = plain_decision(single)
-    logits = ensemble["test_logits"]
-    models: dict[str, list[np.ndarray]] = {
-        "single fold": list(ensemble["test_single"]),
-        "+ TTA": list(ensemble["test_views"]),
-    }
-    if len(ensemble["test_by_fold"]) > 1:
-        models["+ folds"] = list(ensemble["test_folds"])
-    if len(ensemble["test_folds"]) > 1:
-        models["+ members"] = [logits]
-    rungs = {name: [plain(each) for each in found] for name, found in models.items()}
+    rungs = {name: [plain(each) for each in found] for name, found in test_models(ensemble).items()}
     for name, content in steps.items():
-        rungs[name] = [Decision.from_json(content)(logits)]
-    ladder = climb(labels, rungs, objective)
-    for name, step in ladder.items():
-        found = models.get(name, [logits])
-        step["macro_ap"] = float(
-            np.mean([mean_over_classes(average_precision(labels, each)) or 0.0 for each in found])
-        )
-    return ladder
+        rungs[name] = [Decision.from_json(content)(ensemble["test_logits"])]
+    return ablation(labels, rungs, objective)

@@ -7,22 +7,53 @@ from typing import Any
 
 import numpy as np
 
+from foldwise import revisions
 from foldwise.core import files
+from foldwise.core.errors import UserError
+from foldwise.core.settings import Count, read
 from foldwise.decision.decision import Decision
-from foldwise.deploy.ensembled import fold_folders, read_ensemble
 from foldwise.deploy.onnx_files import exported_members, fold_file, graph_runner, metadata
 from foldwise.ensembling.settings import Merge
-from foldwise.model.compute import Compute
-from foldwise.model.settings import Model
-from foldwise.params import read_params
-from foldwise.sources.data_settings import Data
+from foldwise.images.decode import MAX_PIXELS
+from foldwise.model.settings import Compute, Model
+
+
+def read_ensemble() -> dict[str, Any]:
+    """`folds`, `merge` (of views, folds and members) and `members` (their `views` and `weight`)."""
+    return files.read_json(files.MERGING, "ensemble")
+
+
+def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
+    """Where the trained networks of a member lie, one per fold.
+
+    Args:
+        member: its name; `<revision>/<name>` for one of another commit, which DVC brings.
+        folds: their numbers.
+        temporary: an existing folder for what is brought.
+
+    Raises:
+        UserError: another commit's models cannot be had.
+    """
+    revision, _, name = member.rpartition("/")
+    folder = files.MODELS / name
+    if revision:
+        commit = revisions.resolve(revision, f"{files.MERGING}: {member}")
+        folder = temporary / member
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            revisions.fetch(commit, files.MODELS / name, folder)
+    missing = [fold for fold in folds if not (folder / str(fold)).is_dir()]
+    if missing:
+        raise UserError(f"{folder / str(missing[0])}: no such folder; run `dvc repro train`")
+    return [folder / str(fold) for fold in folds]
+
 
 Runner = Callable[[np.ndarray], np.ndarray]
 """uint8 images, as `geometry.as_input` makes them, to float32 logits (images, classes)."""
 
 
 @dataclass(frozen=True)
-class Member:
+class DeployedMember:
     """One member of the ensemble."""
 
     model: Model
@@ -33,11 +64,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Engine:
+class FinishedEnsemble:
     """All that turns images into labels."""
 
     classes: list[str]
-    members: Sequence[Member]
+    members: Sequence[DeployedMember]
     folds_merge: Merge
     members_merge: Merge
     decision: Decision
@@ -47,7 +78,7 @@ class Engine:
     """Of an image; beyond, it counts as bad."""
 
 
-def torch_engine(temporary: Path) -> Engine:
+def torch_ensemble(temporary: Path) -> FinishedEnsemble:
     """The ensemble of the workspace's data/, on the device that `compute` names.
 
     Args:
@@ -58,31 +89,31 @@ def torch_engine(temporary: Path) -> Engine:
     """
     # Only here: what runs exported members needs no torch.
     from foldwise.deploy.torch_runner import TorchRunner, load_fold
-    from foldwise.model.loader import choose_device
+    from foldwise.model.hardware import choose_device
 
-    params = read_params()
+    compute = read("compute", Compute, Compute())
     ensemble = read_ensemble()
     classes = files.read_dataset()["classes"]
     merge = ensemble["merge"]
-    device = choose_device(params.compute.accelerator)
+    device = choose_device(compute.accelerator)
     members = []
     for name, used in ensemble["members"].items():
         folders = fold_folders(name, ensemble["folds"], temporary)
         loaded = [load_fold(folder, classes, used["views"], merge["views"]) for folder in folders]
         runners = [TorchRunner(module, device) for module, _ in loaded]
-        members.append(Member(loaded[0][1], runners, used["weight"]))
-    return Engine(
+        members.append(DeployedMember(loaded[0][1], runners, used["weight"]))
+    return FinishedEnsemble(
         classes,
         members,
         merge["folds"],
         merge["members"],
         Decision.from_json(files.read_json(files.DECISION, "threshold")),
-        _images_at_once(params.compute.batch_size, ensemble),
-        params.data.max_pixels,
+        _images_at_once(compute.batch_size, ensemble),
+        read("data.max_pixels", Count, MAX_PIXELS),
     )
 
 
-def onnx_engine(folder: Path) -> Engine:
+def onnx_ensemble(folder: Path) -> FinishedEnsemble:
     """The ensemble of an export; nothing else is read.
 
     Raises:
@@ -94,15 +125,17 @@ def onnx_engine(folder: Path) -> Engine:
     for name, used in ensemble["members"].items():
         paths = [fold_file(folder, name, fold) for fold in ensemble["folds"]]
         model = Model.model_validate(metadata(paths[0])["input"])
-        members.append(Member(model, [graph_runner(path) for path in paths], used["weight"]))
-    return Engine(
+        members.append(
+            DeployedMember(model, [graph_runner(path) for path in paths], used["weight"])
+        )
+    return FinishedEnsemble(
         content["classes"],
         members,
         ensemble["merge"]["folds"],
         ensemble["merge"]["members"],
         Decision.from_json(content["decision"]),
         _images_at_once(Compute().batch_size, ensemble),
-        Data.model_fields["max_pixels"].default,
+        MAX_PIXELS,
     )
 
 

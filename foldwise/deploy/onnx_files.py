@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from foldwise.core.errors import UserError
+from foldwise.inference.onnx import open_session
 
 SUFFIX = ".onnx"
 REFUSALS = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument)
@@ -36,22 +36,15 @@ def metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; `python -m foldwise export` makes it")
     try:
-        entries = open_graph(path).get_modelmeta().custom_metadata_map
+        entries = open_session(path, os.cpu_count() or 1).get_modelmeta().custom_metadata_map
         return json.loads(entries["foldwise"])
     except (*REFUSALS, KeyError, ValueError) as error:
         raise UserError(f"{path}: is no exported member ({error}); export it anew") from None
 
 
-def open_graph(path: Path) -> onnxruntime.InferenceSession:
-    """A graph, ready to run on all cores."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def graph_runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Runs a graph: uint8 images to float32 logits (images, classes)."""
-    graph = open_graph(path)
+    graph = open_session(path, os.cpu_count() or 1)
 
     def run(images: np.ndarray) -> np.ndarray:
         found: np.ndarray = graph.run(["logits"], {"images": images})[0]

@@ -7,17 +7,18 @@ import numpy as np
 import torch
 
 from foldwise.core.errors import UserError
-from foldwise.deploy.graphs import SeenThroughViews
+from foldwise.deploy.merge_torch import MergedViews
 from foldwise.ensembling.settings import Merge
-from foldwise.model.normalize import Normalizer
+from foldwise.inference.view_logits import ThroughViews, input_of
+from foldwise.model.classifier import Classifier
 from foldwise.model.saved import load_member
 from foldwise.model.settings import Model
-from foldwise.model.views import CENTRE, make_view
+from foldwise.model.views import make_view
 
 
 def load_fold(
     folder: Path, classes: Sequence[str], views: Sequence[str], merge: Merge
-) -> tuple[SeenThroughViews, Model]:
+) -> tuple[MergedViews, Model]:
     """A trained member of one fold (on CPU, ready for inference).
 
     Args:
@@ -32,23 +33,21 @@ def load_fold(
     Raises:
         UserError: the folder holds no trained member, or one of other classes.
     """
-    network, recipe, own = load_member(folder)
-    if own != list(classes):
+    trained = load_member(folder)
+    if trained.classes != list(classes):
         raise UserError(f"{folder}: was trained on other classes; run `dvc repro`")
     made = [make_view(name) for name in views]
-    cut = any(view.crop != CENTRE for view in made)
-    model = recipe.model.model_copy(update={"views": "five_crop"}) if cut else recipe.model
-    softmax = recipe.train.loss == "cross_entropy"
-    normalize = Normalizer(*model.mean_and_std())
-    module = SeenThroughViews(network, normalize, made, merge, softmax, cut)
-    return module.eval(), model
+    seen = ThroughViews(trained.network, trained.model, made, trained.softmax, together=True)
+    return MergedViews(seen, merge).eval(), input_of(trained.model, made)
 
 
 class TorchRunner:
     """Runs one fold's network on a device."""
 
-    def __init__(self, module: SeenThroughViews, device: torch.device) -> None:
-        module.network.use_channels_last()
+    def __init__(self, module: MergedViews, device: torch.device) -> None:
+        network = module.seen.network
+        assert isinstance(network, Classifier)  # of `load_fold`
+        network.use_channels_last()
         self._module = module.to(device)
         self._device = device
 

@@ -13,7 +13,7 @@ from foldwise.ensembling.view_audit import ViewAudit
 from foldwise.ensembling.weights import fit_weights
 from foldwise.scoring.bootstrap import DRAWS, Scores
 from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,33 @@ def fixed_commit(revision: str) -> str:
     return commit
 
 
-def included_arrays(
-    revision: str, folds: pd.DataFrame, classes: Sequence[str]
-) -> dict[str, dict[int, dict[str, np.ndarray]]]:
-    """Every member's predictions of a commit: by member's name and fold, what `predict` wrote.
+Arrays = dict[str, dict[int, dict[str, np.ndarray]]]
+"""By member's name and fold, what `predict` wrote."""
+
+
+def included_members(named: Sequence[str], folds: pd.DataFrame, classes: Sequence[str]) -> Arrays:
+    """Predictions of all members of other commits, each called `<revision>/<member>`.
+
+    Args:
+        named: commits, by hashes or tags.
+        folds: `id` and `fold` of this data set.
+        classes: of this data set, in order.
+
+    Raises:
+        UserError: a commit is named twice, cannot be had, or has other classes or folds.
+    """
+    commits = [fixed_commit(revision) for revision in named]
+    if len(set(commits)) < len(commits):
+        raise UserError(f"params.yaml: {KEY}: names one commit twice; leave one out")
+    return {
+        f"{revision}/{member}": arrays
+        for revision in named
+        for member, arrays in included_arrays(revision, folds, classes).items()
+    }
+
+
+def included_arrays(revision: str, folds: pd.DataFrame, classes: Sequence[str]) -> Arrays:
+    """Every member's predictions of one commit.
 
     Args:
         revision: hash or tag.

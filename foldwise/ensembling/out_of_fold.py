@@ -46,9 +46,20 @@ class MemberPredictions:
             test_id: ids of the test part.
 
         Raises:
-            UserError: a fold's predictions are of other images or views than they should be.
+            UserError: a fold's predictions are of other images or views than they should be, are
+                not complete, or not finite.
         """
         for fold, each in arrays.items():
+            missing = [array for array in ARRAYS if array not in each]
+            if missing:
+                raise UserError(
+                    f"{name} fold {fold}: its predictions lack `{missing[0]}`, as those of an "
+                    "older version do; run `dvc repro predict` there"
+                )
+            if not all(np.isfinite(each[f"{part}_logits"]).all() for part in ("oof", "test")):
+                raise UserError(
+                    f"{name} fold {fold}: some logits are not finite; look at the training curves"
+                )
             if not np.array_equal(each["test_id"], test_id):
                 raise UserError(
                     f"{name} fold {fold}: was predicted on another test part; run "

@@ -1,12 +1,11 @@
-"""Settings of `ensemble`, `threshold` and `evaluate`: from logits to labels."""
+"""Settings of `tta` and `ensemble`: how predictions of an image become one."""
 
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
-from foldwise.core.settings import Count, Many, Number, Settings
-from foldwise.scoring.objective_settings import ObjectiveField
+from foldwise.core.settings import Many, Settings
 from foldwise.view_names import Views
 
 POWER_MEAN = re.compile(r"power_mean\((\d+(?:\.\d+)?)\)")
@@ -59,55 +58,3 @@ class Ensemble(Settings):
         if len(set(self.include)) < len(self.include):
             raise ValueError("include: every commit may be named once")
         return self
-
-
-Calibration = Literal["none", "temperature", "class_temperature", "platt", "isotonic"]
-Scope = Literal["global", "per_class", "shrunk"]
-Decode = Literal["auto", "threshold", "count_prior", "count_prior_mode", "top_k"]
-
-
-class Threshold(Settings):
-    """How a logit becomes a probability, and a probability a label."""
-
-    objective: ObjectiveField
-    calibration: Calibration = "none"
-    """`temperature` divides all logits by one number, `class_temperature` by one per class; `platt`
-    is a line per class, `isotonic` a rising step function per class."""
-    scope: Scope = "global"
-    """One threshold for all classes, one per class, or one per class that is drawn to the common
-    one the more, the rarer the class."""
-    fixed: Annotated[Number, Field(gt=0, lt=1)] | None = None
-    """A probability to decide at, instead of the one that is best for the objective."""
-    decode: Decode = "auto"
-    """`threshold`; `count_prior`: the labels of highest expected accuracy, given how many labels
-    images have; `count_prior_mode`: the likeliest set of labels, given that; `top_k`: the k
-    largest. `auto`: the largest where images have one label, else threshold."""
-    k: Count = 1
-    """How many labels top_k gives every image."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        name = self.objective.name
-        if self.scope != "global" and self.objective.average == "micro" and "_at_" in name:
-            raise ValueError(
-                f"scope: {self.scope} needs a constraint per class: write objective "
-                f"`{name.replace('micro', 'macro')}`"
-            )
-        if self.scope != "global" and self.fixed is not None:
-            raise ValueError("fixed: is one probability for all classes; write `scope: global`")
-        if self.decode == "top_k" and (self.fixed is not None or self.scope != "global"):
-            raise ValueError("decode: top_k has no threshold; drop `fixed` and `scope`")
-        if self.k != 1 and self.decode != "top_k":
-            raise ValueError("k: is for `decode: top_k`")
-        return self
-
-
-class Evaluate(Settings):
-    """What `evaluate` writes."""
-
-    submission: Annotated[str, Field(pattern=r"^[^/].*\.csv$")]
-    """File of the test part's labels, in the form that the source asks for."""
-    examples: Annotated[int, Field(ge=1, le=100)] = 12
-    """How many images the picture of examples shows."""
-    heatmaps: bool = False
-    """Whether the report shows where in an image the first member sees a class (Grad-CAM)."""

@@ -9,7 +9,7 @@ from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import Merge
 from foldwise.scoring.bootstrap import DRAWS, Scores
 from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective
 
 
 class ViewAudit:

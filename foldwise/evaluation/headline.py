@@ -7,11 +7,10 @@ import numpy as np
 
 from foldwise.evaluation.average_precision import average_precision, drawn_average_precision
 from foldwise.evaluation.metrics import mean_over_classes
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import top_k
 from foldwise.scoring.bootstrap import DRAWS, Interval, draw, interval
-from foldwise.scoring.objective import image_counts, measure, ratio
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, image_counts, measure, ratio
 
 F1 = Objective(name="macro_f1")
 COUNTS = 4

@@ -1,5 +1,6 @@
 """Metrics of multi-label and single-label classification; labels of -1 take no part."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,10 @@ import pandas as pd
 
 from foldwise.decision.calibration_error import calibration_errors
 from foldwise.evaluation.average_precision import CONVENTIONS, Difficult, average_precision
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
 from foldwise.evaluation.tail_accuracy import last_tail_accuracy
-from foldwise.scoring.objective import image_counts, ratio, score_of_sums
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, image_counts, ratio, score_of_sums
 from foldwise.scoring.probability import sigmoid
 
 TOP = (1, 3, 5)
@@ -32,6 +32,17 @@ def confusion_counts(
 def mean_over_classes(values: np.ndarray) -> float | None:
     """Mean over the classes that have a value; None if none has."""
     return None if np.isnan(values).all() else float(np.nanmean(values))
+
+
+def mean_macro_ap(labels: np.ndarray, models: Sequence[np.ndarray]) -> float:
+    """Macro average precision, the mean over models; 0 where no class has a positive label.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        models: logits of each, (images, classes).
+    """
+    found = [mean_over_classes(average_precision(labels, each)) or 0.0 for each in models]
+    return float(np.mean(found))
 
 
 def per_class(labels: np.ndarray, logits: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:

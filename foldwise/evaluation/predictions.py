@@ -1,13 +1,45 @@
 """The parts of the data that have labels, read from the files of one run."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from foldwise.core import files
 from foldwise.decision.decision import Decision
-from foldwise.evaluation.part import Part
+
+
+@dataclass(frozen=True)
+class Part:
+    """Out-of-fold images, or the test part."""
+
+    ids: np.ndarray
+    """(images,)."""
+    labels: np.ndarray
+    """int8 (images, classes): 1, 0 or -1."""
+    logits: np.ndarray
+    """float32 (images, classes): of the ensemble; out-of-fold of the one fold that held it out."""
+    calibrated: np.ndarray
+    """float32 (images, classes): logits after calibration; out-of-fold cross-fitted."""
+    predicted: np.ndarray
+    """int8 (images, classes): labels; out-of-fold cross-fitted."""
+
+    def of(self, images: np.ndarray | slice) -> "Part":
+        """Some of the images."""
+        arrays = (self.ids, self.labels, self.logits, self.calibrated, self.predicted)
+        return Part(*(each[images] for each in arrays))
+
+    def by_fold(self, folds: pd.DataFrame) -> list["Part"]:
+        """The images that each fold holds out; `folds` has `id` and `fold`."""
+        fold_of = folds.set_index("id")["fold"].loc[self.ids].to_numpy()
+        return [self.of(fold_of == fold) for fold in np.unique(fold_of)]
+
+    def predicted_by(self, logits: Sequence[np.ndarray], decision: Decision) -> list["Part"]:
+        """The same images as other models predict them, of logits (images, classes) each."""
+        return [replace(self, logits=each, predicted=decision(each)) for each in logits]
 
 
 def read_parts(

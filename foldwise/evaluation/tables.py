@@ -1,20 +1,90 @@
-"""Tables behind the plots of single classes, small enough for git whatever their number."""
+"""Tables behind the plots, small enough for git whatever the number of images and classes."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_curve
 
 from foldwise.evaluation.average_precision import average_precision, precision_recall_points
-from foldwise.evaluation.curve_tables import thinned
-from foldwise.evaluation.headline import Drawn
+from foldwise.evaluation.headline import Drawn, Headline
 from foldwise.evaluation.metrics import per_class
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.tail_accuracy import tail_curve
+from foldwise.scoring.objective import Objective
 from foldwise.scoring.probability import sigmoid
+from foldwise.scoring.thresholds import threshold_curve
 
+POINTS = 200
+CURVES = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
 MOST_CLASSES = 40
 """Classes that a plot shows by name; of more, those of the lowest average precision."""
-POINTS = 40
+CLASS_POINTS = 40
+"""Rows of one class's curve."""
 MEAN = "mean over classes"
+
+
+def thinned(table: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
+    """At most so many rows, evenly spaced, with the first and the last."""
+    if len(table) <= points:
+        return table
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, points).round().astype(int))]
+
+
+def threshold_table(
+    logits: np.ndarray, labels: np.ndarray, objective: Objective, chosen: float | None
+) -> pd.DataFrame:
+    """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
+
+    The score at a probability is that of saying yes from there on: exact, not interpolated.
+    Without one threshold for all classes (None) no row is marked.
+    """
+    curve = threshold_curve(logits, labels, objective)
+    marks = np.array([] if chosen is None else [chosen])
+    even = np.linspace(0.005, 0.995, POINTS - len(marks))
+    wanted = np.append(even, sigmoid(marks))
+    grid = np.append(np.log(even) - np.log1p(-even), marks)
+    # Row i of the curve says yes from the i-th distinct score on, the last one never.
+    rows = np.searchsorted(np.unique(logits[labels >= 0]).astype(np.float64), grid)
+    table = pd.DataFrame(
+        {
+            "probability": wanted,
+            "score": curve.scores[rows],
+            "chosen": np.append(np.zeros(len(even), int), np.ones(len(marks), int)),
+        }
+    )
+    return table.sort_values("probability", kind="stable")
+
+
+def precision_recall_table(parts: dict[str, Part]) -> pd.DataFrame:
+    """`recall`, `precision` and `series` (the part's name), over all classes pooled."""
+    tables = []
+    for name, part in parts.items():
+        used = part.labels >= 0
+        precision, recall, _ = precision_recall_curve(part.labels[used], part.logits[used])
+        table = pd.DataFrame({"recall": recall, "precision": precision}).iloc[::-1]
+        tables.append(thinned(table).assign(series=name))
+    return pd.concat(tables)
+
+
+def curves_table(series: dict[str, Path]) -> pd.DataFrame:
+    """`series`, `epoch` and a column per metric; a row per series and epoch.
+
+    Args:
+        series: of each training its folder, as DVCLive wrote it.
+    """
+    return pd.concat([_curves(folder).assign(series=name) for name, folder in series.items()])
+
+
+def _curves(folder: Path) -> pd.DataFrame:
+    metrics = {
+        name: pd.read_csv(folder / "plots" / "metrics" / f"{name}.tsv", sep="\t", index_col="step")[
+            name
+        ]
+        for name in CURVES
+    }
+    table = pd.DataFrame(metrics).rename_axis("epoch").reset_index()
+    return table.assign(epoch=table["epoch"] + 1)
 
 
 def shown_classes(labels: np.ndarray, logits: np.ndarray) -> list[int]:
@@ -55,7 +125,7 @@ def class_precision_recall_table(part: Part, classes: list[str], shown: list[int
             table = pd.DataFrame({"recall": found / truth.sum(), "precision": found / predicted})
             # Below the last positive label only precision falls.
             table = table[: int(np.searchsorted(found, found[-1])) + 1]
-            tables.append(thinned(table, POINTS).assign(**{"class": classes[index]}))
+            tables.append(thinned(table, CLASS_POINTS).assign(**{"class": classes[index]}))
     return pd.concat(tables[1:] or tables)[tables[0].columns]
 
 
@@ -126,3 +196,28 @@ def label_counts_table(part: Part) -> pd.DataFrame:
         table = pd.DataFrame({"kind": kind, "labels": np.arange(len(images)), "images": images})
         tables.append(table[images > 0].assign(share=images[images > 0] / len(labels)))
     return pd.concat(tables)
+
+
+def class_tables(
+    parts: dict[str, Part], headlines: dict[str, Headline], classes: list[str], single: bool
+) -> dict[str, pd.DataFrame]:
+    """All tables that show classes, of every part, by the name of their file.
+
+    Args:
+        parts: what is shown; `oof` is among them.
+        headlines: of every part.
+        classes: their names.
+        single: whether images have one class.
+    """
+    shown = shown_classes(parts["oof"].labels, parts["oof"].logits)
+    found: dict[str, list[pd.DataFrame]] = {}
+    for name, part in parts.items():
+        for file, table in {
+            "classes": class_table(part, headlines[name].classes["ap"], classes),
+            "class_precision_recall": class_precision_recall_table(part, classes, shown),
+            "tail_accuracy": tail_table(part, classes, shown),
+            "confusion": confusion_table(part, classes, single),
+            "labels_per_image": label_counts_table(part),
+        }.items():
+            found.setdefault(file, []).append(table.assign(part=name))
+    return {file: pd.concat(each) for file, each in found.items()}

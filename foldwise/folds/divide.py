@@ -7,8 +7,11 @@ import pandas as pd
 
 from foldwise.core.errors import UserError
 from foldwise.folds.assign import ALWAYS_TRAINED, Assigner, listed_folds
-from foldwise.folds.duplicates import equal_pairs, joined
+from foldwise.folds.duplicates import Duplicates, equal_pairs, joined, straddling
 from foldwise.folds.settings import Split
+
+SHOWN = 5
+"""Examples of what leaks."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,40 @@ def _units(table: pd.DataFrame, pictures: np.ndarray, split: Split) -> np.ndarra
         named = np.flatnonzero(table["group"] != "")
         pairs.append(named[equal_pairs(pd.factorize(table["group"].to_numpy()[named])[0])])
     return joined(len(table), np.concatenate(pairs))
+
+
+def leaks(
+    duplicates: Duplicates, division: Division, table: pd.DataFrame, grouped: bool
+) -> list[str]:
+    """What is on both sides, where the source has divided and nobody else could; a line each.
+
+    Args:
+        duplicates: which pictures are alike.
+        division: of the images.
+        table: `id`, and `group` where the source has groups.
+        grouped: whether groups are to stay together.
+    """
+    in_test = pd.Series(division.test)
+    sides = {
+        "pictures are in the train and in the test part, so the test score flatters": (
+            in_test,
+            duplicates.pictures,
+        ),
+        "pictures are in several folds, so out-of-fold scores flatter": (
+            pd.Series(division.fold).mask(division.test),
+            duplicates.pictures,
+        ),
+    }
+    if grouped:
+        sides["groups are in the train and in the test part, so the test score flatters"] = (
+            in_test,
+            table["group"].mask(table["group"] == "").to_numpy(),
+        )
+    found = []
+    for what, (side, unit) in sides.items():
+        shared = straddling(side, unit)
+        if shared:
+            examples = [" = ".join(table["id"].iloc[rows[:3]]) for rows in shared[:SHOWN]]
+            more = ["..."] if len(shared) > SHOWN else []
+            found.append(f"{len(shared)} {what}: {'; '.join(examples + more)}")
+    return found

@@ -17,6 +17,9 @@ cv2.setNumThreads(0)
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 
+MAX_PIXELS = 50_000_000
+"""Height x width above which an image counts as bad, where nothing else is said."""
+
 # What OpenCV reads too.
 FORMATS = (
     "PNG",

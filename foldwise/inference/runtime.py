@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
 from torch.utils.flop_counter import FlopCounterMode
 
 from foldwise.core.errors import UserError
-from foldwise.deploy.graphs import export_network, session
-from foldwise.inference.fuse import fuse_batch_norm
+from foldwise.inference.onnx import export_network, open_session
 from foldwise.model.classifier import Classifier
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -20,6 +22,10 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 WORTH = 3e12
 """Floating-point operations, about a minute of two cores, from which on a CPU onnxruntime saves
 more time than bringing the network to it takes."""
+# What tracing ends in where a forward pass depends on shapes or values; it stays as it is then.
+UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, LookupError)
+# Largest difference of features, relative to the largest feature.
+TOLERANCE = 1e-4
 
 
 def ready(
@@ -73,10 +79,38 @@ def _by_onnxruntime(network: Classifier, image: torch.Tensor) -> Forward:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "network.onnx"
         export_network(network, example, path, {})
-        graph = session(path, torch.get_num_threads())
+        graph = open_session(path, torch.get_num_threads())
 
     def forward(images: torch.Tensor) -> torch.Tensor:
         (logits,) = graph.run(["logits"], {"images": images.contiguous().numpy()})
         return torch.from_numpy(logits)
 
     return forward
+
+
+@torch.no_grad()
+def fuse_batch_norm(network: Classifier, image: torch.Tensor) -> bool:
+    """Fold a trained network's batch normalisations into its convolutions, where that can be done.
+
+    Args:
+        network: ready for inference; its backbone is replaced.
+        image: normalised, ([crops,] channels, height, width), on the network's device; the features
+            of the new backbone are checked by it.
+
+    Returns:
+        Whether it was: the forward pass can be traced, and gives the same features.
+    """
+    plain = network.backbone
+    if not any(isinstance(each, nn.BatchNorm2d) for each in plain.modules()):
+        return False
+    try:
+        fused = fuse(plain)
+    except UNTRACEABLE:
+        return False
+    wanted = network.features(image.unsqueeze(0))
+    network.backbone = fused
+    found = network.features(image.unsqueeze(0))
+    same = bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
+    if not same:
+        network.backbone = plain
+    return same

@@ -1,44 +1,88 @@
-"""Logits of a trained network, for every view of every image."""
+"""Test-time augmentation: every view's logits of every image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from foldwise.deploy.merge_torch import softmax_log_odds
+from foldwise.inference.log_odds import softmax_log_odds
 from foldwise.inference.runtime import Forward
-from foldwise.model.normalize import Normalizer
+from foldwise.model.classifier import Normalizer
+from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE, View
 
 
+class ThroughViews(nn.Module):
+    """A network that looks at pixels through every view."""
+
+    def __init__(
+        self,
+        network: Forward,
+        model: Model,
+        views: Sequence[View],
+        softmax: bool = False,
+        together: bool = False,
+    ) -> None:
+        """
+        Args:
+            network: normalised images to logits; a module, or what `ready` makes of one.
+            model: says how pixels are normalised.
+            views: that an image is seen through. Where one of them is of a corner, images come as
+                their five crops, of which each view takes one.
+            softmax: the network's outputs are a softmax's; each class's log-odds are given.
+            together: all views in one pass, so that a graph has every layer once; else one after
+                the other, in the memory of one.
+        """
+        super().__init__()
+        self.network = network
+        self.normalize = Normalizer(*model.mean_and_std())
+        self._views = tuple(views)
+        self._softmax = softmax
+        self._together = together
+        self.cut = cut_to_crops(views)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-odds of each class, float32 (views, images, classes); sigmoids are probabilities.
+
+        Args:
+            images: uint8 (images, [5 crops,] channels, height, width).
+        """
+        pixels = self.normalize(images)
+        crops = pixels.unbind(1) if self.cut else [pixels] * (CENTRE + 1)
+        if self._together:
+            seen = torch.cat([view(crops[view.crop]) for view in self._views])
+            found = self.network(seen)
+            logits = found.reshape(len(self._views), images.shape[0], found.shape[1])
+        else:
+            each = [self.network(view(crops[view.crop])).float() for view in self._views]
+            logits = torch.stack(each)
+        if logits.device.type == "mps":
+            # Apple's GPUs have no float64, which log-odds and merging need.
+            logits = logits.cpu()
+        return softmax_log_odds(logits) if self._softmax else logits
+
+
+def cut_to_crops(views: Sequence[View]) -> bool:
+    """Whether images have to come as their five crops: a view is of one of the corners."""
+    return any(view.crop != CENTRE for view in views)
+
+
+def input_of(model: Model, views: Sequence[View]) -> Model:
+    """What images must be cut to for a member that sees them through these views."""
+    return model.model_copy(update={"views": "five_crop"}) if cut_to_crops(views) else model
+
+
 @torch.inference_mode()
-def view_logits(
-    forward: Forward,
-    normalize: Normalizer,
-    batches: Iterable[Any],
-    views: list[View],
-    device: torch.device,
-    softmax: bool = False,
-    cut: bool = False,
-) -> np.ndarray:
-    """float32 (views, images, classes): the log-odds of each class, sigmoids of which are its
-    probability.
+def view_logits(seen: ThroughViews, batches: Iterable[Any], device: torch.device) -> np.ndarray:
+    """float32 (views, images, classes) of all batches.
 
     Args:
-        forward: the network's pass, on the device.
-        normalize: from pixels to what the network takes.
+        seen: the network and its views.
         batches: of (images uint8 (images, [crops,] channels, height, width), anything).
-        views: each is applied to every batch.
-        device: to run on.
-        softmax: the network's outputs are a softmax's, as after cross_entropy.
-        cut: the images come as their five crops, of which each view takes one.
+        device: that the network is on.
     """
-    normalize = normalize.to(device)
-    parts = []
-    for images, _ in batches:
-        pixels = normalize(images.to(device, non_blocking=True))
-        crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
-        logits = torch.stack([forward(view(crops[view.crop])).float().cpu() for view in views])
-        parts.append(softmax_log_odds(logits) if softmax else logits)
+    seen.normalize.to(device)
+    parts = [seen(images.to(device, non_blocking=True)).cpu() for images, _ in batches]
     return torch.cat(parts, 1).numpy()

@@ -1,8 +1,7 @@
 """Images from the store as tensors, the same whichever process reads them."""
 
 import zlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,13 +10,12 @@ from torch.utils.data import Dataset
 from foldwise.images.store import ImageStore
 from foldwise.model.geometry import cut, resize
 from foldwise.model.settings import Model
-from foldwise.training.augment import apply_augment
-
-if TYPE_CHECKING:
-    import albumentations
 
 Key = tuple[int, int, bool]
 """(epoch, position, whether it counts): what a loader asks a data set for."""
+
+Augmentation = Callable[[np.ndarray, int], np.ndarray]
+"""An image, uint8 (height, width, channels), and a random seed, to the image augmented."""
 
 
 class LabelledDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -61,7 +59,7 @@ class ImageDataset(LabelledDataset):
         ids: Sequence[str],
         labels: np.ndarray | torch.Tensor,
         model: Model,
-        augment: "albumentations.Compose | None" = None,
+        augment: Augmentation | None = None,
         augment_from: str = "resized",
         seed: int = 0,
     ) -> None:
@@ -71,7 +69,7 @@ class ImageDataset(LabelledDataset):
             ids: which images, in order.
             labels: (images, classes).
             model: says what size images are brought to, and how many channels they have.
-            augment: drawn from (seed, epoch, image id) alone.
+            augment: what is done with an image; its seed comes from (seed, epoch, image id) alone.
             augment_from: `resized` or `original` images are augmented.
             seed: of the augmentation.
         """
@@ -85,10 +83,10 @@ class ImageDataset(LabelledDataset):
         """An image, uint8 (channels, height, width), or its five crops (5, channels, ...)."""
         pixels = self.store.pixels(self.ids[position], self.model.channels)
         if self.augment is not None and self.augment_from == "original":
-            pixels = apply_augment(self.augment, pixels, self.drawn(epoch, position))
+            pixels = self.augment(pixels, self.drawn(epoch, position))
         pixels = resize(pixels, self.model)
         if self.augment is not None and self.augment_from == "resized":
-            pixels = apply_augment(self.augment, pixels, self.drawn(epoch, position))
+            pixels = self.augment(pixels, self.drawn(epoch, position))
         squares = cut(pixels, self.model)
         return torch.from_numpy(np.array(np.moveaxis(squares, -1, -3)))
 

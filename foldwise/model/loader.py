@@ -1,13 +1,11 @@
 """Batches of a data set, shared out among processes."""
 
-import os
 from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from foldwise.core.errors import UserError
 from foldwise.model.dataset import Key, LabelledDataset
 
 
@@ -80,30 +78,3 @@ def make_loader(
 def plain_loader(dataset: LabelledDataset, size: int, workers: int) -> DataLoader[Any]:
     """All images once, in order."""
     return make_loader(dataset, Batches(len(dataset), size), workers)
-
-
-def worker_count(workers: int | str, device: torch.device) -> int:
-    """Processes that prepare images; `auto` is one per core beside a GPU, 8 at the most.
-
-    On CPU it is none: there they would take their time from the network's own threads.
-    """
-    if workers != "auto":
-        return int(workers)
-    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
-
-
-def choose_device(accelerator: str) -> torch.device:
-    """The device of Lightning's name for it; `auto` takes a GPU where there is one.
-
-    Raises `UserError` if there is none.
-    """
-    names = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if accelerator == "auto":
-        return torch.device(next((name for name, found in names.items() if found), "cpu"))
-    if accelerator == "gpu":
-        accelerator = "mps" if names["mps"] else "cuda"
-    if not names.get(accelerator, True):
-        raise UserError(
-            f"params.yaml: compute.accelerator: {accelerator} is not there; write `auto` or `cpu`"
-        )
-    return torch.device(accelerator)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.pretrained import fit_weights
-from foldwise.training.settings import Recipe
+from foldwise.model.settings import Model
 
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
@@ -24,60 +25,74 @@ def images_digest(shas: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(shas)).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class TrainedMember:
+    """One member of one fold, as it is loaded: all that inference needs."""
+
+    network: Classifier
+    """On the CPU, ready for inference."""
+    model: Model
+    """What its input must be."""
+    classes: list[str]
+    """Names of its outputs, in order."""
+    softmax: bool
+    """Its outputs are a softmax's: classes exclude each other."""
+
+
 def save_member(
     folder: Path,
     network: nn.Module,
-    recipe: Recipe,
-    fold: int,
+    model: Model,
     classes: list[str],
-    epoch: int,
-    unseen: str,
-    warm_start: str | None = None,
+    softmax: bool,
+    origin: dict[str, Any],
 ) -> None:
     """Write a network's weights and all that is needed to use it.
 
     Args:
         folder: an existing folder.
         network: on any device.
-        recipe: what it was made by, overrides applied.
-        fold: the fold that it has never seen.
+        model: what it was built by.
         classes: names of its outputs, in order.
-        epoch: how many epochs its weights were trained.
-        unseen: digest of the images that it has never seen.
-        warm_start: the commit whose weights it started from.
+        softmax: whether its outputs are a softmax's.
+        origin: how it was trained, for people and for later checks; JSON.
     """
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS)
-    mean, std = recipe.model.mean_and_std()
+    mean, std = model.mean_and_std()
     content: dict[str, Any] = {
-        "member": recipe.member,
-        "fold": fold,
-        "backbone": recipe.model.backbone,
+        "backbone": model.backbone,
         "classes": classes,
+        "softmax": softmax,
         "input": {
-            "size": recipe.model.image_size,
-            "shortest_edge": recipe.model.shortest_edge,
-            "views": recipe.model.views,
-            "channels": recipe.model.channels,
+            "size": model.image_size,
+            "shortest_edge": model.shortest_edge,
+            "views": model.views,
+            "channels": model.channels,
             "mean": mean,
             "std": std,
         },
-        "epoch": epoch,
-        "unseen": unseen,
-        "warm_start": warm_start,
-        "recipe": recipe.model_dump(mode="json"),
+        "model": model.model_dump(mode="json"),
+        **origin,
     }
     (folder / MODEL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_model(folder: Path) -> dict[str, Any]:
-    """What stands in model.json. Raises `UserError` if there is none."""
+    """What stands in model.json. Raises `UserError` if there is none, or an older version's."""
+    path = folder / MODEL
     try:
-        return json.loads((folder / MODEL).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file; run `dvc repro train`") from None
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro train`") from None
+    if "model" not in content:
+        raise UserError(
+            f"{path}: was written by an older version, which kept other things in it; run "
+            "`dvc repro train` there"
+        )
+    return content
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -95,13 +110,10 @@ def copy_weights(network: Classifier, folder: Path) -> None:
     fit_weights(network, read_weights(folder), source, advice)
 
 
-def load_member(folder: Path) -> tuple[Classifier, Recipe, list[str]]:
-    """The network (on CPU, ready for inference), its recipe and its classes.
-
-    Raises `UserError` if the folder holds no trained member.
-    """
+def load_member(folder: Path) -> TrainedMember:
+    """Load what `save_member` wrote. Raises `UserError` if the folder holds no trained member."""
     content = read_model(folder)
-    recipe = Recipe.model_validate(content["recipe"])
-    network = build_network(recipe.model, len(content["classes"]), pretrained=False)
+    model = Model.model_validate(content["model"])
+    network = build_network(model, len(content["classes"]), pretrained=False)
     network.load_state_dict(read_weights(folder))
-    return network.eval(), recipe, content["classes"]
+    return TrainedMember(network.eval(), model, content["classes"], content["softmax"])

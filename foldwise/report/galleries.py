@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from foldwise.evaluation.part import Part
+from foldwise.evaluation.predictions import Part
 from foldwise.scoring.probability import sigmoid
 
 EACH = 5

@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import nn
 
 from foldwise.core.errors import UserError
-from foldwise.model.normalize import Normalizer
+from foldwise.model.classifier import Normalizer
 from foldwise.model.views import CENTRE
 
 BATCH = 32

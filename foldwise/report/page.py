@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing else."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from foldwise.charts.style import DARK, LIGHT, PARTS, readable
-from foldwise.report.budget import Pictured, as_json
+from foldwise.charts.style import DARK, LIGHT, PARTS, hardest, readable
+from foldwise.evaluation.predictions import Part
+from foldwise.report.budget import LIMIT, Pictured, as_json, pictured
 from foldwise.report.figures import Figure
+from foldwise.report.galleries import Gallery, class_gallery
+from foldwise.report.thumbnails import SIDES, Key, Thumbnails
 
-FOLDER = Path(__file__).with_name("page")
+FOLDER = Path(__file__).with_name("template")
 # In the page a chart has the page's letters; a picture has those that its writer knows.
 FONT = {"font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"}
 MOST_ROWS = 2000
@@ -30,6 +34,10 @@ COLUMNS = {
     "precision": "precision",
     "recall": "recall",
 }
+MOST_GALLERIES = 100
+"""Classes with a gallery of their own."""
+MARGIN = 4_000
+"""Bytes for notes that a page gets once it is known what does not fit."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Report:
     """What the page leaves out."""
 
 
-def render(report: Report, pictured: Pictured) -> str:
+def render_page(report: Report, pictured: Pictured) -> str:
     """The page's HTML: charts, styles, scripts and pictures are all in it.
 
     Whatever it is given, class names and ids among it, stands there as text.
@@ -86,7 +94,7 @@ def render(report: Report, pictured: Pictured) -> str:
     return environment.get_template("page.html").render(
         report=report,
         parts=PARTS,
-        headline=headline(report.evaluation["headline"]),
+        headline=rows_by_metric(report.evaluation["headline"]),
         # Of every part: one may have ignored labels, and figures for them, where another has none.
         metrics=list(
             dict.fromkeys(name for each in report.evaluation["all"].values() for name in each)
@@ -106,7 +114,7 @@ def libraries() -> str:
     return text.replace("</script", "<\\/script")
 
 
-def headline(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+def rows_by_metric(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Of every metric its row by part, the test part first."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row["part"] != "test"):
@@ -160,3 +168,65 @@ def _score(value: float | None) -> str:
 
 def _gain(value: float) -> str:
     return f"{value:+.4f}"
+
+
+def class_galleries(
+    part: Part, name: str, classes: pd.DataFrame, names: list[str]
+) -> list[Gallery]:
+    """A gallery for each of the classes with the lowest average precision, the lowest first.
+
+    The page drops the last ones where it has no room.
+
+    Args:
+        part: whose images are shown.
+        name: of that part.
+        classes: `class`, `part`, `ap`.
+        names: of the classes, in the order of the arrays' columns.
+    """
+    places = {each: index for index, each in enumerate(names)}
+    own = classes[classes["part"] == name].set_index("class")["ap"]
+    return [
+        class_gallery(part, places[each], "" if np.isnan(own[each]) else f"AP {own[each]:.4f}")
+        for each in hardest(classes, MOST_GALLERIES)
+    ]
+
+
+def compose_page(
+    report: Report, galleries: list[Gallery], images: Mapping[Key, np.ndarray], limit: int = LIMIT
+) -> str:
+    """The page's HTML, of at most `limit` bytes in UTF-8.
+
+    Args:
+        report: all but the galleries.
+        galleries: the most important first; the last are left out if there is no room.
+        images: of every key that they need, (height, width, 3) BGR of uint8.
+        limit: bytes.
+
+    Raises:
+        ValueError: there is no room even without galleries.
+    """
+    bare = render_page(report, Pictured([], Thumbnails(SIDES[0], [])))
+    room = limit - len(bare.encode()) - MARGIN
+    if room < 0:
+        raise ValueError(f"a report without images has {limit - room} bytes, more than {limit}")
+    fits, count = pictured(galleries, images, room)
+    notes = list(report.notes)
+    total = len(report.names)
+    if total > MOST_ROWS:
+        notes.append(
+            f"Rows of {total - MOST_ROWS:,} of {total:,} classes: those after the first "
+            f"{MOST_ROWS:,}."
+        )
+    of_classes = sum(each.class_index is not None for each in galleries[:count])
+    if of_classes < total:
+        notes.append(
+            f"Images of {total - of_classes:,} of {total:,} classes: those shown have the lowest "
+            f"average precision, as far as a page of {limit / 1e6:g} MB has room."
+        )
+    side = fits.thumbnails.side
+    if fits.thumbnails.encoded and side < SIDES[0]:
+        notes.append(
+            f"Detail of images: their longer side is {side} pixels at most, so that the page stays "
+            f"below {limit / 1e6:g} MB."
+        )
+    return render_page(replace(report, notes=notes), fits)

@@ -1,6 +1,6 @@
 """The page that `dvc plots` fills: DVC's own loads its chart library from the web.
 
-`python -m foldwise.report.plots_page > .dvc/plots/page.html` makes it anew after vl-convert changed.
+`python -m foldwise.report.plots_page > .dvc/plots/page.html` makes it anew.
 """
 
 import sys

@@ -1,18 +1,58 @@
 """What was run, in words: params, data set and commit for people to read."""
 
+import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from foldwise.params import PARAMS, Params
-from foldwise.report.origin import Origin
+from foldwise.core.settings import read_file
+from foldwise.params import Params
 
 MOST_FILES = 8
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A commit, and what differs from it."""
+
+    commit: str
+    date: str
+    """When it was made: ISO 8601, with its time zone."""
+    subject: str
+    changed: tuple[str, ...]
+    """Inputs with changes that are not committed, as git names them."""
+
+
+def read_origin(inputs: tuple[str, ...]) -> Origin | None:
+    """The last commit that changed an input of a run; None without git, or before any such commit.
+
+    Commits of results alone do not count, so that a run names the same commit before and after
+    its results are committed.
+    """
+    shown = _git("log", "-1", "--format=%H%n%cI%n%s", "--", *inputs)
+    if not shown:
+        return None
+    commit, date, subject = shown.removesuffix("\n").split("\n")
+    changed = _git("status", "--porcelain", "--no-renames", "-z", "--", *inputs) or ""
+    return Origin(commit, date, subject, tuple(each[3:] for each in changed.split("\0") if each))
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, or None where there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
 
 Fact = tuple[str, list[str]]
 
 
-def described(params: Params, dataset: dict[str, Any], origin: Origin | None) -> list[Fact]:
+def run_facts(params: Params, dataset: dict[str, Any], origin: Origin | None) -> list[Fact]:
     """Names and lines, the most important first."""
     train, threshold = params.train, params.threshold
     split = params.split
@@ -45,8 +85,7 @@ def described(params: Params, dataset: dict[str, Any], origin: Origin | None) ->
 
 def written_params() -> str:
     """params.yaml without `compute`: where a run took place changes nothing in it."""
-    content = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    kept = {name: value for name, value in content.items() if name != "compute"}
+    kept = {name: value for name, value in read_file().items() if name != "compute"}
     return yaml.safe_dump(
         kept, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
     )

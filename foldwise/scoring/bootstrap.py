@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foldwise.scoring.objective import image_counts, score_of_sums
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.objective import Objective, image_counts, score_of_sums
 
 DRAWS = 1000
 LEVEL = 0.95

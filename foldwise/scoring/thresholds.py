@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foldwise.scoring.objective import EPSILON, measure
-from foldwise.scoring.objective_settings import Objective
+from foldwise.scoring.cross_fitting import Apply, Fit
+from foldwise.scoring.objective import EPSILON, Objective, measure
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,35 @@ def nearest_best(thresholds: np.ndarray, scores: np.ndarray) -> float:
     """As `best_threshold`, of two arrays (candidates,)."""
     best = thresholds[scores >= scores.max() - EPSILON]
     return float(best[np.argmin(np.abs(best))])
+
+
+def threshold_fit(objective: Objective, single: bool) -> Fit:
+    """Learns one threshold for all classes; nothing where images have one label.
+
+    Args:
+        objective: what the threshold is best for.
+        single: every image has one label, of the largest logit.
+
+    Returns:
+        What `cross_fit` fits: of logits and labels a function from logits (images, classes) to
+        labels, int8 0 or 1.
+    """
+
+    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Apply:
+        if single:
+            return largest
+        best = best_threshold(threshold_curve(logits, labels, objective))
+        # float64: numpy would round a plain float to the logits' float32, onto a neighbour.
+        return lambda own: (own >= np.float64(best)).astype(np.int8)
+
+    return fit
+
+
+def largest(logits: np.ndarray) -> np.ndarray:
+    """Labels, int8 (images, classes), of each image's largest logit; of equal ones the first."""
+    labels = np.zeros(logits.shape, np.int8)
+    np.put_along_axis(labels, logits.argmax(1)[:, None], 1, axis=1)
+    return labels
 
 
 def _check(scores: np.ndarray) -> None:

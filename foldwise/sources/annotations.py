@@ -4,16 +4,21 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from foldwise.core.errors import UserError
-from foldwise.sources.names import normal
+from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
+from foldwise.sources.names import natural, normal
+from foldwise.sources.pairs import images_without_rows, rows_with_images
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
+from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotationFile:
     """What one JSON file says."""
 
     table: pd.DataFrame
@@ -24,7 +29,7 @@ class Annotated:
     """Every image has exactly one class."""
 
 
-def read_annotations(tree: Tree, name: str, problems: Problems) -> Annotated:
+def read_annotations(tree: Tree, name: str, problems: Problems) -> AnnotationFile:
     """Read a file of either form.
 
     Raises `UserError` for a file that is missing or of neither form; notes entries that are wrong
@@ -43,7 +48,7 @@ def read_annotations(tree: Tree, name: str, problems: Problems) -> Annotated:
     return _course(entries, label, problems)
 
 
-def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> Annotated:
+def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> AnnotationFile:
     rows, kinds = {}, set()
     for index, each in enumerate(entries):
         file: Any = each.get("file_name")
@@ -58,10 +63,10 @@ def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> An
         rows[f"annotations[{index}]"] = (file, {normal(str(category))})
     if len(kinds) > 1:
         raise UserError(f"{label}: categories are numbers here and texts there; write one kind")
-    return Annotated(_table(rows, label, problems), order=None, single=True)
+    return AnnotationFile(_table(rows, label, problems), order=None, single=True)
 
 
-def _coco(content: dict[str, Any], label: str, problems: Problems) -> Annotated:
+def _coco(content: dict[str, Any], label: str, problems: Problems) -> AnnotationFile:
     """Labels of COCO's images from their objects, crowds among them."""
     named: dict[str, dict[Any, str]] = {}
     for what, key in (("categories", "name"), ("images", "file_name")):
@@ -96,7 +101,7 @@ def _coco(content: dict[str, Any], label: str, problems: Problems) -> Annotated:
         else:
             classes[ids[0]].add(categories[ids[1]])
     rows = {f"images[{index}]": (files[id], classes[id]) for index, id in enumerate(files)}
-    return Annotated(_table(rows, label, problems), order, single=False)
+    return AnnotationFile(_table(rows, label, problems), order, single=False)
 
 
 def _table(rows: dict[str, tuple[str, set[str]]], label: str, problems: Problems) -> pd.DataFrame:
@@ -109,3 +114,83 @@ def _table(rows: dict[str, tuple[str, set[str]]], label: str, problems: Problems
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
+    """Read the files of `data.annotations`.
+
+    Raises `UserError` for a file or folder that is missing or a file of another form; notes an
+    image without an entry, an entry without an image, a repeated file, and categories that the
+    train part lacks.
+    """
+    settings = data.annotations
+    train = read_annotations(tree, settings.train, problems)
+    given = {settings.train: (train, settings.train_images)}
+    if settings.test is not None:
+        test = read_annotations(tree, settings.test, problems)
+        if test.single != train.single:
+            raise UserError(
+                f"{tree.label(settings.test)}: is of another form than {settings.train}; give both "
+                "in one"
+            )
+        given[settings.test] = (test, settings.test_images or settings.train_images)
+    tables = {
+        name: _named(tree, name, annotated, folder, problems)
+        for name, (annotated, folder) in given.items()
+    }
+    for folder in dict.fromkeys(folder.strip("/.") for _, folder in given.values()):
+        # Both parts' images may lie in one folder.
+        wanted = [name for table in tables.values() for name in table["name"]]
+        images_without_rows(tree, folder, wanted, " or ".join(given), problems)
+    matched = [
+        rows_with_images(tree, name, table, table["name"].tolist(), problems)[0]
+        for name, table in tables.items()
+    ]
+    found = {name for each in matched[0]["classes"] for name in each}
+    order = train.order or []
+    if order and data.classes is None:
+        # COCO's 80 categories are named by every part of it; a small one does not show them all.
+        classes = [name for name in order if name in found]
+    else:
+        classes = class_order(data.classes, found, tree.label(settings.train), problems)
+    tested = {name for table in matched[1:] for each in table["classes"] for name in each}
+    for name in sorted(tested - set(classes)):
+        problems.add(tree.label(settings.test or ""), f"class '{name}' is not in the train part")
+    names = [name for table in matched for name in table["name"]]
+    labels = [one_hot(table["classes"].tolist(), classes) for table in matched]
+    parts = ["train"] * len(matched[0])
+    if settings.test is None and settings.test_images is not None:
+        alone = sorted(tree.below(settings.test_images), key=natural)
+        if not alone and "test_images" in settings.model_fields_set:
+            raise UserError(
+                f"{tree.root}/{settings.test_images}: no such folder; see "
+                "data.annotations.test_images"
+            )
+        names += alone
+        labels.append(unlabelled(len(alone), classes))
+    parts += ["test"] * (len(names) - len(parts))
+    submission: dict[str, Any] = {"index": "id"}
+    if train.single:
+        submission = {"index": "filename", "class": "class", "file_names": True, "sort": True}
+    return Source(
+        name=settings.train,
+        task="multiclass" if train.single else "multilabel",
+        classes=classes,
+        ids=names,
+        parts=parts,
+        labels=np.concatenate(labels),
+        read=lambda position: tree.read(names[position]),
+        label=lambda position: tree.label(names[position]),
+        submission=submission,
+        origin={"path": data.path, "unused": sorted(set(order) - set(classes))},
+    )
+
+
+def _named(
+    tree: Tree, name: str, annotated: AnnotationFile, folder: str, problems: Problems
+) -> pd.DataFrame:
+    """The entries, each file once, with the images' names in the tree as `name`."""
+    table = annotated.table
+    table = table[~repeated(table["file"], tree.label(name), "file", problems)]
+    start = f"{folder.strip('/')}/" if folder.strip("/.") else ""
+    return table.assign(name=[normal(start + file) for file in table["file"]])

@@ -11,10 +11,10 @@ import pandas as pd
 
 from foldwise.core.errors import UserError
 from foldwise.sources.csv_files import read_table
-from foldwise.sources.data_settings import Data
 from foldwise.sources.labels import indicators, refuse_wanted, repeated, unlabelled
 from foldwise.sources.pairs import images_without_rows, rows_with_images
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
@@ -24,7 +24,7 @@ TRAIN = "dirty_mnist_2nd"
 TEST = "test_dirty_mnist_2nd"
 
 
-def load(data: Data, tree: Tree, problems: Problems) -> Source:
+def load_dacon(data: Data, tree: Tree, problems: Problems) -> Source:
     """Read both tables and match them with the images' names.
 
     Raises `UserError` for a missing table; notes a row without an image, an image without a row, a

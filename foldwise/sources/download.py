@@ -9,7 +9,7 @@ import requests
 import urllib3
 
 from foldwise.core.errors import UserError
-from foldwise.sources.source_settings import Download
+from foldwise.sources.settings import Download
 
 MEGABYTE = 2**20
 TIMEOUT = 60

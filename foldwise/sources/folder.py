@@ -3,17 +3,17 @@
 from typing import Any
 
 from foldwise.core.errors import UserError
-from foldwise.sources.data_settings import Data
 from foldwise.sources.labels import class_order, one_hot, unlabelled
 from foldwise.sources.names import natural
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
-def load(data: Data, tree: Tree, problems: Problems) -> Source:
+def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
     """Take every file of a class's folder, at any depth, for an image of that class.
 
     Raises `UserError` if there are no folders; notes files that lie in none, and classes of one

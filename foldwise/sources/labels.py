@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core.errors import UserError
-from foldwise.sources.data_settings import Data
 from foldwise.sources.names import natural
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import UNLABELLED
 
 CELLS = {"1": 1, "0": 0, "-1": -1, "1.0": 1, "0.0": 0, "-1.0": -1}

@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 
 from foldwise.sources.csv_files import read_table, require_columns
-from foldwise.sources.data_settings import Data
-from foldwise.sources.labels import class_order, repeated
+from foldwise.sources.labels import class_order, indicators, one_hot, repeated, unlabelled
 from foldwise.sources.names import normal
 from foldwise.sources.pairs import images_without_rows, rows_with_images
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data, Table
 from foldwise.sources.source import Source
-from foldwise.sources.source_settings import Table
-from foldwise.sources.table_cells import class_names, table_folds, table_labels
 from foldwise.sources.tree import Tree
 
+FOLDS = {str(number) for number in range(-1, 1000)}
 
-def load(data: Data, tree: Tree, problems: Problems) -> Source:
+
+def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     """Read the table, and the test part's own where there is one.
 
     Raises `UserError` for a table or column that is missing; notes rows without an image, images
@@ -118,3 +118,63 @@ def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) ->
         return [name for name in train.columns if name not in other]
     found = {name for names in class_names(settings, train) for name in names}
     return class_order(data.classes, found, label, problems)
+
+
+def class_names(settings: Table, table: pd.DataFrame) -> list[set[str]]:
+    """Of each row, the classes that its cell names."""
+    separator = settings.separator if settings.labels == "separated" else None
+    names = []
+    for cell in table[settings.label]:
+        parts = cell.split(separator) if separator else [cell]
+        names.append({normal(part.strip()) for part in parts} - {""})
+    return names
+
+
+def table_labels(
+    settings: Table,
+    table: pd.DataFrame,
+    parts: pd.Series,
+    classes: list[str],
+    label: str,
+    problems: Problems,
+) -> np.ndarray:
+    """(rows, classes) int8. Test rows have none where the columns are missing or empty."""
+    labels = unlabelled(len(table), classes)
+    columns = classes if settings.labels == "columns" else [settings.label]
+    test = (parts == "test").to_numpy()
+    if test.any() and not set(columns) & set(table.columns):
+        return labels
+    require_columns(table, label, columns, "data.table")
+    known = (table[columns] != "").any(axis=1).to_numpy(copy=True)
+    if settings.labels == "separated":
+        # An empty cell says "no class", unless all of the test part's are empty.
+        known |= known[test].any()
+    known |= ~test
+    rows = table[known]
+    if settings.labels == "columns":
+        labels[known] = indicators(rows, classes, label, problems)
+        return labels
+    names = class_names(settings, rows)
+    for row, found in zip(rows.index, names, strict=True):
+        if settings.labels == "class" and not found:
+            problems.add(f"{label}: {row}", f"has no class in '{settings.label}'; add it")
+        for name in sorted(found - set(classes)):
+            # In the train part, `class_order` says it once for all rows.
+            if parts[row] == "test":
+                problems.add(f"{label}: {row}", f"class '{name}' is not in the train part")
+    labels[known] = one_hot(names, classes)
+    return labels
+
+
+def table_folds(settings: Table, cells: list[str], tree: Tree, problems: Problems) -> list[int]:
+    folds = []
+    for position, cell in enumerate(cells):
+        number = cell.strip().removesuffix(".0") or "-1"
+        if number not in FOLDS:
+            problems.add(
+                f"{tree.label(settings.file)}: image {position + 1}, column '{settings.fold}'",
+                f"{cell!r} is not a fold's number; correct it",
+            )
+            number = "-1"
+        folds.append(int(number))
+    return folds

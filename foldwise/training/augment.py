@@ -3,6 +3,7 @@
 import os
 import random
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,24 +13,31 @@ from foldwise.core.errors import UserError
 if TYPE_CHECKING:
     import albumentations
 
+    from foldwise.model.dataset import Augmentation
 
-def build_augment(spec: tuple[str | dict[str, dict[str, Any]], ...]) -> "albumentations.Compose":
-    """Build the pipeline; its images are arrays (height, width, channels) of uint8.
+Spec = tuple[str | dict[str, dict[str, Any]], ...]
+
+
+def make_augment(spec: Spec) -> "Augmentation | None":
+    """The augmentation of images, uint8 (height, width, channels); None where there is none.
 
     Each entry of `spec` is a transform's name, or `{name: {argument: value}}`; transforms that
     hold others (OneOf, SomeOf, Sequential) take them as a list of the same form in `transforms`.
 
     Raises `UserError` for a name or argument that albumentations lacks or refuses.
     """
+    if not spec:
+        return None
     # albumentations asks the network for a newer release when imported; importing it takes
     # seconds, so only who needs it does.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
-    return albumentations.Compose([_transform(each, "train.augment") for each in spec])
+    pipeline = albumentations.Compose([_transform(each, "train.augment") for each in spec])
+    return partial(_augmented, pipeline)
 
 
-def apply_augment(pipeline: "albumentations.Compose", pixels: np.ndarray, seed: int) -> np.ndarray:
+def _augmented(pipeline: "albumentations.Compose", pixels: np.ndarray, seed: int) -> np.ndarray:
     """One image, uint8 (height, width, channels), augmented as `seed` says.
 
     Raises `UserError` if the pipeline changes the type or the channels.

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from foldwise.training.averaging import make_averaging
 from foldwise.training.checkpoint import LAST, EarlyStoppingOnce, StopWhenOrphaned
 from foldwise.training.curves import Curves
-from foldwise.training.processes import follows
+from foldwise.training.distributed import is_main_process
 from foldwise.training.settings import Recipe
 
 
@@ -44,7 +44,7 @@ def make_callbacks(
                 check_finite=False,
             )
         )
-    if sys.stderr.isatty() and not follows():
+    if sys.stderr.isatty() and is_main_process():
         callbacks.append(TQDMProgressBar())
     # Saves the epoch's end after `curves` and the best weights took note of it.
     last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(".ckpt"), **common)

@@ -1,11 +1,13 @@
 """What survives a kill: checkpoints keyed by all that decides the weights."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,52 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from foldwise.core.errors import UserError
-from foldwise.training.keys import key_of
-from foldwise.training.processes import follows
+from foldwise.training.distributed import is_main_process
 from foldwise.training.settings import Recipe
 
+ROOT = Path(__file__).parents[2]
+"""What paths of code are relative to."""
 LAST = "last.ckpt"
+LIBRARIES = (
+    "albumentations",
+    "efficientnet-pytorch",
+    "lightning",
+    "opencv-python-headless",
+    "timm",
+    "torch",
+    "torchvision",
+)
 
 
-def run_key(recipe: Recipe, fold: int, data: list[Any]) -> str:
+def key_of(code: Iterable[str], *parts: Any, root: Path = ROOT) -> str:
+    """A name for what is kept between runs, which differs where the content would.
+
+    Args:
+        code: folders and files of ours that decide the content, from the repository's root; of
+            folders all modules below them.
+        parts: anything else that does, with a stable `repr`. Versions of libraries are among it
+            anyway.
+        root: of the repository.
+    """
+    named = [root / each for each in code]
+    files = [path for each in named for path in (each.rglob("*.py") if each.is_dir() else [each])]
+    content = sorted((path.relative_to(root).as_posix(), path.read_bytes()) for path in files)
+    digest = hashlib.sha256()
+    for part in (content, [version(each) for each in LIBRARIES], *parts):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()[:16]
+
+
+def run_key(code: Iterable[str], recipe: Recipe, fold: int, data: list[Any]) -> str:
     """A hash of what decides the weights: the recipe, the data, our code, torch's version.
 
     Args:
+        code: folders and files of ours, as for `key_of`.
         recipe: of the member.
         fold: that is held out.
         data: anything with a stable `repr` that tells one data set and split from another.
     """
-    return key_of(recipe.model_dump_json(), fold, data)
+    return key_of(code, recipe.model_dump_json(), fold, data)
 
 
 @contextmanager
@@ -41,7 +73,7 @@ def checkpoint_folder(folder: Path) -> Iterator[Path]:
     A second process waits: when DVC is killed outright, the training that it started notices
     only at its next batch (see `StopWhenOrphaned`). Processes that help this one hold nothing.
     """
-    if follows():
+    if not is_main_process():
         yield folder
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,15 +5,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from torch.utils.data import DataLoader
 
-from foldwise.model.compute import Compute
 from foldwise.model.dataset import ImageDataset, LabelledDataset
-from foldwise.model.hardware import DTYPES
-from foldwise.model.loader import Batches, make_loader, worker_count
+from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
+from foldwise.model.loader import Batches, make_loader
+from foldwise.model.settings import Compute
 from foldwise.training.frozen_features import FeatureDataset, kept_features
-from foldwise.training.lightning_module import Member
+from foldwise.training.lightning_module import MemberModule
 
 # What decides features beside the backbone's weights; the head and its training do not.
 INPUT = {
@@ -30,18 +29,16 @@ INPUT = {
 Pair = tuple[LabelledDataset, LabelledDataset]
 
 
-class Feeding(pl.LightningDataModule):
+class DataModule(pl.LightningDataModule):
     """Loaders of the train and the held-out images, this process's share of every batch."""
 
     def __init__(
         self,
-        member: Member,
+        member: MemberModule,
         train: ImageDataset,
         valid: ImageDataset,
         seed: int,
         compute: Compute,
-        precision: str,
-        device: torch.device,
         features: Path,
     ) -> None:
         """
@@ -51,41 +48,50 @@ class Feeding(pl.LightningDataModule):
             valid: the held-out images.
             seed: of the order.
             compute: where it runs.
-            precision: Lightning's name of it.
-            device: that the frozen backbone runs on.
             features: folder of frozen backbones' features.
         """
         super().__init__()
+        self._member = member
         self._recipe = member.recipe
         self._compute = compute
         self._seed = seed
-        self._workers = worker_count(compute.workers, device)
+        self._device = choose_device(compute.accelerator)
+        self._workers = worker_count(compute.workers, self._device)
+        self._folder = features
         self._epoch = 0
-        self._images: Pair = (train, valid)
+        self._images = (train, valid)
         self._features: Pair | None = None
         self._loader: tuple[bool, DataLoader[Any]] | None = None
-        if self._recipe.train.freeze is not None:
-            every = _every(train, valid)
-            shas = train.store.sha256()
-            model = self._recipe.model.model_dump(include=INPUT)
-            key = (model, [(id, shas[id]) for id in every.ids])
-            found = kept_features(
-                features,
-                member.network,
-                member.normalize,
-                every,
-                self._recipe.train.freeze.views,
-                key,
-                compute.batch_size,
-                self._workers,
-                device,
-                DTYPES.get(precision),
-            )
-            row = {id: index for index, id in enumerate(every.ids)}
-            self._features = (
-                FeatureDataset(found, [row[id] for id in train.ids], train, drawn=True),
-                FeatureDataset(found, [row[id] for id in valid.ids], valid, drawn=False),
-            )
+
+    def setup(self, stage: str) -> None:
+        """Compute the features of a frozen backbone, or find them where an earlier run left them.
+
+        Lightning calls it once the trainer is there, before the first loader is asked for.
+        """
+        freeze = self._recipe.train.freeze
+        if freeze is None:
+            return
+        train, valid = self._images
+        every = _every(train, valid)
+        shas = train.store.sha256()
+        model = self._recipe.model.model_dump(include=INPUT)
+        found = kept_features(
+            self._folder,
+            self._member.network,
+            self._member.normalize,
+            every,
+            freeze.views,
+            (model, [(id, shas[id]) for id in every.ids]),
+            self._compute.batch_size,
+            self._workers,
+            self._device,
+            DTYPES.get(choose_precision(self._compute.precision, self._device)),
+        )
+        row = {id: index for index, id in enumerate(every.ids)}
+        self._features = (
+            FeatureDataset(found, [row[id] for id in train.ids], train, drawn=True),
+            FeatureDataset(found, [row[id] for id in valid.ids], valid, drawn=False),
+        )
 
     def start_at(self, epoch: int) -> None:
         """Say at which epoch a resumed training goes on."""

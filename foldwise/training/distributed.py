@@ -1,14 +1,21 @@
-"""Batch normalisation by the whole batch where processes on CPU share it."""
+"""Processes that train one fold together: which one writes, and norms of the whole batch."""
 
+import os
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from foldwise.core.errors import UserError
+
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes files: of rank 0, or alone."""
+    return not any(int(os.environ.get(name) or 0) > 0 for name in RANKS)
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -30,7 +37,7 @@ def _sum(values: torch.Tensor) -> torch.Tensor:
 
 
 class SharedBatchNorm(_BatchNorm):
-    """As torch's SyncBatchNorm, which is for GPUs alone."""
+    """Batch normalisation by the whole batch: torch's SyncBatchNorm, which is for GPUs, on CPU."""
 
     def __init__(self, layer: _BatchNorm) -> None:
         """
@@ -83,11 +90,23 @@ class SharedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
 
-def share_norms(network: nn.Module) -> None:
+def share_batch_norm(network: nn.Module, device: torch.device) -> None:
     """Let all batch normalisation of a network look at the whole batch.
 
-    Raises `UserError` for a kind of it that is not known.
+    Args:
+        network: whose layers are replaced.
+        device: that it is trained on.
+
+    Raises:
+        UserError: a kind of it that processes on CPU cannot share.
     """
+    # Only where several processes train: timm takes long to import.
+    from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+
+    if device.type == "cuda":
+        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return
+
     layers: list[tuple[str, Any]] = list(network.named_modules())
     for name, layer in layers:
         if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, BatchNormAct2d):

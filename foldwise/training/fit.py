@@ -3,142 +3,169 @@
 import logging
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from timm.layers import convert_sync_batchnorm
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
-from foldwise.model.compute import Compute
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.hardware import choose_precision
-from foldwise.model.loader import choose_device
+from foldwise.model.hardware import choose_device, choose_precision
 from foldwise.model.saved import copy_weights
+from foldwise.model.settings import Compute
 from foldwise.training.callbacks import make_callbacks
 from foldwise.training.checkpoint import LAST, AtomicCheckpoints
 from foldwise.training.curves import Curves
-from foldwise.training.data_module import Feeding
-from foldwise.training.distributed import share_norms
-from foldwise.training.lightning_module import Member
+from foldwise.training.data_module import DataModule
+from foldwise.training.distributed import is_main_process, share_batch_norm
+from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
-from foldwise.training.processes import follows
 from foldwise.training.settings import Recipe
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """One fold's training, apart from what its recipe says."""
+
+    seed: int
+    """Of initial weights, order, dropout and mixing."""
+    compute: Compute
+    """Where it runs."""
+    checkpoints: Path
+    """Folder that belongs to this very run."""
+    features: Path
+    """Folder of frozen backbones' features, which any run may use."""
+    curves: Curves
+    """Logs every epoch."""
+    start: Path | None = None
+    """A trained member, whose weights are where training starts."""
+
+
 def fit_member(
-    recipe: Recipe,
-    train: ImageDataset,
-    valid: ImageDataset,
-    seed: int,
-    compute: Compute,
-    checkpoints: Path,
-    features: Path,
-    curves: Curves,
-    start: Path | None = None,
+    recipe: Recipe, train: ImageDataset, valid: ImageDataset, run: TrainingRun
 ) -> tuple[Classifier, int]:
-    """Train on one data set, watch another; resume from `checkpoints` where it holds any.
+    """Train on one data set, watch another; resume from `run.checkpoints` where it holds any.
 
     Args:
         recipe: how to train.
         train: images that may be augmented.
         valid: the held-out images.
-        seed: of initial weights, order, dropout and mixing.
-        compute: where to run.
-        checkpoints: folder that belongs to this very run.
-        features: folder of frozen backbones' features, which any run may use.
-        curves: logs every epoch.
-        start: a trained member, whose weights are where training starts.
+        run: where, and from what.
 
     Returns:
         The network, and how many epochs the weights that it holds were trained.
     """
     _hush_lightning()
-    pl.seed_everything(seed, verbose=False)
-    network = build_network(recipe.model, train.labels.shape[1], pretrained=start is None)
-    if start is not None:
-        copy_weights(network, start)
-    if compute.channels_last:
+    pl.seed_everything(run.seed, verbose=False)
+    network = build_network(recipe.model, train.labels.shape[1], pretrained=run.start is None)
+    if run.start is not None:
+        copy_weights(network, run.start)
+    if run.compute.channels_last:
         network.use_channels_last()
-    member = Member(network, recipe, train.labels, seed)
+    member = MemberModule(network, recipe, train.labels, run.seed)
     check_labels(recipe.train.loss, valid.labels)
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    device = choose_device(compute.accelerator)
-    precision = choose_precision(compute.precision, device)
-    feeding = Feeding(member, train, valid, seed, compute, precision, device, features)
-    several = process_count(compute, device) > 1
-    if several:
-        (convert_sync_batchnorm if device.type == "cuda" else share_norms)(network)
-    if compute.compile:
+    data = DataModule(member, train, valid, run.seed, run.compute, run.features)
+    if process_count(run.compute) > 1:
+        share_batch_norm(network, choose_device(run.compute.accelerator))
+    if run.compute.compile:
         network.compile()
-    last = checkpoints / LAST
+    last = run.checkpoints / LAST
     if last.exists():
         # Lightning starts the loader's workers before it tells the sampler where it resumes; they
         # would read the first batches in the first epoch's order.
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
-        feeding.start_at(done + 1)
-    best, callbacks = make_callbacks(recipe, checkpoints, curves)
-    trainer = _trainer(
-        accelerator=compute.accelerator,
-        devices=compute.devices,
-        num_nodes=compute.num_nodes,
-        strategy=_strategy(compute, recipe, several),
-        plugins=[AtomicCheckpoints()],
-        precision=precision,
-        max_epochs=recipe.epochs,
-        callbacks=callbacks,
-        logger=False,
-        deterministic="warn",
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty() and not follows(),
-        use_distributed_sampler=False,
-        gradient_clip_val=recipe.train.gradient_clip,
-        accumulate_grad_batches=recipe.train.accumulate,
-        reload_dataloaders_every_n_epochs=int(0 < recipe.frozen_epochs < recipe.epochs),
-    )
+        data.start_at(done + 1)
+    best, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
+    trainer = make_trainer(recipe, run.compute, callbacks)
     trainer.fit(
         member,
-        datamodule=feeding,
+        datamodule=data,
         ckpt_path=str(last) if last.exists() else None,
         weights_only=False,
     )
-    epoch = curves.epochs
-    if best is not None and trainer.is_global_zero:
-        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
-        member.load_state_dict(kept["state_dict"])
-        epoch = kept["epoch"] + 1
-    elif recipe.train.averaging is not None and trainer.is_global_zero:
-        # A training that was resumed after its last epoch does not come to where Lightning would
-        # put the average in the weights' place.
-        member.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
+    epoch = run.curves.epochs
+    if trainer.is_global_zero:
+        epoch = restore_best(member, best, last) or epoch
     return network, epoch
 
 
-def _trainer(**settings: Any) -> pl.Trainer:
-    """Lightning's trainer. Raises `UserError` if it cannot run as `compute` has it."""
+def restore_best(member: MemberModule, best: ModelCheckpoint | None, last: Path) -> int | None:
+    """Give the network the weights that are to be kept, where they are not its own by now.
+
+    Args:
+        member: as training left it.
+        best: the best epoch's checkpoint, where that one is to be kept.
+        last: the last epoch's checkpoint.
+
+    Returns:
+        How many epochs the best weights were trained; None for the last ones.
+    """
+    if best is not None:
+        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+        member.load_state_dict(kept["state_dict"])
+        return int(kept["epoch"]) + 1
+    if member.recipe.train.averaging is not None:
+        # A training that was resumed after its last epoch does not come to where Lightning would
+        # put the average in the weights' place.
+        member.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
+    return None
+
+
+def make_trainer(recipe: Recipe, compute: Compute, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer.
+
+    Args:
+        recipe: how to train.
+        compute: where to run.
+        callbacks: what watches it.
+
+    Raises:
+        UserError: it cannot run as `compute` has it.
+    """
+    device = choose_device(compute.accelerator)
     try:
-        return pl.Trainer(**settings)
+        return pl.Trainer(
+            accelerator=compute.accelerator,
+            devices=compute.devices,
+            num_nodes=compute.num_nodes,
+            strategy=_strategy(compute, recipe),
+            plugins=[AtomicCheckpoints()],
+            precision=choose_precision(compute.precision, device),  # type: ignore[arg-type]
+            max_epochs=recipe.epochs,
+            callbacks=callbacks,
+            logger=False,
+            deterministic="warn",
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty() and is_main_process(),
+            use_distributed_sampler=False,
+            gradient_clip_val=recipe.train.gradient_clip,
+            accumulate_grad_batches=recipe.train.accumulate,
+            reload_dataloaders_every_n_epochs=int(0 < recipe.frozen_epochs < recipe.epochs),
+        )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())
         raise UserError(f"params.yaml: compute: {line}") from None
 
 
-def process_count(compute: Compute, device: torch.device) -> int:
+def process_count(compute: Compute) -> int:
     """How many processes train one fold."""
     devices = compute.devices
     if devices == "auto":
+        device = choose_device(compute.accelerator)
         devices = torch.cuda.device_count() if device.type == "cuda" else 1
     return devices * compute.num_nodes
 
 
-def _strategy(compute: Compute, recipe: Recipe, several: bool) -> str:
-    if several and recipe.frozen_epochs and compute.strategy in ("auto", "ddp"):
+def _strategy(compute: Compute, recipe: Recipe) -> str:
+    if process_count(compute) > 1 and recipe.frozen_epochs and compute.strategy in ("auto", "ddp"):
         # A frozen backbone takes no part in some steps.
         return "ddp_find_unused_parameters_true"
     return compute.strategy

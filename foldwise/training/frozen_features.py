@@ -11,14 +11,21 @@ import numpy as np
 import torch
 
 from foldwise.core.progress import track
-from foldwise.model.classifier import Classifier
+from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.model.loader import plain_loader
-from foldwise.model.normalize import Normalizer
 from foldwise.model.views import make_view
-from foldwise.training.keys import key_of
+from foldwise.training.checkpoint import key_of
 
 FEATURES = "features.npy"
+CODE = (
+    "foldwise/core",
+    "foldwise/images",
+    "foldwise/model",
+    "foldwise/training/frozen_features.py",
+    "foldwise/view_names.py",
+)
+"""What decides features: how a head is trained on them does not."""
 
 
 class FeatureDataset(LabelledDataset):
@@ -80,7 +87,7 @@ def kept_features(
     weights = hashlib.sha256()
     for weight in network.backbone.state_dict().values():
         weights.update(weight.cpu().numpy().tobytes())
-    name = key_of(key, list(views), str(device), str(dtype), weights.hexdigest())
+    name = key_of(CODE, key, list(views), str(device), str(dtype), weights.hexdigest())
     path = folder / name / FEATURES
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / "lock").open("a") as lock:

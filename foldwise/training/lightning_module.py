@@ -7,10 +7,9 @@ import torch
 import torch.distributed as dist
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from foldwise.model.classifier import Classifier
-from foldwise.model.normalize import Normalizer
+from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.training.losses import Loss
-from foldwise.training.metrics import Scores
+from foldwise.training.metrics import EpochMetrics
 from foldwise.training.mixup import Mixing
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from foldwise.training.settings import Recipe
@@ -18,7 +17,7 @@ from foldwise.training.settings import Recipe
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class Member(pl.LightningModule):
+class MemberModule(pl.LightningModule):
     """Trains a network; logs train_loss, valid_loss, valid_accuracy, valid_macro_ap per epoch.
 
     A batch holds images (uint8) or, while the backbone is frozen, its features (float32).
@@ -41,7 +40,7 @@ class Member(pl.LightningModule):
         self.normalize = Normalizer(*recipe.model.mean_and_std())
         self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
         self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
-        self.scores = Scores(labels.shape[1], self.loss)
+        self.scores = EpochMetrics(labels.shape[1], self.loss)
         # Lightning brings only modules to the network's device.
         self.metrics = self.scores.metrics
 
@@ -95,7 +94,7 @@ class Member(pl.LightningModule):
             self.scores.update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.scores.take(), sync_dist=self._shared)
+        self.log_dict(self.scores.compute_and_reset(), sync_dist=self._shared)
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)

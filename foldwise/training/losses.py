@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
 from foldwise.core.errors import UserError
-from foldwise.training.loss_settings import LossName, LossOptions
+from foldwise.training.settings import LossName, LossOptions
 
 
 class Loss(nn.Module):

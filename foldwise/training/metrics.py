@@ -48,7 +48,7 @@ class EpochLoss(Metric):
         return self._loss[0](dim_zero_cat(self.logits), dim_zero_cat(self.targets))
 
 
-class Scores:
+class EpochMetrics:
     """valid_loss, valid_accuracy and valid_macro_ap.
 
     Accuracy is element-wise at a probability of 0.5 or, for a softmax, how often the most probable
@@ -82,8 +82,8 @@ class Scores:
         else:
             self.metrics["valid_accuracy"].update(probability, truth)
 
-    def take(self) -> dict[str, torch.Tensor]:
-        """The epoch's scores, of all processes; forgets them."""
+    def compute_and_reset(self) -> dict[str, torch.Tensor]:
+        """The epoch's metrics, of all processes; what they were computed from is forgotten."""
         found = self.metrics.compute()
         self.metrics.reset()
         return found

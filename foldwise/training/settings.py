@@ -1,14 +1,75 @@
-"""Settings of `train`: how a member learns."""
+"""Settings of `train`: how a member learns, and the recipe that overrides make of them."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldwise.core.settings import Count, Fraction, Many, NotNegative, Number, Positive, Settings
+from foldwise.core.settings import (
+    Count,
+    Fraction,
+    Many,
+    NotNegative,
+    Number,
+    Positive,
+    Settings,
+    validated,
+)
 from foldwise.model.settings import Model
-from foldwise.training.loss_settings import USED_BY, LossName, LossOptions
-from foldwise.training.schedule_settings import BELONGS_TO, SchedulerName, SchedulerOptions
 from foldwise.view_names import Views, corner_of
+
+LossName = Literal["multilabel_soft_margin", "bce", "focal", "asymmetric", "cross_entropy"]
+SchedulerName = Literal["constant", "steps", "cosine", "onecycle", "plateau"]
+
+USED_BY: dict[str, tuple[LossName, ...]] = {
+    "pos_weight": ("bce",),
+    "gamma": ("focal",),
+    "alpha": ("focal",),
+    "gamma_negative": ("asymmetric",),
+    "gamma_positive": ("asymmetric",),
+    "clip": ("asymmetric",),
+}
+BELONGS_TO: dict[str, tuple[SchedulerName, ...]] = {
+    "milestones": ("steps",),
+    "factor": ("steps", "plateau"),
+    "t_max": ("cosine",),
+    "patience": ("plateau",),
+}
+
+
+class LossOptions(Settings):
+    """Arguments of the losses; each belongs to the losses named."""
+
+    label_smoothing: Fraction = 0.0
+    """All: moves every target this share of the way to 0.5; `cross_entropy`: to 1 / classes."""
+    pos_weight: Literal["prevalence"] | Many[Positive] | None = None
+    """`bce`: weight of positive targets per class; `prevalence`: negatives over positives."""
+    gamma: NotNegative = 2.0
+    """`focal`: how little easy targets count (Lin et al. 2017)."""
+    alpha: Annotated[Number, Field(gt=0, lt=1)] | None = 0.25
+    """`focal`: share of the weight that positive targets have; null: as much as negative ones."""
+    gamma_negative: NotNegative = 4.0
+    """`asymmetric` (Ridnik et al. 2021): focusing of negative targets."""
+    gamma_positive: NotNegative = 1.0
+    """`asymmetric`: focusing of positive targets."""
+    clip: Fraction = 0.05
+    """`asymmetric`: negatives of a smaller probability than this do not count."""
+
+
+class SchedulerOptions(Settings):
+    """Arguments of the schedules; each belongs to the schedules named."""
+
+    warmup: Fraction | None = None
+    """All: share of all steps in which the rate rises to `lr`. null: 0.3 for `onecycle`, else 0."""
+    milestones: Many[Count] = ()
+    """`steps`: epochs after which the rate is multiplied by `factor`."""
+    factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    """`steps`, `plateau`: what the rate is multiplied by."""
+    t_max: Count | None = None
+    """`cosine`: epochs until the rate is at its lowest, whereupon it rises again as it fell; null:
+    all of them."""
+    patience: Count = 3
+    """`plateau`: epochs without a better `train.monitor` after which the rate falls."""
+
 
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, dict[str, Any]]]
@@ -141,6 +202,11 @@ class Recipe(Settings):
         return self
 
     @property
+    def softmax(self) -> bool:
+        """Whether classes exclude each other in what is learned."""
+        return self.train.loss == "cross_entropy"
+
+    @property
     def frozen_epochs(self) -> int:
         """How many of the first epochs leave the backbone as it is."""
         if self.train.freeze is None:
@@ -148,3 +214,25 @@ class Recipe(Settings):
         if self.train.freeze.epochs == "all":
             return self.epochs
         return min(self.train.freeze.epochs, self.epochs)
+
+
+def make_recipe(
+    member: str, model: Model, train: Train, lr: float, epochs: int, seed: int
+) -> Recipe:
+    """A member's recipe: what all members share, with its own overrides applied.
+
+    Raises:
+        UserError: an override names an unknown key, or has a value that is not allowed.
+    """
+    shared = {name: getattr(train, name) for name in Train.model_fields}
+    key = ("models", member, "train")
+    merged: Train = validated({**shared, **model.train}, Train, key)
+    content = {
+        "member": member,
+        "model": model,
+        "lr": model.lr or lr,
+        "epochs": model.epochs or epochs,
+        "seed": seed,
+        "train": merged,
+    }
+    return validated(content, Recipe, key)

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from foldwise.core.errors import UserError
-from foldwise.sources.data_settings import Data
 from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.fonts import fonts, hangul
 from foldwise.sources.glyphs.sets import GlyphSet, digits, emnist, letters
 from foldwise.sources.labels import refuse_wanted
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
@@ -21,7 +21,7 @@ from foldwise.sources.tree import Tree
 STREAMS = {"train": 0, "test": 1}
 
 
-def load(data: Data, tree: Tree, problems: Problems, keep: Path) -> Source:
+def load_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> Source:
     """Compose `data.glyphs.images` images; the parts share no glyph.
 
     `keep` is a folder for what a glyph set downloads.

@@ -1,0 +1,48 @@
+"""Settings of `threshold`: how logits become labels."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from foldwise.core.settings import Count, Number, Settings
+from foldwise.scoring.objective import ObjectiveField
+
+Calibration = Literal["none", "temperature", "class_temperature", "platt", "isotonic"]
+Scope = Literal["global", "per_class", "shrunk"]
+Decode = Literal["auto", "threshold", "count_prior", "count_prior_mode", "top_k"]
+
+
+class Threshold(Settings):
+    """How a logit becomes a probability, and a probability a label."""
+
+    objective: ObjectiveField
+    calibration: Calibration = "none"
+    """`temperature` divides all logits by one number, `class_temperature` by one per class; `platt`
+    is a line per class, `isotonic` a rising step function per class."""
+    scope: Scope = "global"
+    """One threshold for all classes, one per class, or one per class that is drawn to the common
+    one the more, the rarer the class."""
+    fixed: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """A probability to decide at, instead of the one that is best for the objective."""
+    decode: Decode = "auto"
+    """`threshold`; `count_prior`: the labels of highest expected accuracy, given how many labels
+    images have; `count_prior_mode`: the likeliest set of labels, given that; `top_k`: the k
+    largest. `auto`: the largest where images have one label, else threshold."""
+    k: Count = 1
+    """How many labels top_k gives every image."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        name = self.objective.name
+        if self.scope != "global" and self.objective.average == "micro" and "_at_" in name:
+            raise ValueError(
+                f"scope: {self.scope} needs a constraint per class: write objective "
+                f"`{name.replace('micro', 'macro')}`"
+            )
+        if self.scope != "global" and self.fixed is not None:
+            raise ValueError("fixed: is one probability for all classes; write `scope: global`")
+        if self.decode == "top_k" and (self.fixed is not None or self.scope != "global"):
+            raise ValueError("decode: top_k has no threshold; drop `fixed` and `scope`")
+        if self.k != 1 and self.decode != "top_k":
+            raise ValueError("k: is for `decode: top_k`")
+        return self
