@@ -22,9 +22,9 @@ import yaml
 from benchmarks.machine import machine
 from benchmarks.train import composed
 from foldwise.core import files
+from foldwise.evaluation.tables import CURVES
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageWriter
-from stages.evaluate import CURVES
 
 STAGES = ("ensemble", "threshold", "evaluate", "present")
 FOLDS, VIEWS, DISTINCT = 5, ["identity", "hflip"], 500

@@ -24,7 +24,7 @@ import yaml
 from benchmarks.machine import machine
 from foldwise.core.progress import track
 from foldwise.sources.dacon import ANSWERS, SAMPLE, TEST, TRAIN
-from foldwise.sources.glyphs import source as glyphs
+from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
@@ -39,7 +39,7 @@ def composed(images: int) -> Source:
     described = {"from": "fonts", "preset": "dirty_mnist"}
     parts = {"images": {"train": images, "test": TEST_IMAGES}}
     data = {"source": "glyphs", "path": ".", "glyphs": described | parts}
-    return glyphs.load(Data.model_validate(data), Tree(".", {}), Problems(), keep=Path())
+    return load_glyphs(Data.model_validate(data), Tree(".", {}), Problems(), keep=Path())
 
 
 def write_image(images: int, folder: Path, position: int) -> None:

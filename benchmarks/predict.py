@@ -29,10 +29,11 @@ from benchmarks.machine import machine
 from benchmarks.train import composed
 from foldwise.ensembling.merge import merge_logits
 from foldwise.inference.runtime import Forward, ready
-from foldwise.inference.view_logits import view_logits
+from foldwise.inference.view_logits import ThroughViews, view_logits
 from foldwise.model.classifier import Classifier, Normalizer, build_network
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.loader import choose_device, plain_loader, worker_count
+from foldwise.model.hardware import choose_device, worker_count
+from foldwise.model.loader import plain_loader
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 from foldwise.scoring.probability import sigmoid
@@ -69,8 +70,7 @@ def by_predict(folds: list[Forward], data: ImageDataset, device: torch.device) -
     found = []
     for forward in folds:
         batches = plain_loader(data, BATCH, worker_count("auto", device))
-        normalize = Normalizer(*data.model.mean_and_std())
-        logits = view_logits(forward, normalize, batches, views, device)
+        logits = view_logits(ThroughViews(forward, data.model, views), batches, device)
         found.append(sigmoid(merge_logits(logits, "mean_probability")))
     return np.stack(found)
 

@@ -16,12 +16,11 @@ from benchmarks.machine import machine
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds
 from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
-from foldwise.decision.decision import threshold_fit
 from foldwise.ensembling.view_audit import ViewAudit
 from foldwise.scoring.bootstrap import DRAWS
 from foldwise.scoring.objective import Objective, score
 from foldwise.scoring.probability import sigmoid
-from foldwise.scoring.thresholds import best_threshold, threshold_curve
+from foldwise.scoring.thresholds import best_threshold, threshold_curve, threshold_fit
 
 IMAGES, CLASSES, VIEWS, FOLDS, STEPS = 50_000, 26, 4, 5, 100
 ACCURACY, MICRO, MACRO = (Objective(name=name) for name in ("accuracy", "micro_f1", "macro_f1"))

@@ -21,16 +21,15 @@ from benchmarks.machine import machine
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageStore, ImageWriter
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.hardware import DTYPES, choose_precision
-from foldwise.model.loader import choose_device
+from foldwise.model.hardware import DTYPES, choose_device, choose_precision
 from foldwise.model.settings import Compute, Model
-from foldwise.sources.glyphs.source import load
+from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.tree_mount import open_tree
-from foldwise.training.augment import build_augment
+from foldwise.training.augment import make_augment
 from foldwise.training.curves import Curves
-from foldwise.training.fit import fit_member
+from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.settings import Recipe, Train
 
@@ -43,7 +42,7 @@ def composed(folder: Path, side: int, images: int) -> ImageStore:
     compose = {"canvas": side, "glyphs": [2, 5], "size": [side / 4, side / 2.5]}
     glyphs = {"images": {"train": images, "test": 0}, "compose": compose}
     data = Data.model_validate({"source": "glyphs", "path": str(folder), "glyphs": glyphs})
-    source = load(data, open_tree([folder]), Problems(skip=False), folder)
+    source = load_glyphs(data, open_tree([folder]), Problems(skip=False), folder)
     with ImageWriter(folder / "store") as writer:
         for position, id in enumerate(source.ids):
             content = source.read(position)
@@ -122,7 +121,7 @@ def main(folder: Path, backbone: str, side: int, batch: int, accelerator: str) -
     )
     store = composed(folder, side, STEPS * batch)
     labels = np.random.default_rng(0).integers(0, 2, (len(store), 26))
-    augment = build_augment(({"RandomRotate90": {"p": 0.5}}, {"HorizontalFlip": {"p": 0.5}}))
+    augment = make_augment(({"RandomRotate90": {"p": 0.5}}, {"HorizontalFlip": {"p": 0.5}}))
     device = choose_device(accelerator)
     precision = choose_precision("auto", device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else ""
@@ -138,7 +137,8 @@ def main(folder: Path, backbone: str, side: int, batch: int, accelerator: str) -
         timed = Timed(folder / f"curves{workers}", recipe, train, DTYPES.get(precision))
         compute = Compute.model_validate({"accelerator": accelerator, "workers": workers})
         checkpoints = folder / f"checkpoints{workers}"
-        fit_member(recipe, train, valid, 0, compute, checkpoints, folder / "features", timed)
+        run = TrainingRun(0, compute, checkpoints, folder / "features", timed)
+        fit_member(recipe, train, valid, run)
         rows = timed.rows[1:]
         plain, loop, data = (
             statistics.median(each[name] for each in rows) for name in ("plain", "loop", "data")

@@ -4,12 +4,14 @@
 sections that it reads itself, so that a new key of one section reruns no stage that reads another.
 """
 
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from pydantic import model_validator
 
 from foldwise.core.settings import (
+    PARAMS,
     Count,
     Folds,
     MemberName,
@@ -83,27 +85,28 @@ class Params(Settings):
         return make_recipe(member, self.models[member], self.train, self.lr, self.epochs, self.seed)
 
 
-def read_params() -> Params:
+def read_params(path: Path = PARAMS) -> Params:
     """All sections, each member's recipe checked too.
 
     Raises `UserError` that names every wrong key, its value and what is allowed.
     """
-    params: Params = validated(read_file(), Params)
+    params: Params = validated(read_file(path), Params)
     for member in params.models:
         params.recipe(member)
     return params
 
 
-def check_params(augment: bool = False) -> None:
+def check_params(augment: bool = False, path: Path = PARAMS) -> None:
     """Refuse a params.yaml that some stage would refuse later, after long work.
 
     Args:
         augment: try every member's augmentation as well, which takes seconds.
+        path: of the file.
 
     Raises:
         UserError: names every wrong key, its value and what is allowed.
     """
-    params = read_params()
+    params = read_params(path)
     for member in params.members:
         if augment:
             _try_augment(params.recipe(member))

@@ -15,7 +15,6 @@ from foldwise.model.geometry import cut, over_whole, resize
 from foldwise.model.saved import load_member
 from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE
-from foldwise.params import read_params
 from foldwise.report import grad_cam as attribution
 from foldwise.report.grad_cam import heat_maps, last_map
 from foldwise.report.heatmaps import heat_maps_of
@@ -193,13 +192,13 @@ def test_maps_are_of_models_that_never_saw_the_image(
     test = [id for id in store.ids if id not in folds][:2]
     pairs = [(held["1"][0], 4), (test[0], 0), (held["0"][0], 7), (held["1"][1], 4)]
     pairs += [(held["1"][0], 5), (test[1], 3), (held["0"][1], 1), (test[0], 0)]
-    found = heat_maps_of(pairs, read_params())
+    found = heat_maps_of(pairs, "cnn", 0)
     assert set(found) == set(pairs)
     assert any(each.any() for each in found.values())
     for (id, index), each in found.items():
-        network, recipe, _ = load_member(copied.path / "data/models/cnn" / folds.get(id, "0"))
-        normalize = Normalizer(*recipe.model.mean_and_std())
+        trained = load_member(copied.path / "data/models/cnn" / folds.get(id, "0"))
+        normalize = Normalizer(*trained.model.mean_and_std())
         images = torch.from_numpy(np.moveaxis(store.pixels(id, 1), -1, 0).copy())[None]
-        wanted = heat_maps(network, normalize, images, [index])[0]
+        wanted = heat_maps(trained.network, normalize, images, [index])[0]
         assert each.shape == (24, 24)
         assert each == pytest.approx(wanted, abs=1e-4)

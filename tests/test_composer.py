@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise.sources.glyphs import source as glyphs
 from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.sets import GlyphSet, digits
+from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Compose, Data
+from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
 
@@ -99,8 +100,8 @@ def test_thinner_and_noisier(handwriting: GlyphSet) -> None:
 
 
 def test_more_images_never_change_the_first_ones() -> None:
-    def source(train: int) -> glyphs.Source:
-        return glyphs.load(
+    def source(train: int) -> Source:
+        return load_glyphs(
             Data.model_validate(
                 {"source": "glyphs", "path": ".", "glyphs": {"images": {"train": train, "test": 3}}}
             ),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from foldwise.core.errors import UserError
-from foldwise.sources import dacon
+from foldwise.sources.dacon import load_dacon
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import UNLABELLED, Source
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 def load(root: Path) -> Source:
     problems = Problems()
-    source = dacon.load(Data(source="dacon", path=str(root)), open_tree([root]), problems)
+    source = load_dacon(Data(source="dacon", path=str(root)), open_tree([root]), problems)
     problems.check()
     return source
 

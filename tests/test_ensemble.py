@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from foldwise.core.errors import UserError
-from foldwise.decision.decision import threshold_fit
-from foldwise.decision.ladder import climb
+from foldwise.decision.ladder import ablation
 from foldwise.ensembling.combine import Held, Merged, merge_test, merge_views, weigh_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions, join_folds
@@ -20,6 +19,7 @@ from foldwise.ensembling.weights import ROUNDS, fit_weights
 from foldwise.scoring.bootstrap import DRAWS, Scores, draw
 from foldwise.scoring.objective import Objective, score
 from foldwise.scoring.probability import sigmoid
+from foldwise.scoring.thresholds import threshold_fit
 from tests.scored import OBJECTIVES, slow_score
 
 ACCURACY = Objective(name="accuracy")
@@ -124,7 +124,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 178 <= held_by <= 199
 
 
-def test_the_ladder_climbs_from_one_model_to_all(labels: np.ndarray) -> None:
+def test_the_ladder_ablations_from_one_model_to_all(labels: np.ndarray) -> None:
     models = [noisy(labels, 2.0, seed) for seed in range(6)]
     final = np.mean(models, 0)
     rungs = {
@@ -134,7 +134,7 @@ def test_the_ladder_climbs_from_one_model_to_all(labels: np.ndarray) -> None:
         "worse again": [final >= 2],
     }
     folds = np.arange(IMAGES) % 2
-    steps = climb(labels, rungs, ACCURACY, folds, draws=300)
+    steps = ablation(labels, rungs, ACCURACY, folds, draws=300)
     assert list(steps) == list(rungs)
     wanted = np.mean([score(labels, each >= 0, ACCURACY) for each in models[:2]])
     assert steps["single fold"]["score"] == pytest.approx(wanted)
@@ -149,7 +149,7 @@ def test_the_ladder_climbs_from_one_model_to_all(labels: np.ndarray) -> None:
     ]
     by_fold = [score(labels[folds == fold], final[folds == fold] >= 0, ACCURACY) for fold in (0, 1)]
     assert steps["all"]["fold_std"] == pytest.approx(np.std(by_fold, ddof=1))
-    assert "fold_std" not in climb(labels, rungs, ACCURACY, draws=50)["all"]
+    assert "fold_std" not in ablation(labels, rungs, ACCURACY, draws=50)["all"]
 
 
 @pytest.fixture(scope="module")

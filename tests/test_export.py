@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from foldwise.core.errors import UserError
-from foldwise.deploy.graphs import (
-    MergedFolds,
-    SeenThroughViews,
-    check_network,
-    export_network,
-)
-from foldwise.deploy.merge_torch import merge_logits, softmax_log_odds
-from foldwise.ensembling.merge import merge_logits as numpys
+from foldwise.deploy.graphs import check_network
+from foldwise.deploy.merge_torch import MergedFolds, MergedViews, merge_tensors
+from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import MERGES
-from foldwise.model.classifier import Classifier, Normalizer, build_network
+from foldwise.inference.log_odds import softmax_log_odds
+from foldwise.inference.onnx import export_network
+from foldwise.inference.view_logits import ThroughViews
+from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 from foldwise.scoring.probability import log_softmax, one_against_rest
@@ -39,14 +37,14 @@ CLASSES = 4
 )
 @settings(max_examples=150, deadline=None)
 def test_torch_merges_as_numpy_does(logits: np.ndarray, how: str) -> None:
-    found = merge_logits(torch.from_numpy(logits), how).numpy()
-    assert np.allclose(found, numpys(logits, how), rtol=1e-5, atol=1e-5)
-    assert np.array_equal(merge_logits(torch.from_numpy(logits[:1]), how).numpy(), logits[0])
+    found = merge_tensors(torch.from_numpy(logits), how).numpy()
+    assert np.allclose(found, merge_logits(logits, how), rtol=1e-5, atol=1e-5)
+    assert np.array_equal(merge_tensors(torch.from_numpy(logits[:1]), how).numpy(), logits[0])
 
 
 @given(arrays(np.float64, (3, 4), elements=st.floats(-60, 60)))
 @settings(max_examples=100, deadline=None)
-def test_torchs_log_odds_are_numpys(logits: np.ndarray) -> None:
+def test_torchs_log_odds_are_merge_logits(logits: np.ndarray) -> None:
     found = softmax_log_odds(torch.from_numpy(logits)).numpy()
     assert found == pytest.approx(one_against_rest(log_softmax(logits)), abs=1e-9)
 
@@ -59,12 +57,16 @@ def member(model: Model, fold: int) -> Classifier:
     return network
 
 
-def seen(model: Model, fold: int, views: list[str], softmax: bool, cut: bool) -> SeenThroughViews:
-    normalize = Normalizer(*model.mean_and_std())
+def seen(model: Model, fold: int, views: list[str], softmax: bool = False) -> MergedViews:
     made = [make_view(view) for view in views]
-    return SeenThroughViews(
-        member(model, fold), normalize, made, "mean_probability", softmax, cut
-    ).eval()
+    through = ThroughViews(member(model, fold), model, made, softmax, together=True)
+    return MergedViews(through, "mean_probability").eval()
+
+
+def head(module: MergedViews) -> torch.nn.Linear:
+    network = module.seen.network
+    assert isinstance(network, Classifier)
+    return network.fc
 
 
 def pixels(model: Model, count: int, crops: tuple[int, ...] = ()) -> torch.Tensor:
@@ -100,8 +102,7 @@ def test_a_graph_gives_what_torch_gives(
     merge: str,
 ) -> None:
     made = Model.model_validate({"image_size": 32} | model)
-    cut = bool(crops) and made.views == "single"
-    folds = [seen(made, fold, views, softmax, cut) for fold in range(2)]
+    folds = [seen(made, fold, views, softmax) for fold in range(2)]
     module = MergedFolds(folds, merge).eval()
     images = pixels(made, 5, crops)
     path = tmp_path / "member.onnx"
@@ -109,7 +110,7 @@ def test_a_graph_gives_what_torch_gives(
     assert check_network(module, images, path) < 1e-5
     with torch.no_grad():
         each = np.stack([fold(images).numpy() for fold in folds])
-        wanted = numpys(each, merge)
+        wanted = merge_logits(each, merge)
         assert np.allclose(module(images).numpy(), wanted, atol=1e-4)
     assert np.ptp(wanted) > 0.1
     runs = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -118,29 +119,29 @@ def test_a_graph_gives_what_torch_gives(
 
 def test_other_weights_are_noticed(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
-    module = seen(model, 0, ["identity"], False, False)
+    module = seen(model, 0, ["identity"])
     path = tmp_path / "member.onnx"
     export_network(module, pixels(model, 2), path, {})
-    module.network.fc.bias.data += 0.01
+    head(module).bias.data += 0.01
     with pytest.raises(UserError, match=r"member.onnx: its logits differ from torch's by .*e-0"):
         check_network(module, pixels(model, 4), path)
 
 
 def test_a_graph_that_gives_no_numbers_is_noticed(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
-    module = seen(model, 0, ["identity"], False, False)
+    module = seen(model, 0, ["identity"])
     for broken in (np.nan, np.inf):
-        weight = module.network.fc.bias.data.clone()
-        module.network.fc.bias.data[1] = broken
+        weight = head(module).bias.data.clone()
+        head(module).bias.data[1] = broken
         export_network(module, pixels(model, 2), tmp_path / "a.onnx", {})
-        module.network.fc.bias.data = weight
+        head(module).bias.data = weight
         with pytest.raises(UserError, match=r"a.onnx: its logits differ from torch's by (nan|inf)"):
             check_network(module, pixels(model, 4), tmp_path / "a.onnx")
 
 
 def test_a_graph_runs_where_torch_is_not(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
-    module = seen(model, 0, ["identity", "rot90"], False, False)
+    module = seen(model, 0, ["identity", "rot90"])
     images = pixels(model, 3)
     export_network(module, images[:2], tmp_path / "a.onnx", {})
     np.save(tmp_path / "images.npy", images.numpy())

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from foldwise.core.errors import UserError
 from foldwise.sources.glyphs import fonts as font_module
-from foldwise.sources.glyphs import source as glyphs
 from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.fonts import fonts, hangul, has
 from foldwise.sources.glyphs.sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
+from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import PRESETS, Compose, Data, Glyphs
 from foldwise.sources.tree import Tree
@@ -183,10 +183,10 @@ def test_images_that_would_show_every_class_are_refused() -> None:
         {"source": "glyphs", "path": ".", "glyphs": {"from": "digits", "preset": "dirty_mnist"}}
     )
     with pytest.raises(UserError, match=r"compose\.glyphs: \[10, 14\] different ones of 10"):
-        glyphs.load(data, Tree(".", {}), Problems(), keep=Path())
+        load_glyphs(data, Tree(".", {}), Problems(), keep=Path())
     data = Data.model_validate({"source": "glyphs", "path": ".", "classes": ["0"]})
     with pytest.raises(UserError, match=r"data\.classes: digits has classes of its own"):
-        glyphs.load(data, Tree(".", {}), Problems(), keep=Path())
+        load_glyphs(data, Tree(".", {}), Problems(), keep=Path())
 
 
 def test_what_is_written_comes_before_the_preset() -> None:
@@ -216,7 +216,7 @@ def test_distractors_are_drawn_and_not_labelled(alphabet: GlyphSet) -> None:
 def test_a_source_of_letters(mnist_data: Path, name: str) -> None:
     described = {"from": name, "preset": "dirty_mnist", "images": {"train": 3, "test": 2}}
     data = Data.model_validate({"source": "glyphs", "path": str(mnist_data), "glyphs": described})
-    source = glyphs.load(data, open_tree([mnist_data]), Problems(), keep=mnist_data)
+    source = load_glyphs(data, open_tree([mnist_data]), Problems(), keep=mnist_data)
     assert source.classes == LETTERS
     assert source.parts == ["train"] * 3 + ["test"] * 2
     assert all(10 <= count <= 14 for count in source.labels.sum(1))

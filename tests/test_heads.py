@@ -10,12 +10,12 @@ import torchvision
 from safetensors.torch import save_file
 
 from foldwise.core.errors import UserError
-from foldwise.deploy.merge_torch import softmax_log_odds
+from foldwise.inference.log_odds import softmax_log_odds
 from foldwise.model.classifier import build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.geometry import cut, resize
 from foldwise.model.settings import Model
-from foldwise.training.augment import build_augment
+from foldwise.training.augment import make_augment
 from tests.images import stored
 
 
@@ -123,7 +123,7 @@ def test_a_single_view_of_a_shortest_edge_is_its_centre(tmp_path: Path) -> None:
 
 def test_an_original_image_may_be_augmented_before_it_is_resized(tmp_path: Path) -> None:
     store = stored(tmp_path, [(50, 80)])
-    crop = build_augment(({"RandomResizedCrop": {"size": [32, 32]}}, "HorizontalFlip"))
+    crop = make_augment(({"RandomResizedCrop": {"size": [32, 32]}}, "HorizontalFlip"))
     data = ImageDataset(store, store.ids, np.zeros((1, 2)), model(), crop, "original", 3)
     one, again, other = (data[key][0] for key in ((0, 0, True), (0, 0, True), (1, 0, True)))
     assert one.shape == (3, 32, 32)

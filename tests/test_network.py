@@ -18,7 +18,7 @@ from foldwise.model.dataset import ImageDataset
 from foldwise.model.loader import Batches, make_loader
 from foldwise.model.saved import load_member, save_member
 from foldwise.model.settings import Model
-from foldwise.training.augment import apply_augment, build_augment
+from foldwise.training.augment import make_augment
 from foldwise.training.losses import Loss
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from foldwise.training.settings import LossName, LossOptions, Recipe, Train
@@ -320,7 +320,7 @@ def store(tmp_path: Path) -> ImageStore:
 
 
 def augmented(store: ImageStore, ids: list[str]) -> ImageDataset:
-    augment = build_augment(({"Affine": {"rotate": [-90, 90], "p": 1.0}}, "HorizontalFlip"))
+    augment = make_augment(({"Affine": {"rotate": [-90, 90], "p": 1.0}}, "HorizontalFlip"))
     labels = np.arange(len(ids) * 2).reshape(-1, 2)
     return ImageDataset(store, ids, labels, model(image_size=16, channels=1), augment, seed=5)
 
@@ -352,9 +352,10 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(store: ImageStore) -
 
 
 def test_transforms_of_one_image_are_drawn_independently() -> None:
-    pipeline = build_augment(("HorizontalFlip", "VerticalFlip"))
+    augment = make_augment(("HorizontalFlip", "VerticalFlip"))
+    assert augment is not None
     image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
-    seen = [apply_augment(pipeline, image, seed).tobytes() for seed in range(400)]
+    seen = [augment(image, seed).tobytes() for seed in range(400)]
     counts = [seen.count(each) for each in set(seen)]
     assert len(counts) == 4
     assert min(counts) > 60
@@ -414,7 +415,7 @@ def test_augmentation_that_changes_size_or_type_is_refused(
     store: ImageStore, spec: dict[str, Any], said: str
 ) -> None:
     made = model(image_size=16, channels=1)
-    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), made, build_augment((spec,)))
+    dataset = ImageDataset(store, ["i3"], np.zeros((1, 2)), made, make_augment((spec,)))
     with pytest.raises(UserError, match=said) as error:
         dataset[0]
     assert "train.augment" in str(error.value)
@@ -428,13 +429,13 @@ def test_normalizer_scales_pixels() -> None:
 def test_a_member_survives_the_disk(tmp_path: Path) -> None:
     made = recipe()
     network = build_network(made.model, 3).eval()
-    save_member(tmp_path, network, made, 1, ["a", "b", "c"], epoch=2, unseen="")
+    save_member(tmp_path, network, made.model, ["a", "b", "c"], False, {"unseen": ""})
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "model.json"}
-    loaded, loaded_recipe, classes = load_member(tmp_path)
-    assert (loaded_recipe, classes) == (made, ["a", "b", "c"])
+    loaded = load_member(tmp_path)
+    assert (loaded.model, loaded.classes) == (made.model, ["a", "b", "c"])
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(loaded(images), network(images))
+        assert torch.equal(loaded.network(images), network(images))
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="no such file"):
         load_member(tmp_path)

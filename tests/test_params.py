@@ -9,7 +9,7 @@ import yaml
 
 from foldwise.core.errors import UserError
 from foldwise.params import read_params
-from foldwise.training.augment import build_augment
+from foldwise.training.augment import make_augment
 from tests.conftest import ROOT, TINY, Project
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 )
 def test_bad_augmentation_is_refused(augment: list[Any], said: str) -> None:
     with pytest.raises(UserError, match=said) as error:
-        build_augment(tuple(augment))
+        make_augment(tuple(augment))
     assert str(error.value).startswith("params.yaml: train.augment: ")
 
 

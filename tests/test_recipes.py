@@ -13,9 +13,9 @@ from dvc.utils.hydra import apply_overrides
 
 from foldwise.model.classifier import build_network
 from foldwise.model.dataset import ImageDataset
-from foldwise.params import Params, read_params
-from foldwise.training.augment import build_augment
-from foldwise.training.lightning_module import Member
+from foldwise.params import Params, check_params, read_params
+from foldwise.training.augment import make_augment
+from foldwise.training.lightning_module import MemberModule
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from tests.conftest import ROOT
 from tests.images import stored
@@ -149,7 +149,8 @@ CONTINUED: dict[str, dict[str, Any]] = {
 
 
 def read(path: Path) -> Params:
-    return read_params(path, build=True)
+    check_params(augment=True, path=path)
+    return read_params(path)
 
 
 def value(params: Params, key: str) -> Any:
@@ -209,13 +210,13 @@ def test_a_recipe_takes_its_first_step(path: Path, tmp_path: Path) -> None:
     recipe = params.recipe(params.members[0])
     store = stored(tmp_path, [(40, 60), (50, 45)])
     labels = torch.eye(26)[:2].numpy().astype(np.int8)
-    augment = build_augment(recipe.train.augment)
+    augment = make_augment(recipe.train.augment)
     images = ImageDataset(
         store, store.ids, labels, recipe.model, augment, recipe.train.augment_from
     )
     torch.manual_seed(0)
     network = build_network(recipe.model, 26, pretrained=False)
-    member = Member(network, recipe, images.labels, 0)
+    member = MemberModule(network, recipe, images.labels, 0)
     optimizer = make_optimizer(network, recipe)
     schedules = make_schedules(optimizer, recipe, 100)
     assert bool(schedules)

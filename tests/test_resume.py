@@ -15,9 +15,9 @@ from foldwise.model.settings import Model
 from foldwise.params import read_params
 from foldwise.training.checkpoint import run_key
 from foldwise.training.curves import Curves
-from foldwise.training.fit import fit_member
+from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.settings import Averaging, EarlyStopping, Recipe, Train
-from stages.train import datasets
+from stages.train import CODE, datasets
 from tests.conftest import Project, environment
 
 OUTS = ("data/models/cnn/1", "plots/train/cnn/1")
@@ -133,16 +133,8 @@ def test_a_finished_training_that_was_not_saved_is_not_trained_on(
     for attempt in range(2):
         curves = Curves(tmp_path / str(attempt), "cnn", recipe)
         train, valid = datasets(recipe, 0)
-        network, epoch = fit_member(
-            recipe,
-            train,
-            valid,
-            1,
-            params.compute,
-            tmp_path / "kept",
-            tmp_path / "features",
-            curves,
-        )
+        here = TrainingRun(1, params.compute, tmp_path / "kept", tmp_path / "features", curves)
+        network, epoch = fit_member(recipe, train, valid, here)
         weights = {name: each.clone() for name, each in network.state_dict().items()}
         found.append((epoch, weights))
     (first, weights), (second, again) = found
@@ -163,11 +155,11 @@ def test_a_run_is_known_by_all_that_decides_its_weights() -> None:
         train=Train(),
     )
     keys = {
-        run_key(recipe, 0, ["data"]),
-        run_key(recipe, 1, ["data"]),
-        run_key(recipe, 0, ["other"]),
-        run_key(recipe.model_copy(update={"lr": 0.2}), 0, ["data"]),
-        run_key(recipe.model_copy(update={"train": Train(batch_size=7)}), 0, ["data"]),
+        run_key(CODE, recipe, 0, ["data"]),
+        run_key(CODE, recipe, 1, ["data"]),
+        run_key(CODE, recipe, 0, ["other"]),
+        run_key(CODE, recipe.model_copy(update={"lr": 0.2}), 0, ["data"]),
+        run_key(CODE, recipe.model_copy(update={"train": Train(batch_size=7)}), 0, ["data"]),
     }
     assert len(keys) == 5
-    assert run_key(recipe, 0, ["data"]) in keys
+    assert run_key(CODE, recipe, 0, ["data"]) in keys

@@ -14,7 +14,7 @@ from torch import nn
 
 from foldwise.commands import folds_parallel
 from foldwise.core.errors import UserError
-from foldwise.training.distributed import SharedBatchNorm, share_norms
+from foldwise.training.distributed import SharedBatchNorm, share_batch_norm
 from tests.conftest import Project
 
 WEIGHTS = "data/models/cnn/0/weights.safetensors"
@@ -70,11 +70,11 @@ def test_shared_normalisation_is_torchs_where_there_is_one_process() -> None:
         "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
     )
     try:
-        share_norms(networks[1])
+        share_batch_norm(networks[1], torch.device("cpu"))
         assert isinstance(networks[1][1], SharedBatchNorm)
         assert isinstance(networks[1][2], SharedBatchNorm)
         with pytest.raises(UserError, match="0 is a BatchNorm3d"):
-            share_norms(nn.Sequential(nn.BatchNorm3d(2)))
+            share_batch_norm(nn.Sequential(nn.BatchNorm3d(2)), torch.device("cpu"))
         gradients = []
         for network in networks:
             out = network(images)

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from foldwise.core.errors import UserError
-from foldwise.sources import annotations_source as annotations
-from foldwise.sources import folder, table
-from foldwise.sources import voc_source as voc
+from foldwise.sources.annotations import load_annotations
+from foldwise.sources.folder import load_folder
 from foldwise.sources.source import UNLABELLED, Source
+from foldwise.sources.table import load_table
+from foldwise.sources.voc import load_voc
 from tests.images import load, picture, write
 
 NONE = int(UNLABELLED)
@@ -55,12 +56,12 @@ def devkit(tmp_path: Path) -> Path:
 VOC = {"train_list": "train", "valid_list": "val", "test_list": "test"}
 
 
-def load_voc(root: Path, **settings: Any) -> Source:
-    return load(voc.load, {"source": "voc", "path": str(root), "voc": VOC | settings})
+def voc_source(root: Path, **settings: Any) -> Source:
+    return load(load_voc, {"source": "voc", "path": str(root), "voc": VOC | settings})
 
 
 def test_voc_lists_difficult_and_annotations(devkit: Path) -> None:
-    source = load_voc(devkit)
+    source = voc_source(devkit)
     assert source.classes == ["cat", "dog"]
     assert source.ids == ["000002", "000000", "000001", "000003", "000004", "000005", "000006"]
     assert source.parts == ["train"] * 5 + ["test"] * 2
@@ -81,7 +82,7 @@ def test_voc_lists_difficult_and_annotations(devkit: Path) -> None:
 def test_voc_test_list_without_labels_and_other_places(devkit: Path) -> None:
     for path in (devkit / "VOCdevkit/VOC2007/ImageSets/Main").glob("*_test.txt"):
         path.unlink()
-    source = load_voc(devkit / "VOCdevkit" / "VOC2007", valid_list=None)
+    source = voc_source(devkit / "VOCdevkit" / "VOC2007", valid_list=None)
     assert source.labels[3:].tolist() == [[NONE, NONE]] * 2
     assert source.folds is None
 
@@ -89,10 +90,10 @@ def test_voc_test_list_without_labels_and_other_places(devkit: Path) -> None:
 def test_voc_years_are_told_apart(devkit: Path) -> None:
     write(devkit, {"VOCdevkit/VOC2012/ImageSets/Main/train.txt": "1\n"})
     with pytest.raises(UserError, match=r"2007, 2012.*data\.voc\.year"):
-        load_voc(devkit)
-    assert len(load_voc(devkit, year=2007).ids) == 7
+        voc_source(devkit)
+    assert len(voc_source(devkit, year=2007).ids) == 7
     with pytest.raises(UserError, match="holds no VOC2011"):
-        load_voc(devkit, year=2011)
+        voc_source(devkit, year=2011)
 
 
 MAIN = "VOCdevkit/VOC2007/ImageSets/Main"
@@ -150,7 +151,7 @@ def test_voc_refuses(devkit: Path, name: str) -> None:
         else:
             write(devkit, {file: content})
     with pytest.raises(UserError, match=said):
-        load_voc(devkit)
+        voc_source(devkit)
 
 
 def course(root: Path, entries: Any, images: int = 3, **settings: Any) -> Source:
@@ -158,7 +159,7 @@ def course(root: Path, entries: Any, images: int = 3, **settings: Any) -> Source
     write(root, {f"train_data/{index}.jpg": index for index in range(images)})
     write(root, {"answer.json": json.dumps({"annotations": entries})})
     data = {"source": "annotations", "path": str(root), **settings}
-    return load(annotations.load, data)
+    return load(load_annotations, data)
 
 
 def entry(file: str, category: Any) -> dict[str, Any]:
@@ -239,7 +240,7 @@ def test_course_project_refuses(tmp_path: Path, name: str) -> None:
 def test_broken_json_is_named(tmp_path: Path, text: str) -> None:
     write(tmp_path, {"answer.json": text, "train_data/0.jpg": 0})
     with pytest.raises(UserError, match=r"answer\.json: is no readable JSON"):
-        load(annotations.load, {"source": "annotations", "path": str(tmp_path)})
+        load(load_annotations, {"source": "annotations", "path": str(tmp_path)})
 
 
 def coco(root: Path, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Source:
@@ -256,7 +257,7 @@ def coco(root: Path, change: Callable[[dict[str, Any]], object] = lambda _: None
     write(root, {"coco/a.jpg": 1, "coco/b.jpg": 2, "instances.json": json.dumps(content)})
     settings = {"train": "instances.json", "train_images": "coco", "test_images": None}
     return load(
-        annotations.load,
+        load_annotations,
         {"source": "annotations", "path": str(root), "annotations": settings},
     )
 
@@ -290,7 +291,7 @@ def test_coco_refuses(
         coco(tmp_path, change)
 
 
-def load_table(
+def table_source(
     root: Path, rows: pd.DataFrame | str, file: str = "t.csv", **settings: Any
 ) -> Source:
     write(root, {f"img/{name}.png": index for index, name in enumerate("abc")})
@@ -301,7 +302,7 @@ def load_table(
     else:
         rows.to_parquet(root / file, index=False)
     given = {"file": file, "images": "img", "labels": "columns"} | settings
-    return load(table.load, {"source": "table", "path": str(root), "table": given})
+    return load(load_table, {"source": "table", "path": str(root), "table": given})
 
 
 @pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
@@ -309,7 +310,7 @@ def test_table_of_columns(tmp_path: Path, file: str) -> None:
     rows = pd.DataFrame(
         {"file": ["b", "a", "c"], "x": [1, 0, -1], "y": [0.0, 1.0, 1.0], "who": [7, 7, 8]}
     )
-    source = load_table(tmp_path, rows, file, suffix=".png", group="who")
+    source = table_source(tmp_path, rows, file, suffix=".png", group="who")
     assert source.ids == ["b", "a", "c"]
     assert source.classes == ["x", "y"]
     assert source.labels.tolist() == [[1, 0], [0, 1], [-1, 1]]
@@ -324,7 +325,7 @@ def test_names_are_the_same_however_accents_are_written(tmp_path: Path) -> None:
     text = (
         f"file,label\na.png,{whole}\nb.png,{taken_apart}\nc.png,x\n{whole}.png,x\n\u202fpm.png,x\n"
     )
-    source = load_table(tmp_path, text, labels="class")
+    source = table_source(tmp_path, text, labels="class")
     assert source.classes == ["x", whole]
     assert source.read(3) == picture(5)
 
@@ -337,15 +338,15 @@ def test_parquet_of_missing_values_and_two_columns_alike(tmp_path: Path) -> None
     settings = {"file": "n.parquet", "images": "img", "labels": "class"}
     data = {"source": "table", "path": str(tmp_path), "table": settings}
     with pytest.raises(UserError, match="row 2: has no class"):
-        load(table.load, data)
+        load(load_table, data)
     pq.write_table(pa.table(columns, ["file", "file"]), tmp_path / "n.parquet")
     with pytest.raises(UserError, match="two columns 'file'"):
-        load(table.load, data)
+        load(load_table, data)
 
 
 def test_table_of_separated_labels_and_parts(tmp_path: Path) -> None:
     text = "file,label,part\na.png,x|y,train\nb.png,,train\nc.png,,test\n"
-    source = load_table(tmp_path, text, labels="separated", separator="|", part="part")
+    source = table_source(tmp_path, text, labels="separated", separator="|", part="part")
     assert source.labels.tolist() == [[1, 1], [0, 0], [NONE, NONE]]
     assert source.parts == ["train", "train", "test"]
 
@@ -353,14 +354,14 @@ def test_table_of_separated_labels_and_parts(tmp_path: Path) -> None:
 def test_table_of_one_class_and_a_test_table(tmp_path: Path) -> None:
     write(tmp_path, {"test.csv": "file\nc.png\n"})
     text = "file,label,k\na.png,dog,0\nb.png,cat,1\n"
-    source = load_table(tmp_path, text, labels="class", test="test.csv", fold="k")
+    source = table_source(tmp_path, text, labels="class", test="test.csv", fold="k")
     assert source.classes == ["cat", "dog"]
     assert source.task == "multiclass"
     assert source.labels.tolist() == [[0, 1], [1, 0], [NONE, NONE]]
     assert source.parts == ["train", "train", "test"]
     assert source.folds == [0, 1, -1]
     write(tmp_path, {"test.csv": "file,label\nc.png,dog\n"})
-    source = load_table(tmp_path, text, labels="class", test="test.csv")
+    source = table_source(tmp_path, text, labels="class", test="test.csv")
     assert source.labels[2].tolist() == [0, 1]
 
 
@@ -391,7 +392,7 @@ TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_table_refuses(tmp_path: Path, name: str) -> None:
     text, settings, said = TABLE_BREAKS[name]
     with pytest.raises(UserError, match=said):
-        load_table(tmp_path, text, **settings).table([0])
+        table_source(tmp_path, text, **settings).table([0])
 
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
@@ -402,35 +403,35 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
         write(tmp_path, {file: content})
         settings = {"file": file, "labels": "columns"}
         with pytest.raises(UserError, match=said):
-            load(table.load, {"source": "table", "path": str(tmp_path), "table": settings})
+            load(load_table, {"source": "table", "path": str(tmp_path), "table": settings})
 
 
 def test_table_needs_its_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="table: is missing"):
-        load(table.load, {"source": "table", "path": str(tmp_path)})
+        load(load_table, {"source": "table", "path": str(tmp_path)})
 
 
-def load_folder(root: Path, **settings: Any) -> Source:
-    return load(folder.load, {"source": "folder", "path": str(root), **settings})
+def folder_source(root: Path, **settings: Any) -> Source:
+    return load(load_folder, {"source": "folder", "path": str(root), **settings})
 
 
 def test_folder_of_classes(tmp_path: Path) -> None:
     write(tmp_path, {"b/10.png": 1, "b/9.png": 2, "a/deep/x.png": 3, "a/.DS_Store": "junk"})
     write(tmp_path, {"._b.zip": "junk"})
-    source = load_folder(tmp_path)
+    source = folder_source(tmp_path)
     assert source.ids == ["a/deep/x.png", "b/9.png", "b/10.png"]
     assert source.classes == ["a", "b"]
     assert source.labels.tolist() == [[1, 0], [0, 1], [0, 1]]
     assert source.task == "multiclass"
     assert source.folds is None
-    assert load_folder(tmp_path, classes=["b", "a"]).labels[0].tolist() == [0, 1]
+    assert folder_source(tmp_path, classes=["b", "a"]).labels[0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_folder_of_parts(tmp_path: Path, labelled: bool) -> None:
     write(tmp_path, {"train/a/0.png": 0, "train/b/1.png": 1, "val/a/2.png": 2})
     write(tmp_path, {"test/a/3.png" if labelled else "test/3.png": 3})
-    source = load_folder(tmp_path)
+    source = folder_source(tmp_path)
     assert source.parts == ["train"] * 3 + ["test"]
     assert source.folds == [-1, -1, 0, -1]
     assert source.labels[3].tolist() == ([1, 0] if labelled else [NONE, NONE])
@@ -453,13 +454,13 @@ def test_folder_of_parts(tmp_path: Path, labelled: bool) -> None:
 def test_folder_refuses(tmp_path: Path, files: dict[str, Any], said: str) -> None:
     write(tmp_path, files)
     with pytest.raises(UserError, match=said):
-        load_folder(tmp_path)
+        folder_source(tmp_path)
 
 
 def test_a_folder_that_is_named_must_be_there(tmp_path: Path) -> None:
     write(tmp_path, {"a/0.png": 0, "b/1.png": 1})
     with pytest.raises(UserError, match=r"trian: no such folder; see data\.folder\.train"):
-        load_folder(tmp_path, folder={"train": "trian"})
+        folder_source(tmp_path, folder={"train": "trian"})
 
 
 def test_the_order_of_files_is_that_of_their_names(tmp_path: Path) -> None:
@@ -467,6 +468,6 @@ def test_the_order_of_files_is_that_of_their_names(tmp_path: Path) -> None:
     names = [f"{letter}/{number}.png" for letter in "ba" for number in (11, 2, 1)]
     one = write(tmp_path / "one", dict.fromkeys(names, 0))
     other = write(tmp_path / "other", dict.fromkeys(reversed(names), 0))
-    assert load_folder(one).ids == load_folder(other).ids
-    assert load_folder(one).ids == [f"{each}/{n}.png" for each in "ab" for n in (1, 2, 11)]
-    assert np.array_equal(load_folder(one).labels, load_folder(other).labels)
+    assert folder_source(one).ids == folder_source(other).ids
+    assert folder_source(one).ids == [f"{each}/{n}.png" for each in "ab" for n in (1, 2, 11)]
+    assert np.array_equal(folder_source(one).labels, folder_source(other).labels)

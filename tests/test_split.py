@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from foldwise.core import files
+from foldwise.core.settings import read
 from foldwise.evaluation.submission import submission
 from foldwise.sources.problems import Problems
+from foldwise.sources.settings import Data
 from stages import fetch, split
 from tests.conftest import TINY, Project
 from tests.images import picture, write
@@ -153,7 +155,7 @@ def test_downloaded_archives_are_the_data(
     dataset = files.read_dataset()
     assert dataset["classes"] == ["cat", "dog"]
     assert dataset["origin"]["downloads"] == [server.url]
-    settings = fetch.read_params().data
+    settings = read("data", Data)
     assert fetch.open_source(settings, Problems()).read(0) == picture(1)
     assert len(server.asked) == 1
 

@@ -18,9 +18,9 @@ from foldwise.model.dataset import ImageDataset
 from foldwise.model.settings import Compute, Model
 from foldwise.training.averaging import MeanOfEpochs, MovingAverage
 from foldwise.training.curves import METRICS, Curves
-from foldwise.training.fit import fit_member
+from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.losses import Loss
-from foldwise.training.metrics import Scores
+from foldwise.training.metrics import EpochMetrics
 from foldwise.training.mixup import Mixing
 from foldwise.training.settings import LossOptions, Recipe, Train
 from tests.images import stored
@@ -64,6 +64,12 @@ def images(tmp_path: Path) -> Any:
     return make
 
 
+def training_run(
+    folder: Path, curves: Curves, compute: Compute = COMPUTE, start: Path | None = None
+) -> TrainingRun:
+    return TrainingRun(1, compute, folder / "kept", folder / "features", curves, start)
+
+
 def fit(
     made: Recipe, data: tuple[ImageDataset, ImageDataset], folder: Path, until: int | None = None
 ) -> tuple[Classifier, list[dict[str, float]]]:
@@ -81,9 +87,9 @@ def fit(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Curves, "on_train_epoch_start", killed)
             with pytest.raises((KeyboardInterrupt, SystemExit)):
-                fit_member(made, *data, 1, COMPUTE, folder / "kept", folder / "features", curves)
+                fit_member(made, *data, training_run(folder, curves))
         curves = Curves(folder / "curves", "m", made)
-    network, _ = fit_member(made, *data, 1, COMPUTE, folder / "kept", folder / "features", curves)
+    network, _ = fit_member(made, *data, training_run(folder, curves))
     return network, curves._rows
 
 
@@ -207,7 +213,7 @@ def test_what_cannot_run_here_is_one_line(
     curves = Curves(tmp_path / "curves", "m", made)
     train, valid = images(made)
     with pytest.raises(UserError, match=said) as error:
-        fit_member(made, train, valid, 1, there, tmp_path / "kept", tmp_path / "features", curves)
+        fit_member(made, train, valid, training_run(tmp_path, curves, there))
     assert "\n" not in str(error.value)
 
 
@@ -216,7 +222,7 @@ def test_devices_may_be_chosen_by_lightning(images: Any, tmp_path: Path) -> None
     there = COMPUTE.model_copy(update={"devices": "auto"})
     curves = Curves(tmp_path / "curves", "m", made)
     train, valid = images(made)
-    fit_member(made, train, valid, 1, there, tmp_path / "kept", tmp_path / "features", curves)
+    fit_member(made, train, valid, training_run(tmp_path, curves, there))
     assert curves.epochs == 1
 
 
@@ -233,19 +239,15 @@ def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> 
     network, _ = fit(first, images(first), tmp_path / "first")
     start = tmp_path / "start"
     start.mkdir()
-    save_member(start, network, first, 0, ["a", "b", "c"], 2, "digest")
+    save_member(start, network, first.model, ["a", "b", "c"], False, {"unseen": "digest"})
     idle = recipe(epochs=1).model_copy(update={"lr": 1e-12})
     curves = Curves(tmp_path / "curves", "m", idle)
     train, valid = images(idle)
-    again, _ = fit_member(
-        idle, train, valid, 1, COMPUTE, tmp_path / "kept", tmp_path / "features", curves, start
-    )
+    again, _ = fit_member(idle, train, valid, training_run(tmp_path, curves, start=start))
     assert torch.allclose(again.fc.weight, network.fc.weight, atol=1e-6)
     wide = recipe(model={"options": {"widths": [4, 16], "pools": [0]}})
     with pytest.raises(UserError, match=r"does not fit this network: .* warm-start from the same"):
-        fit_member(
-            wide, train, valid, 1, COMPUTE, tmp_path / "kept", tmp_path / "features", curves, start
-        )
+        fit_member(wide, train, valid, training_run(tmp_path, curves, start=start))
 
 
 @given(st.integers(2, 9), st.booleans(), st.booleans(), st.integers(0, 99))
@@ -323,10 +325,10 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     logits = rng.normal(size=labels.shape).astype(np.float32)
     given = torch.from_numpy(labels)
     loss = Loss("bce", LossOptions(), given)
-    scores = Scores(4, loss)
+    scores = EpochMetrics(4, loss)
     for rows in (slice(0, 7), slice(7, 20)):
         scores.update(torch.from_numpy(logits[rows]), torch.from_numpy(labels[rows]).float())
-    found = scores.take()
+    found = scores.compute_and_reset()
     # Of all images at once, whatever the batches were.
     assert torch.equal(found["valid_loss"], loss(torch.from_numpy(logits), given.float()))
     used = [labels[:, each] >= 0 for each in range(4)]
@@ -335,10 +337,10 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     right = ((logits >= 0) == labels)[labels >= 0]
     assert float(found["valid_accuracy"]) == pytest.approx(right.mean())
     one = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 20)]
-    single = Scores(4, Loss("cross_entropy", LossOptions(), torch.from_numpy(one)))
+    single = EpochMetrics(4, Loss("cross_entropy", LossOptions(), torch.from_numpy(one)))
     single.update(torch.from_numpy(logits), torch.from_numpy(one))
     share = (logits.argmax(1) == one.argmax(1)).mean()
-    assert float(single.take()["valid_accuracy"]) == pytest.approx(share)
+    assert float(single.compute_and_reset()["valid_accuracy"]) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from foldwise.inference.view_logits import view_logits
-from foldwise.model.classifier import Normalizer
+from foldwise.inference.view_logits import ThroughViews, view_logits
 from foldwise.model.geometry import cut
 from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE, FIXED, make_view
@@ -120,8 +119,13 @@ def seen_through(images: torch.Tensor, names: list[str], cut: bool) -> np.ndarra
     """(views, images, pixels) of what a network sees, in batches of two."""
     batches = [(images[start : start + 2], None) for start in range(0, len(images), 2)]
     made = [make_view(name) for name in names]
-    unit = Normalizer((0.0,), (1 / 255,))
-    return view_logits(Pixels(), unit, batches, made, torch.device("cpu"), cut=cut)
+    unit = Model.model_validate(
+        {"backbone": "foldwise/plain_cnn", "channels": 1}
+        | {"normalize": {"mean": [0.0], "std": [1 / 255]}}
+    )
+    seen = ThroughViews(Pixels(), unit, made)
+    assert seen.cut == cut
+    return view_logits(seen, batches, torch.device("cpu"))
 
 
 def test_views_of_a_batch_are_those_of_its_images() -> None:
