@@ -20,7 +20,7 @@ from foldwise.images.decode import inspect
 from foldwise.images.store import ImageWriter
 from foldwise.scoring.objective import Objective
 from tests.conftest import TINY
-from tests.images import picture
+from tests.pictures import picture
 
 PARTS = ("oof", "test")
 

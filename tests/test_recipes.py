@@ -18,7 +18,7 @@ from foldwise.training.augment import make_augment
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from tests.conftest import ROOT
-from tests.images import stored
+from tests.pictures import stored
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 

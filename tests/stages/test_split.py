@@ -22,7 +22,7 @@ from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from stages import fetch, split
 from tests.conftest import TINY, Project
-from tests.images import picture, write
+from tests.pictures import picture, write
 from tests.server import Server
 
 

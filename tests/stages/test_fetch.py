@@ -23,7 +23,7 @@ from foldwise.core.errors import UserError
 from foldwise.images.store import ImageStore
 from stages import fetch
 from tests.conftest import TINY, Project, environment
-from tests.images import picture, write
+from tests.pictures import picture, write
 
 
 def run_fetch(folder: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

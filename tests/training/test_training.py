@@ -23,7 +23,7 @@ from foldwise.training.losses import Loss
 from foldwise.training.metrics import EpochMetrics
 from foldwise.training.mixup import Mixing
 from foldwise.training.settings import LossOptions, Recipe, Train
-from tests.images import stored
+from tests.pictures import stored
 
 COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)
 

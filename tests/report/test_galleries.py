@@ -24,7 +24,7 @@ from foldwise.report.galleries import (
 )
 from foldwise.report.thumbnails import SIDES, encode, fitting, small
 from foldwise.scoring.probability import sigmoid
-from tests.images import picture
+from tests.pictures import picture
 
 
 @pytest.fixture

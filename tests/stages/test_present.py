@@ -13,7 +13,7 @@ from foldwise.report.page import short_names
 from foldwise.report.run_facts import read_origin
 from stages import present
 from tests.conftest import TINY, environment
-from tests.images import picture
+from tests.pictures import picture
 from tests.runs import write_run
 
 NAMES = ["cat", "<script>alert(1)</script>", 'a & "b"', "NA", "007", "}}{{", "line\u2028end"]

@@ -18,7 +18,7 @@ from foldwise.core.errors import UserError
 from foldwise.sources import archives
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
-from tests.images import write
+from tests.pictures import write
 
 FILES = {"set/a.txt": b"one", "set/sub/b.txt": b"two", "set/.hidden": b"", "__MACOSX/x": b""}
 

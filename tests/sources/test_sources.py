@@ -17,7 +17,7 @@ from foldwise.sources.folder import load_folder
 from foldwise.sources.source import UNLABELLED, Source
 from foldwise.sources.table import load_table
 from foldwise.sources.voc import load_voc
-from tests.images import load, picture, write
+from tests.pictures import load, picture, write
 
 NONE = int(UNLABELLED)
 

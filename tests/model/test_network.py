@@ -22,7 +22,7 @@ from foldwise.training.augment import make_augment
 from foldwise.training.losses import Loss
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from foldwise.training.settings import LossName, LossOptions, Recipe, Train
-from tests.images import stored
+from tests.pictures import stored
 
 
 def model(**settings: Any) -> Model:

@@ -16,7 +16,7 @@ from foldwise.model.dataset import ImageDataset
 from foldwise.model.geometry import cut, resize
 from foldwise.model.settings import Model
 from foldwise.training.augment import make_augment
-from tests.images import stored
+from tests.pictures import stored
 
 
 def model(**settings: Any) -> Model:
