@@ -15,7 +15,7 @@ from sklearn.model_selection import TunedThresholdClassifierCV
 from benchmarks.machine import machine
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds
-from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
+from foldwise.decision.count_prior import fit_count_weights, map_decision, marginal_decision
 from foldwise.ensembling.view_audit import ViewAudit
 from foldwise.scoring.bootstrap import DRAWS
 from foldwise.scoring.objective import Objective, score
@@ -105,8 +105,8 @@ def main() -> None:
         ),
         "grid of 100 steps per class (numpy): F1": lambda: grid_per_class(logits, labels),
         "count prior: weights": lambda: fit_count_weights(logits, labels),
-        "count prior: most labels right": lambda: most_expected_right(logits, weights),
-        "count prior: likeliest set": lambda: most_likely(logits, weights),
+        "count prior: most labels right": lambda: marginal_decision(logits, weights),
+        "count prior: likeliest set": lambda: map_decision(logits, weights),
         f"audit of {VIEWS} views, {DRAWS} draws": lambda: audit(select=False),
         f"audit of {VIEWS} views, {DRAWS} draws, and selection": lambda: audit(select=True),
         **{

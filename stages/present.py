@@ -35,7 +35,7 @@ TEXT = ("class", "part", "actual", "predicted", "step", "verdict", "member", "vi
         "calibration", "kind")  # fmt: skip
 
 
-def read_table(name: str) -> pd.DataFrame:
+def read_plot_table(name: str) -> pd.DataFrame:
     """A table of plots/."""
     path = files.PLOTS / f"{name}.csv"
     if not path.exists():
@@ -54,7 +54,9 @@ def main() -> None:
     dataset = files.read_dataset()
     single = dataset["task"] == "multiclass"
     names = short_names(dataset["classes"])
-    tables = Tables(**{each.name: renamed(read_table(each.name), names) for each in fields(Tables)})
+    tables = Tables(
+        **{each.name: renamed(read_plot_table(each.name), names) for each in fields(Tables)}
+    )
     parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
     part, oof = "test" if "test" in parts else "oof", parts["oof"]
     objective = params.threshold.objective.name

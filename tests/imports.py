@@ -4,12 +4,20 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OURS = ("stages", "foldwise")
+MODULES = sorted(
+    path.relative_to(ROOT) for folder in OURS for path in (ROOT / folder).rglob("*.py")
+)
 
 
 def module_path(name: str) -> Path | None:
     """The file of one of our modules, or None for a module that is not ours."""
-    path = ROOT / Path(*name.split(".")).with_suffix(".py")
-    return path.relative_to(ROOT) if name.startswith("stages.") and path.exists() else None
+    path = Path(*name.split(".")).with_suffix(".py")
+    return path if name.split(".")[0] in OURS and (ROOT / path).exists() else None
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
 
 
 def imported_names(path: Path, late: bool = True) -> set[str]:
@@ -20,7 +28,7 @@ def imported_names(path: Path, late: bool = True) -> set[str]:
         late: False leaves out what only a call of a function imports.
     """
     names: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [parsed(path)]
     while waiting:
         node = waiting.pop()
         if late or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -33,14 +41,24 @@ def imported_names(path: Path, late: bool = True) -> set[str]:
     return names
 
 
-def closure(path: Path, late: bool = True) -> set[Path]:
-    """A file and all of our files that it imports, directly or not; `late` as above."""
+def our_imports(path: Path, late: bool = True) -> set[Path]:
+    """Our files that a file imports itself; `late` as above."""
+    return {found for name in imported_names(path, late) if (found := module_path(name))}
+
+
+def closure(path: Path, late: bool = True, without: frozenset[Path] = frozenset()) -> set[Path]:
+    """A file and all of our files that it imports, directly or not.
+
+    Args:
+        path: of the file.
+        late: as above.
+        without: files that are not looked into.
+    """
     found: set[Path] = set()
     waiting = [path]
     while waiting:
         current = waiting.pop()
-        if current not in found:
+        if current not in found | without:
             found.add(current)
-            names = imported_names(current, late)
-            waiting += [each for name in names if (each := module_path(name))]
+            waiting += our_imports(current, late)
     return found

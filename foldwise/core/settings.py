@@ -131,14 +131,14 @@ def _describe(error: ValidationError, kind: Any, prefix: tuple[str, ...]) -> str
     # A list whose items are wrong counts as too short as well: that says nothing new.
     wrong = {each["loc"][:-1] for each in found}
     problems = [
-        _line(each, kind, prefix)
+        _problem_line(each, kind, prefix)
         for each in found
         if not (each["type"] == "too_short" and each["loc"] in wrong)
     ]
     return f"{PARAMS}: " + "; ".join(dict.fromkeys(problems))
 
 
-def _line(problem: ErrorDetails, kind: Any, prefix: tuple[str, ...]) -> str:
+def _problem_line(problem: ErrorDetails, kind: Any, prefix: tuple[str, ...]) -> str:
     # pydantic adds the tried branch of a union to the location; only real keys are shown.
     location = [part for part in problem["loc"] if isinstance(part, int) or part.isidentifier()]
     key = ".".join(map(str, (*prefix, *location)))

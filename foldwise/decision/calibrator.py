@@ -9,7 +9,7 @@ from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
 from foldwise.decision.settings import Calibration
-from foldwise.scoring.probability import log_sigmoid, log_softmax, one_against_rest, sigmoid
+from foldwise.scoring.probability import log_sigmoid, log_softmax, one_vs_rest_log_odds, sigmoid
 
 
 def calibrated_scores(logits: np.ndarray, softmax: bool) -> np.ndarray:
@@ -45,11 +45,11 @@ class Calibrator:
                 moved = scores.copy()
                 moved[:, fitted] = np.log(p[:, fitted]) - np.log1p(-p[:, fitted])
                 return moved.astype(np.float32)
-            return one_against_rest(np.log(p / p.sum(1, keepdims=True))).astype(np.float32)
+            return one_vs_rest_log_odds(np.log(p / p.sum(1, keepdims=True))).astype(np.float32)
         slopes, offsets = np.array(self.lines).T
         moved = slopes * scores + offsets
         if self.softmax:
-            moved = one_against_rest(log_softmax(moved))
+            moved = one_vs_rest_log_odds(log_softmax(moved))
         return moved.astype(np.float32)
 
     def as_json(self) -> dict[str, Any]:
@@ -105,16 +105,16 @@ def fit_calibrator(
         return Calibrator(method, True, _softmax_lines(scores, labels, method))
     if method == "temperature":
         used = labels >= 0
-        return Calibrator(method, False, (_line(scores[used], labels[used], slope_only=True),))
+        return Calibrator(method, False, (_fit_line(scores[used], labels[used], slope_only=True),))
     only = method == "class_temperature"
     lines = []
     for column, truth in zip(scores.T, labels.T, strict=True):
         used = truth >= 0
-        lines.append(_line(column[used], truth[used], slope_only=only))
+        lines.append(_fit_line(column[used], truth[used], slope_only=only))
     return Calibrator(method, False, tuple(lines))
 
 
-def _line(scores: np.ndarray, truth: np.ndarray, slope_only: bool) -> tuple[float, float]:
+def _fit_line(scores: np.ndarray, truth: np.ndarray, slope_only: bool) -> tuple[float, float]:
     present = int((truth == 1).sum())
     absent = truth.size - present
     if not present or not absent:

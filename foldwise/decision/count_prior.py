@@ -32,11 +32,11 @@ def count_distribution(logits: np.ndarray) -> np.ndarray:
     counts = np.zeros((len(p), p.shape[1] + 1))
     counts[:, 0] = 1
     for index in range(p.shape[1]):
-        _add(counts, p[:, index])
+        _add_label(counts, p[:, index])
     return counts
 
 
-def _add(counts: np.ndarray, p: np.ndarray) -> None:
+def _add_label(counts: np.ndarray, p: np.ndarray) -> None:
     """One label more, in place."""
     moved = counts[:, :-1] * p[:, None]
     counts *= (1 - p)[:, None]
@@ -100,11 +100,11 @@ def _posterior(p: np.ndarray, weights: np.ndarray) -> np.ndarray:
         present = p[:, index] * np.einsum("nk,nk->n", before[:, :-1], behind[index + 1][:, 1:])
         absent = (1 - p[:, index]) * np.einsum("nk,nk->n", before, behind[index + 1])
         result[:, index] = present / (present + absent)
-        _add(before, p[:, index])
+        _add_label(before, p[:, index])
     return result
 
 
-def most_expected_right(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def marginal_decision(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The labels with the highest expected number right, int8 (images, classes).
 
     Expectation is linear, so these are the labels that are there with at least 1/2.
@@ -112,7 +112,7 @@ def most_expected_right(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (posterior(logits, weights) >= 0.5).astype(np.int8)
 
 
-def most_likely(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def map_decision(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The likeliest set of labels, which maximises the probability of an exact match; int8.
 
     Of all sets of k labels the k largest logits are the likeliest, with odds of the exponential of

@@ -8,7 +8,7 @@ import numpy as np
 from foldwise.core.errors import UserError
 from foldwise.decision.calibrator import Calibrator, fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds, shrunk_thresholds
-from foldwise.decision.count_prior import fit_count_weights, most_expected_right, most_likely
+from foldwise.decision.count_prior import fit_count_weights, map_decision, marginal_decision
 from foldwise.decision.settings import Decode, Threshold
 from foldwise.scoring.cross_fitting import with_several
 from foldwise.scoring.probability import logit, sigmoid
@@ -33,9 +33,9 @@ class Decision:
         """Logits (images, classes) to labels, int8 0 or 1."""
         calibrated = self.calibrator(logits)
         if self.decoder == "count_prior":
-            return most_expected_right(calibrated, np.array(self.weights))
+            return marginal_decision(calibrated, np.array(self.weights))
         if self.decoder == "count_prior_mode":
-            return most_likely(calibrated, np.array(self.weights))
+            return map_decision(calibrated, np.array(self.weights))
         if self.decoder == "top_k":
             # What calibration makes equal is told apart by the given logits.
             best = np.lexsort((-logits, -calibrated), axis=1)[:, : self.k]

@@ -11,7 +11,7 @@ import numpy as np
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.decision import Decision, decoder_of, fit_decision, plain_decision
 from foldwise.decision.settings import Decode, Threshold
-from foldwise.scoring.bootstrap import DRAWS, Scores
+from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
 from foldwise.scoring.objective import Objective, score
 
@@ -43,7 +43,7 @@ def ablation(
         `model_std`, that of their scores.
     """
     sets = [predicted for each in rungs.values() for predicted in each]
-    scores = Scores(labels, sets, objective, draws)
+    scores = BootstrapScores(labels, sets, objective, draws)
     by_fold = [] if folds is None else [folds == fold for fold in np.unique(folds)]
     steps: dict[str, dict[str, Any]] = {}
     below, fold_below, start = np.zeros(len(sets)), np.zeros(len(by_fold)), 0

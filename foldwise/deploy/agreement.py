@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from foldwise.scoring.objective import ratio
+from foldwise.scoring.objective import safe_divide
 
 
 def agreement(predicted: Sequence[np.ndarray]) -> np.ndarray:
@@ -21,6 +21,6 @@ def agreement(predicted: Sequence[np.ndarray]) -> np.ndarray:
         for other in predicted[index + 1 :]:
             either = ((one == 1) | (other == 1)).sum(1)
             both = ((one == 1) & (other == 1)).sum(1)
-            total += np.where(either > 0, ratio(both, either), 1.0)
+            total += np.where(either > 0, safe_divide(both, either), 1.0)
             pairs += 1
     return total / pairs if pairs else np.ones(len(total))

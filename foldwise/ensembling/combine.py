@@ -10,8 +10,8 @@ from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions
 from foldwise.ensembling.settings import Ensemble, Merge, Tta
 from foldwise.ensembling.view_audit import ViewAudit
-from foldwise.ensembling.weights import fit_weights
-from foldwise.scoring.bootstrap import DRAWS, Scores
+from foldwise.ensembling.weights import fit_member_weights
+from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
 from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
 from foldwise.scoring.objective import Objective
 
@@ -105,14 +105,14 @@ def weigh_members(
     groups = with_several(held.groups)
 
     def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Callable[..., np.ndarray]:
-        weights = fit_weights(logits, labels, how, settings.members)
+        weights = fit_member_weights(logits, labels, how, settings.members)
         return lambda own: merge_logits(np.moveaxis(own, 1, 0), settings.members, weights)
 
     fitted = cross_fit(stacked, held.labels, groups, fit)
     decided = [cross_fit(each, held.labels, groups, held.decide) for each in (alike, fitted)]
-    scores = Scores(held.labels, decided, held.objective, held.draws)
+    scores = BootstrapScores(held.labels, decided, held.objective, held.draws)
     gain = scores.interval(np.array([-1.0, 1.0]))
-    weights = fit_weights(stacked, held.labels, how, settings.members)
+    weights = fit_member_weights(stacked, held.labels, how, settings.members)
     found |= {
         "equal_score": float(scores.values[0]),
         "fitted_score": float(scores.values[1]),

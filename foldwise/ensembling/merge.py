@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from foldwise.ensembling.settings import POWER_MEAN, Merge
-from foldwise.scoring.probability import log_not, log_sigmoid
+from foldwise.scoring.probability import log1mexp, log_sigmoid
 
 # Up to here exp() of a logit and of its negative are float64 numbers.
 SAFE = 700.0
@@ -63,7 +63,7 @@ def _merged(logits: np.ndarray, how: Merge, shares: np.ndarray) -> np.ndarray:
         present = (shares * present).sum(0)
     else:
         present = _power_mean(present, float(power[1]), shares)
-    absent = log_not(present)
+    absent = log1mexp(present)
     # Where 1 - p is lost even to float64, it is the mean of all 1 - p, to first order.
     lost = ~np.isfinite(absent)
     if lost.any():

@@ -7,7 +7,7 @@ import numpy as np
 
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import Merge
-from foldwise.scoring.bootstrap import DRAWS, Scores
+from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
 from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
 from foldwise.scoring.objective import Objective
 
@@ -59,13 +59,13 @@ class ViewAudit:
             self._merged[views] = merged
         return merged
 
-    def scores(self, sets: Sequence[tuple[int, ...]], rows: np.ndarray) -> Scores:
+    def scores(self, sets: Sequence[tuple[int, ...]], rows: np.ndarray) -> BootstrapScores:
         """Scores of sets of views on some of the images (a mask)."""
         labels, groups = self._labels[rows], with_several(self._groups[rows])
         predicted = [
             cross_fit(self.merged(each)[rows], labels, groups, self._decide) for each in sets
         ]
-        return Scores(labels, predicted, self._objective, self._draws)
+        return BootstrapScores(labels, predicted, self._objective, self._draws)
 
     def table(self, names: Sequence[str], baseline: int) -> list[dict[str, Any]]:
         """A row per view, and one for all together.
@@ -121,6 +121,6 @@ def _without(views: tuple[int, ...], view: int) -> tuple[int, ...]:
     return tuple(each for each in views if each != view)
 
 
-def _interval(scores: Scores, weights: np.ndarray, name: str) -> dict[str, float]:
+def _interval(scores: BootstrapScores, weights: np.ndarray, name: str) -> dict[str, float]:
     found = scores.interval(weights)
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

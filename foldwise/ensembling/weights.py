@@ -12,7 +12,7 @@ from foldwise.scoring.probability import log_sigmoid, sigmoid
 ROUNDS = 50
 
 
-def fit_weights(
+def fit_member_weights(
     logits: np.ndarray, labels: np.ndarray, how: Literal["greedy", "simplex"], merge: Merge
 ) -> np.ndarray:
     """Weights of members, not negative, summing to 1: (members,) float64.

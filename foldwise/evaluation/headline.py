@@ -10,7 +10,7 @@ from foldwise.evaluation.metrics import mean_over_classes
 from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import top_k
 from foldwise.scoring.bootstrap import DRAWS, Interval, draw, interval
-from foldwise.scoring.objective import Objective, image_counts, measure, ratio
+from foldwise.scoring.objective import Objective, image_counts, measure, safe_divide
 
 F1 = Objective(name="macro_f1")
 COUNTS = 4
@@ -92,13 +92,13 @@ def headline(part: Part, single: bool, draws: int = DRAWS) -> Headline:
     pooled = each.sum(2)
     f1 = measure(F1, *each)
     rest = sums[:, counts.shape[1] :]
-    accuracy = ratio(pooled[0] + pooled[3] - pooled[1], pooled[2] + pooled[3])
+    accuracy = safe_divide(pooled[0] + pooled[3] - pooled[1], pooled[2] + pooled[3])
     some = ~np.isnan(ap)
-    macro_ap = np.where(some.any(1), ratio(np.where(some, ap, 0).sum(1), some.sum(1)), np.nan)
-    found = {"top1": ratio(rest[:, 2], rest[:, 3])} if single else {}
+    macro_ap = np.where(some.any(1), safe_divide(np.where(some, ap, 0).sum(1), some.sum(1)), np.nan)
+    found = {"top1": safe_divide(rest[:, 2], rest[:, 3])} if single else {}
     found |= {
         "accuracy": accuracy,
-        "exact_match": ratio(rest[:, 0], rest[:, 1]),
+        "exact_match": safe_divide(rest[:, 0], rest[:, 1]),
         "macro_ap": macro_ap,
         "macro_f1": f1.mean(1),
         "micro_f1": measure(F1, *pooled),

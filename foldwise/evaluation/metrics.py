@@ -11,7 +11,7 @@ from foldwise.evaluation.average_precision import CONVENTIONS, Difficult, averag
 from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
 from foldwise.evaluation.tail_accuracy import last_tail_accuracy
-from foldwise.scoring.objective import Objective, image_counts, ratio, score_of_sums
+from foldwise.scoring.objective import Objective, image_counts, safe_divide, score_of_sums
 from foldwise.scoring.probability import sigmoid
 
 TOP = (1, 3, 5)
@@ -58,10 +58,12 @@ def per_class(labels: np.ndarray, logits: np.ndarray, predicted: np.ndarray) -> 
         {
             "ap": average_precision(labels, logits),
             "roc_auc": roc_auc(labels, logits),
-            "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-            "precision": ratio(true_positive, true_positive + false_positive),
-            "recall": ratio(true_positive, true_positive + false_negative),
-            "prevalence": ratio((labels == 1).sum(0), (labels >= 0).sum(0)),
+            "f1": safe_divide(
+                2 * true_positive, 2 * true_positive + false_positive + false_negative
+            ),
+            "precision": safe_divide(true_positive, true_positive + false_positive),
+            "recall": safe_divide(true_positive, true_positive + false_negative),
+            "prevalence": safe_divide((labels == 1).sum(0), (labels >= 0).sum(0)),
             "images": (labels == 1).sum(0),
         }
     )
@@ -78,7 +80,8 @@ def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
     `macro_f1`. Ratios of nothing are 0. Arguments as for `per_class`.
     """
     found = {
-        name: _of(labels, predicted, Objective(name=name)) for name in ("accuracy", "exact_match")
+        name: _score_by(labels, predicted, Objective(name=name))
+        for name in ("accuracy", "exact_match")
     }
     found["hamming_loss"] = 1 - found["accuracy"]
     tables = {
@@ -94,14 +97,14 @@ def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
             ("f1", 2 * true_positive, 2 * true_positive + false_positive + false_negative),
             ("jaccard", true_positive, true_positive + false_positive + false_negative),
         ):
-            each = ratio(above, below)[known]
+            each = safe_divide(above, below)[known]
             found[f"{average}_{name}"] = float(each.mean()) if len(each) else 0.0
     both = found["macro_precision"] + found["macro_recall"]
     product = 2 * found["macro_precision"] * found["macro_recall"]
     return found | {"cf1": product / both if both else 0.0}
 
 
-def _of(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
+def _score_by(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
     sums = image_counts(labels, predicted, objective).sum(0, dtype=np.float64)
     return float(score_of_sums(sums, objective))
 

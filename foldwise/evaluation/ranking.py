@@ -5,7 +5,7 @@ Labels of -1 take no part.
 
 import numpy as np
 
-from foldwise.scoring.objective import ratio
+from foldwise.scoring.objective import safe_divide
 
 
 def roc_auc(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -62,8 +62,8 @@ def ranking_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     trivial = (positives == 0) | (negatives == 0)
     found = {
         "coverage": coverage,
-        "ranking_loss": ratio(wrong, positives * negatives),
-        "lrap": np.where(trivial, 1.0, ratio(shares, positives)),
+        "ranking_loss": safe_divide(wrong, positives * negatives),
+        "lrap": np.where(trivial, 1.0, safe_divide(shares, positives)),
     }
     known = (present | absent).any(1)
     return {name: float(each[known].mean()) if known.any() else 0.0 for name, each in found.items()}

@@ -7,7 +7,7 @@ them are predicted to have it.
 
 import numpy as np
 
-from foldwise.scoring.objective import ratio
+from foldwise.scoring.objective import safe_divide
 
 POINTS = 20
 
@@ -31,7 +31,7 @@ def tail_accuracy(
             counts[:, index] = len(ordered) - np.searchsorted(
                 ordered, thresholds[:, index], "right"
             )
-    return np.where(beyond > 0, ratio(right, beyond), np.nan), beyond
+    return np.where(beyond > 0, safe_divide(right, beyond), np.nan), beyond
 
 
 def tail_curve(
@@ -80,4 +80,4 @@ def _mean(values: np.ndarray) -> np.ndarray:
     """Mean over the classes that have a value, NaN if none has."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(-1)
-    return np.where(known.any(-1), ratio(total, known.sum(-1)), np.nan)
+    return np.where(known.any(-1), safe_divide(total, known.sum(-1)), np.nan)

@@ -39,7 +39,7 @@ def load_file(network: nn.Module, path: str, whole: bool) -> None:
         take_channels(network, 1)
     optional = () if whole else (f"{classifier_name(network)}.",)
     needed = {name: each for name, each in weights.items() if not name.startswith(optional)}
-    fit_weights(network, needed, path, ADVICE, optional)
+    load_matching_weights(network, needed, path, ADVICE, optional)
 
 
 def _read(path: str) -> dict[str, torch.Tensor]:
@@ -58,7 +58,7 @@ def _read(path: str) -> dict[str, torch.Tensor]:
     return content
 
 
-def fit_weights(
+def load_matching_weights(
     network: nn.Module,
     weights: dict[str, torch.Tensor],
     source: str,

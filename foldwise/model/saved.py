@@ -13,7 +13,7 @@ from torch import nn
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
-from foldwise.model.pretrained import fit_weights
+from foldwise.model.pretrained import load_matching_weights
 from foldwise.model.settings import Model
 
 WEIGHTS = "weights.safetensors"
@@ -107,7 +107,7 @@ def copy_weights(network: Classifier, folder: Path) -> None:
     """Give a network a trained member's weights. Raises `UserError` if they do not fit."""
     source = f"weights of {json.dumps(read_model(folder)['backbone'])} in {folder / WEIGHTS}"
     advice = "warm-start from the same backbone, head and classes"
-    fit_weights(network, read_weights(folder), source, advice)
+    load_matching_weights(network, read_weights(folder), source, advice)
 
 
 def load_member(folder: Path) -> TrainedMember:

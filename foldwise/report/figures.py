@@ -78,8 +78,8 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
     """
     score, name = readable(objective), PARTS[part]
     picked = picked_classes(tables, part)
-    curve = _of(tables.class_precision_recall, part, picked)
-    tails = _of(tables.tail_accuracy, part, [*picked, MEAN])
+    curve = _rows_of(tables.class_precision_recall, part, picked)
+    tails = _rows_of(tables.tail_accuracy, part, [*picked, MEAN])
     first = picked[0] if picked else ""
     counts = tables.labels_per_image.query("part == @part")
     ladders = {"test": tables.test_ladder, "oof": tables.ladder}
@@ -147,7 +147,7 @@ def _short(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _of(table: pd.DataFrame, part: str, classes: list[str]) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, part: str, classes: list[str]) -> pd.DataFrame:
     return table[(table["part"] == part) & table["class"].isin(classes)].drop(columns="part")
 
 

@@ -30,7 +30,7 @@ class Interval:
         return "hurts" if self.high < 0 else "within noise"
 
 
-class Scores:
+class BootstrapScores:
     """Scores of several sets of predicted labels of the same images, drawn together.
 
     Images are drawn with replacement, as often as there are; the scores of a draw see the same

@@ -88,18 +88,23 @@ class Objective(Settings):
         return self
 
 
-def _named(value: Any) -> Any:
+def _named_objective(value: Any) -> Any:
     """A name alone stands for an objective without options."""
     return {"name": value} if isinstance(value, str) else value
 
 
-ObjectiveField = Annotated[Objective, BeforeValidator(_named)]
+ObjectiveField = Annotated[Objective, BeforeValidator(_named_objective)]
 
 
-def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Their quotient, 0 where there is nothing to divide by."""
-    above, below = np.broadcast_arrays(np.asarray(above, np.float64), below)
-    return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
+def safe_divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Their quotient, 0 where there is nothing to divide by, as in scikit-learn.
+
+    >>> safe_divide(np.array([1, 2]), np.array([4, 0])).tolist()
+    [0.25, 0.0]
+    """
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), denominator)
+    zeros = np.zeros(numerator.shape)
+    return np.divide(numerator, denominator, out=zeros, where=denominator != 0)
 
 
 def measure(
@@ -127,24 +132,24 @@ def measure(
     match objective.measure:
         case "accuracy":
             right = true_positive + negative - false_positive
-            return ratio(right, np.asarray(positive + negative))
+            return safe_divide(right, np.asarray(positive + negative))
         case "exact_match":
             wrong = missed + false_positive
             return np.asarray((wrong == 0) & (positive + negative > 0), np.float64)
         case "cost":
             cost = objective.false_negative * missed + objective.false_positive * false_positive
-            return -ratio(cost, np.asarray(positive + negative))
+            return -safe_divide(cost, np.asarray(positive + negative))
         case "fbeta":
             square = (objective.beta or 1.0) ** 2
             below = true_positive + false_positive + square * positive
-            return ratio((1 + square) * true_positive, below)
+            return safe_divide((1 + square) * true_positive, below)
         case "jaccard":
-            return ratio(true_positive, np.asarray(positive + false_positive))
+            return safe_divide(true_positive, np.asarray(positive + false_positive))
         case "youden":
-            kept = ratio(negative - false_positive, np.asarray(negative))
-            return ratio(true_positive, np.asarray(positive)) + kept - 1
-    recall = ratio(true_positive, np.asarray(positive))
-    precision = ratio(true_positive, np.asarray(true_positive + false_positive))
+            kept = safe_divide(negative - false_positive, np.asarray(negative))
+            return safe_divide(true_positive, np.asarray(positive)) + kept - 1
+    recall = safe_divide(true_positive, np.asarray(positive))
+    precision = safe_divide(true_positive, np.asarray(true_positive + false_positive))
     if objective.measure == "precision_at_recall":
         return _where_reached(precision, recall, objective.recall)
     return _where_reached(recall, precision, objective.precision)
@@ -181,7 +186,7 @@ def image_counts(labels: np.ndarray, predicted: np.ndarray, objective: Objective
 def score_of_sums(sums: np.ndarray, objective: Objective) -> np.ndarray:
     """The objective of added `image_counts`: (..., sums) to (...)."""
     if objective.average == "sample":
-        return ratio(sums[..., 0], sums[..., 1])
+        return safe_divide(sums[..., 0], sums[..., 1])
     if objective.average == "micro":
         return measure(objective, *np.moveaxis(sums, -1, 0))
     counts = np.split(np.asarray(sums, np.float64), 4, -1)

@@ -20,7 +20,7 @@ def logit(probability: float) -> float:
     return float(np.log(probability) - np.log1p(-probability))
 
 
-def log_not(logarithm: np.ndarray) -> np.ndarray:
+def log1mexp(logarithm: np.ndarray) -> np.ndarray:
     """log(1 - p) of log p < 0, in the form that is exact on both sides of -log 2.
 
     Maechler 2012, "Accurately computing log(1 - exp(-|a|))". -inf where float64 holds no difference
@@ -38,9 +38,9 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return logits - logsumexp(logits, axis=1, keepdims=True)
 
 
-def one_against_rest(logarithms: np.ndarray) -> np.ndarray:
+def one_vs_rest_log_odds(logarithms: np.ndarray) -> np.ndarray:
     """log(p / (1 - p)) of log p (images, classes), whose p sum to 1 in every row."""
-    others = log_not(np.minimum(logarithms, 0.0))
+    others = log1mexp(np.minimum(logarithms, 0.0))
     # Near p = 1 the difference is lost; there the others are added up. Only the largest can be.
     rows, best = np.arange(len(logarithms)), logarithms.argmax(1)
     rest = logarithms.copy()

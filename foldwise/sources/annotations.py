@@ -63,7 +63,7 @@ def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> An
         rows[f"annotations[{index}]"] = (file, {normal(str(category))})
     if len(kinds) > 1:
         raise UserError(f"{label}: categories are numbers here and texts there; write one kind")
-    return AnnotationFile(_table(rows, label, problems), order=None, single=True)
+    return AnnotationFile(_entries_table(rows, label, problems), order=None, single=True)
 
 
 def _coco(content: dict[str, Any], label: str, problems: Problems) -> AnnotationFile:
@@ -101,10 +101,12 @@ def _coco(content: dict[str, Any], label: str, problems: Problems) -> Annotation
         else:
             classes[ids[0]].add(categories[ids[1]])
     rows = {f"images[{index}]": (files[id], classes[id]) for index, id in enumerate(files)}
-    return AnnotationFile(_table(rows, label, problems), order, single=False)
+    return AnnotationFile(_entries_table(rows, label, problems), order, single=False)
 
 
-def _table(rows: dict[str, tuple[str, set[str]]], label: str, problems: Problems) -> pd.DataFrame:
+def _entries_table(
+    rows: dict[str, tuple[str, set[str]]], label: str, problems: Problems
+) -> pd.DataFrame:
     if not rows:
         problems.check()
         raise UserError(f"{label}: has no images; is it the right file?")
@@ -135,7 +137,7 @@ def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
             )
         given[settings.test] = (test, settings.test_images or settings.train_images)
     tables = {
-        name: _named(tree, name, annotated, folder, problems)
+        name: _with_names(tree, name, annotated, folder, problems)
         for name, (annotated, folder) in given.items()
     }
     for folder in dict.fromkeys(folder.strip("/.") for _, folder in given.values()):
@@ -186,7 +188,7 @@ def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
     )
 
 
-def _named(
+def _with_names(
     tree: Tree, name: str, annotated: AnnotationFile, folder: str, problems: Problems
 ) -> pd.DataFrame:
     """The entries, each file once, with the images' names in the tree as `name`."""

@@ -31,8 +31,8 @@ def load_dacon(data: Data, tree: Tree, problems: Problems) -> Source:
     duplicate index, a column that one table lacks, and a label other than 0, 1 and -1.
     """
     refuse_wanted(data, ANSWERS)
-    answers = _table(tree, ANSWERS, problems)
-    sample = _table(tree, SAMPLE, problems)
+    answers = _answers_table(tree, ANSWERS, problems)
+    sample = _answers_table(tree, SAMPLE, problems)
     index, *classes = answers.columns
     sample_index, *sample_classes = sample.columns
     for column in sorted(set(sample_classes) - set(classes)):
@@ -65,7 +65,7 @@ def load_dacon(data: Data, tree: Tree, problems: Problems) -> Source:
     )
 
 
-def _table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
+def _answers_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
     """A table of strings whose first column is the index, as a plain number."""
     table = read_table(tree, name, problems)
     label = tree.label(name)

@@ -29,7 +29,7 @@ def open_tree(paths: list[Path]) -> Tree:
         if path.is_dir():
             _add_folder(files, path)
         elif is_archive(path.name):
-            _add(files, open_archive(path), "")
+            _add_container(files, open_archive(path), "")
         elif len(paths) > 1:
             _add_one(files, path.name, Folder(path.parent), path.name)
         else:
@@ -49,12 +49,14 @@ def _add_folder(files: dict[str, tuple[Container, str]], path: Path) -> None:
             continue
         if stem and "/" not in name:
             if stem not in tops:
-                _add(files, open_archive(path / name), f"{stem}/")
+                _add_container(files, open_archive(path / name), f"{stem}/")
         else:
             _add_one(files, name, folder, name)
 
 
-def _add(files: dict[str, tuple[Container, str]], container: Container, prefix: str) -> None:
+def _add_container(
+    files: dict[str, tuple[Container, str]], container: Container, prefix: str
+) -> None:
     names = [name for name in container.names() if not _is_litter(name)]
     top = prefix or f"{is_archive(Path(container.label('')).name)}/"
     # Packed with or without its folder: both are common.

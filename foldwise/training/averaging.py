@@ -22,7 +22,7 @@ def make_averaging(recipe: Recipe) -> list[pl.Callback]:
     return [MeanOfEpochs(first=int(settings.start * recipe.epochs))]
 
 
-class Averaging(WeightAveraging):
+class AveragedWeights(WeightAveraging):
     """Lightning's, on the device that is trained on: at setup the weights are not there yet."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -30,7 +30,7 @@ class Averaging(WeightAveraging):
         super().setup(trainer, pl_module, stage)
 
 
-class MovingAverage(Averaging):
+class MovingAverage(AveragedWeights):
     """Exponential moving average, which follows faster in the first steps.
 
     After n updates it keeps min(decay, (1 + n) / (10 + n)) of itself, as TensorFlow's
@@ -46,7 +46,7 @@ class MovingAverage(Averaging):
         super().__init__(multi_avg_fn=average)
 
 
-class MeanOfEpochs(Averaging):
+class MeanOfEpochs(AveragedWeights):
     """Stochastic weight averaging: the mean of the weights at the ends of the last epochs.
 
     Until then it holds the current weights. Running statistics of batch normalisation are averaged

@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from foldwise.decision.calibration_error import BINS, calibration_errors, reliability
 from foldwise.decision.calibrator import Calibrator, fit_calibrator
 from foldwise.decision.settings import Calibration
-from foldwise.scoring.probability import log_softmax, one_against_rest, sigmoid
+from foldwise.scoring.probability import log_softmax, one_vs_rest_log_odds, sigmoid
 from tests.scored import cases
 
 METHODS = get_args(Calibration)
@@ -35,7 +35,7 @@ def exclusive() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     scores = rng.normal(size=(6000, 5))
     truth = (np.exp(log_softmax(scores)).cumsum(1) < rng.random((6000, 1))).sum(1)
-    logits = one_against_rest(log_softmax(2.5 * scores)).astype(np.float32)
+    logits = one_vs_rest_log_odds(log_softmax(2.5 * scores)).astype(np.float32)
     return logits, np.eye(5, dtype=np.int8)[truth]
 
 
@@ -133,7 +133,7 @@ def test_a_class_that_is_never_there_keeps_its_softmax() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 400)
     scores = 2 * np.eye(4)[truth] + rng.normal(size=(400, 4)) - [0, 0, 0, 6]
-    logits = one_against_rest(log_softmax(scores)).astype(np.float32)
+    logits = one_vs_rest_log_odds(log_softmax(scores)).astype(np.float32)
     labels = np.eye(4, dtype=np.int8)[truth]
     for method in ("class_temperature", "platt"):
         lines = fit_calibrator(logits, labels, method, softmax=True).lines
@@ -147,7 +147,7 @@ def test_vector_scaling_finds_what_was_done() -> None:
     truth = (logarithms.cumsum(1) * 0 + np.exp(logarithms)).cumsum(1)
     drawn = (rng.random((20000, 1)) > truth[:, :2]).sum(1)
     slopes, offsets = np.array([0.5, 1.0, 2.0]), np.array([0.7, 0.0, -0.5])
-    bent = one_against_rest(log_softmax((logarithms - offsets) / slopes)).astype(np.float32)
+    bent = one_vs_rest_log_odds(log_softmax((logarithms - offsets) / slopes)).astype(np.float32)
     labels = np.eye(3, dtype=np.int8)[drawn]
     found = fit_calibrator(bent, labels, "platt", softmax=True)(bent)
     # Shared offsets of all scores are lost in a softmax: probabilities are what comes back.

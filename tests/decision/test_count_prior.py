@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from foldwise.decision.count_prior import (
     count_distribution,
     fit_count_weights,
-    most_expected_right,
-    most_likely,
+    map_decision,
+    marginal_decision,
     posterior,
 )
 from foldwise.scoring.probability import sigmoid
@@ -43,9 +43,9 @@ def test_decoding_is_what_enumeration_finds(case: tuple[list[float], list[float]
     def expected_right(labels: np.ndarray) -> float:
         return float(chances @ (sets == labels).sum(1))
 
-    found = most_expected_right(logits, weights)[0]
+    found = marginal_decision(logits, weights)[0]
     assert expected_right(found) == pytest.approx(max(map(expected_right, sets)), abs=1e-9)
-    likeliest = most_likely(logits, weights)[0]
+    likeliest = map_decision(logits, weights)[0]
     at = int("".join(map(str, likeliest)), 2)
     assert chances[at] == pytest.approx(chances.max(), rel=1e-6)
     counts = np.bincount(sets.sum(1), np.where(sets, sigmoid(logits), 1 - sigmoid(logits)).prod(1))
@@ -56,8 +56,8 @@ def test_equal_weights_change_nothing() -> None:
     logits = np.random.default_rng(0).normal(scale=8, size=(50, 40)).astype(np.float32)
     flat = np.ones(41)
     assert posterior(logits, flat) == pytest.approx(sigmoid(logits), abs=1e-12)
-    assert np.array_equal(most_expected_right(logits, flat), logits >= 0)
-    assert np.array_equal(most_likely(logits, flat), logits > 0)
+    assert np.array_equal(marginal_decision(logits, flat), logits >= 0)
+    assert np.array_equal(map_decision(logits, flat), logits > 0)
 
 
 def test_certain_labels_that_contradict_the_prior_stay_finite() -> None:
@@ -89,11 +89,11 @@ def test_knowing_the_number_helps(counted: tuple[np.ndarray, np.ndarray]) -> Non
     assert weights.min() > 0
     rest = slice(2000, None)
     plain = ((logits >= 0) == labels)[rest].mean()
-    right = most_expected_right(logits, weights)[rest] == labels[rest]
+    right = marginal_decision(logits, weights)[rest] == labels[rest]
     assert right.mean() > plain + 0.008
-    whole = (most_likely(logits, weights)[rest] == labels[rest]).all(1).mean()
+    whole = (map_decision(logits, weights)[rest] == labels[rest]).all(1).mean()
     assert whole > right.all(1).mean() + 0.008
-    assert (most_likely(logits, weights).sum(1) == 3).mean() > 0.99
+    assert (map_decision(logits, weights).sum(1) == 3).mean() > 0.99
 
 
 def test_a_number_that_probabilities_already_know_has_no_weight() -> None:

@@ -25,7 +25,7 @@ from foldwise.inference.view_logits import ThroughViews
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
-from foldwise.scoring.probability import log_softmax, one_against_rest
+from foldwise.scoring.probability import log_softmax, one_vs_rest_log_odds
 
 MERGE_NAMES = [*MERGES, "power_mean(3)", "power_mean(0.5)"]
 CLASSES = 4
@@ -46,7 +46,7 @@ def test_torch_merges_as_numpy_does(logits: np.ndarray, how: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_torchs_log_odds_are_merge_logits(logits: np.ndarray) -> None:
     found = softmax_log_odds(torch.from_numpy(logits)).numpy()
-    assert found == pytest.approx(one_against_rest(log_softmax(logits)), abs=1e-9)
+    assert found == pytest.approx(one_vs_rest_log_odds(log_softmax(logits)), abs=1e-9)
 
 
 def member(model: Model, fold: int) -> Classifier:

@@ -15,8 +15,8 @@ from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions, join_folds
 from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.ensembling.view_audit import ViewAudit
-from foldwise.ensembling.weights import ROUNDS, fit_weights
-from foldwise.scoring.bootstrap import DRAWS, Scores, draw
+from foldwise.ensembling.weights import ROUNDS, fit_member_weights
+from foldwise.scoring.bootstrap import DRAWS, BootstrapScores, draw
 from foldwise.scoring.objective import Objective, score
 from foldwise.scoring.probability import sigmoid
 from foldwise.scoring.thresholds import threshold_fit
@@ -92,7 +92,7 @@ def test_drawn_scores_are_those_of_drawn_images(seed: int) -> None:
     truth = rng.integers(-1, 2, (9, 3)).astype(np.int8)
     sets = [rng.integers(0, 2, truth.shape).astype(np.int8) for _ in "12"]
     for objective in OBJECTIVES:
-        found = Scores(truth, sets, objective, draws=40)
+        found = BootstrapScores(truth, sets, objective, draws=40)
         wanted = [slow_score(truth, each, objective) for each in sets]
         assert found.values == pytest.approx(np.array(wanted), abs=1e-6)
         for weights, scores in zip(next(draw(9, 40)), found.draws, strict=False):
@@ -118,7 +118,9 @@ def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
     for _ in range(200):
         truth = np.ones((80, 2), np.int8)
         right = (rng.random((2, 80, 2)) < 0.8).astype(np.int8)
-        gain = Scores(truth, list(right), ACCURACY, draws=200).interval(np.array([-1.0, 1.0]))
+        gain = BootstrapScores(truth, list(right), ACCURACY, draws=200).interval(
+            np.array([-1.0, 1.0])
+        )
         held_by += gain.low <= 0 <= gain.high
     # 95 % of 200, give or take three standard deviations.
     assert 178 <= held_by <= 199
@@ -216,7 +218,7 @@ def merged(logits: list[np.ndarray]) -> list[Merged]:
 
 def test_simplex_weights_are_the_least_squares(labels: np.ndarray) -> None:
     logits = np.stack([noisy(labels, scale, 20 + i) for i, scale in enumerate((1, 1.5, 4))], 1)
-    found = fit_weights(logits, labels, "simplex", "mean_probability")
+    found = fit_member_weights(logits, labels, "simplex", "mean_probability")
     used = labels >= 0
     p = np.stack([sigmoid(logits[:, index])[used] for index in range(3)])
 
@@ -245,7 +247,7 @@ def test_greedy_weights_take_the_best_step_each_time(labels: np.ndarray, merge: 
         taken.append(max(range(3), key=lambda index: likelihood([*taken, index])))
     best = max(range(1, ROUNDS + 1), key=lambda size: likelihood(taken[:size]))
     wanted = np.bincount(taken[:best], minlength=3) / best
-    assert fit_weights(logits, labels, "greedy", merge) == pytest.approx(wanted)
+    assert fit_member_weights(logits, labels, "greedy", merge) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("how", ["greedy", "simplex"])
@@ -263,7 +265,7 @@ def test_weights_are_fitted_only_where_they_help(
     for group in range(3):
         own = held.groups == group
         rest = np.stack([each.oof[~own] for each in unlike], 1)
-        learned = fit_weights(rest, held.labels[~own], how, "mean_probability")
+        learned = fit_member_weights(rest, held.labels[~own], how, "mean_probability")
         wanted = merge_logits([each.oof[own] for each in unlike], "mean_probability", learned)
         assert np.array_equal(oof[own], wanted)
 

@@ -7,7 +7,7 @@ from cleanlab.multilabel_classification.rank import get_label_quality_scores_per
 
 from benchmarks.planted import SHARE, plant
 from foldwise.report.label_errors import COLUMNS, label_quality, suspected_errors
-from foldwise.scoring.probability import log_softmax, one_against_rest, sigmoid
+from foldwise.scoring.probability import log_softmax, one_vs_rest_log_odds, sigmoid
 
 IMAGES, CLASSES, WRONG = 2000, 6, 120
 
@@ -32,7 +32,7 @@ def exclusive() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     wrong[random.permutation(IMAGES)[:WRONG]] = True
     given = np.where(wrong, (truth + random.integers(1, CLASSES, IMAGES)) % CLASSES, truth)
     labels = np.eye(CLASSES, dtype=np.int8)[given]
-    return labels, one_against_rest(logarithms).astype(np.float32), wrong
+    return labels, one_vs_rest_log_odds(logarithms).astype(np.float32), wrong
 
 
 def test_planted_errors_come_first(several: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:

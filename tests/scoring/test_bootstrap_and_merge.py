@@ -14,11 +14,11 @@ from foldwise.decision.settings import Threshold
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import MERGES, Merge
 from foldwise.scoring.probability import (
-    log_not,
+    log1mexp,
     log_sigmoid,
     log_softmax,
     logit,
-    one_against_rest,
+    one_vs_rest_log_odds,
     sigmoid,
 )
 
@@ -84,14 +84,14 @@ def test_probabilities_without_overflow() -> None:
     assert sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
     assert log_sigmoid(np.array([-1e4]))[0] == -1e4
     assert logit(float(sigmoid(np.array(1.5)))) == pytest.approx(1.5)
-    assert log_not(np.array([-1e-20]))[0] == pytest.approx(np.log(1e-20))
+    assert log1mexp(np.array([-1e-20]))[0] == pytest.approx(np.log(1e-20))
 
 
 @given(arrays(np.float64, (3, 4), elements=st.floats(-60, 60)))
 @settings(max_examples=100, deadline=None)
 def test_a_softmax_survives_as_log_odds(logits: np.ndarray) -> None:
     logarithms = log_softmax(logits)
-    odds = one_against_rest(logarithms)
+    odds = one_vs_rest_log_odds(logarithms)
     assert np.isfinite(odds).all()
     assert log_sigmoid(odds) == pytest.approx(logarithms, abs=1e-6)
 
