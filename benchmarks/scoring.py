@@ -40,14 +40,14 @@ def measured(call: Callable[[], Any]) -> tuple[float, float]:
     return min(times), peak / 1e6
 
 
-def grid(logits: np.ndarray, labels: np.ndarray) -> float:
+def grid(labels: np.ndarray, logits: np.ndarray) -> float:
     """The published way: probabilities, then the best of 100 steps."""
     probabilities = sigmoid(logits)
     steps = np.linspace(0, 1, STEPS)
     return max(float(((probabilities >= step) == labels).mean()) for step in steps)
 
 
-def grid_per_class(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+def grid_per_class(labels: np.ndarray, logits: np.ndarray) -> list[float]:
     """The same for every class, by F1."""
     return [
         max(
@@ -58,7 +58,7 @@ def grid_per_class(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     ]
 
 
-def scikit_learn(logits: np.ndarray, labels: np.ndarray) -> Any:
+def scikit_learn(labels: np.ndarray, logits: np.ndarray) -> Any:
     """Its scorer's loop over 100 thresholds, on all labels as one binary problem."""
     x, y = logits.reshape(-1, 1), labels.ravel()
     fitted = LogisticRegression().fit(x[:1000], y[:1000])
@@ -76,42 +76,42 @@ def main() -> None:
         [2 * labels - 0.8 + rng.normal(scale=1.5, size=labels.shape) for _ in range(VIEWS)]
     ).astype(np.float32)
     logits = views[0]
-    weights = fit_count_weights(logits, labels)
+    weights = fit_count_weights(labels, logits)
 
     def audit(select: bool) -> Any:
         found = ViewAudit(
-            views, labels, folds, "mean_probability", ACCURACY, threshold_fit(ACCURACY, False)
+            labels, views, folds, "mean_probability", ACCURACY, threshold_fit(ACCURACY, False)
         )
         found.table(["a", "b", "c", "d"], 0)
         return found.select_cross_fitted() if select else None
 
     calls: dict[str, Callable[[], Any]] = {
         "global threshold, exact: accuracy": lambda: best_threshold(
-            threshold_curve(logits, labels, ACCURACY)
+            threshold_curve(labels, logits, ACCURACY)
         ),
         **{
             f"global threshold, exact: {each.name}": lambda each=each: best_threshold(  # type: ignore[misc]
-                threshold_curve(logits, labels, each)
+                threshold_curve(labels, logits, each)
             )
             for each in (MICRO, MACRO, Objective(name="sample_f1"))
         },
-        "grid of 100 steps (numpy): accuracy": lambda: grid(logits, labels),
-        "TunedThresholdClassifierCV, 100 steps: accuracy": lambda: scikit_learn(logits, labels),
-        "per class, exact: accuracy": lambda: class_thresholds(logits, labels, ACCURACY),
-        "per class, exact: macro F1": lambda: class_thresholds(logits, labels, MACRO),
-        "per class, exact: micro F1": lambda: class_thresholds(logits, labels, MICRO),
+        "grid of 100 steps (numpy): accuracy": lambda: grid(labels, logits),
+        "TunedThresholdClassifierCV, 100 steps: accuracy": lambda: scikit_learn(labels, logits),
+        "per class, exact: accuracy": lambda: class_thresholds(labels, logits, ACCURACY),
+        "per class, exact: macro F1": lambda: class_thresholds(labels, logits, MACRO),
+        "per class, exact: micro F1": lambda: class_thresholds(labels, logits, MICRO),
         "per class, ascent: exact match": lambda: class_thresholds(
-            logits, labels, Objective(name="exact_match")
+            labels, logits, Objective(name="exact_match")
         ),
-        "grid of 100 steps per class (numpy): F1": lambda: grid_per_class(logits, labels),
-        "count prior: weights": lambda: fit_count_weights(logits, labels),
+        "grid of 100 steps per class (numpy): F1": lambda: grid_per_class(labels, logits),
+        "count prior: weights": lambda: fit_count_weights(labels, logits),
         "count prior: most labels right": lambda: marginal_decision(logits, weights),
         "count prior: likeliest set": lambda: map_decision(logits, weights),
         f"audit of {VIEWS} views, {DRAWS} draws": lambda: audit(select=False),
         f"audit of {VIEWS} views, {DRAWS} draws, and selection": lambda: audit(select=True),
         **{
             f"calibration: {method}": lambda method=method: fit_calibrator(  # type: ignore[misc]
-                logits, labels, method, False
+                labels, logits, method, False
             )
             for method in ("temperature", "class_temperature", "platt", "isotonic")
         },

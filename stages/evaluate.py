@@ -83,8 +83,8 @@ def main() -> None:
         "precision_recall": tables.precision_recall_table(parts),
         "test_ladder": test_rungs.reindex(columns=[*rungs.columns, "macro_ap"]),
         "threshold": tables.threshold_table(
-            decision.calibrator(oof.logits),
             oof.labels,
+            decision.calibrator(oof.logits),
             objective,
             decision.thresholds[0] if one else None,
         ),

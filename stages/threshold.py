@@ -34,30 +34,30 @@ def main() -> None:
     check_decision(settings, single, len(classes))
     decoder = decoder_of(settings, single)
     try:
-        decision = fit_decision(logits, labels, folds, settings, single, decoder)
+        decision = fit_decision(labels, logits, folds, settings, single, decoder)
         steps = {
-            name: fit_decision(logits, labels, folds, step, single, way).as_json()
+            name: fit_decision(labels, logits, folds, step, single, way).as_json()
             for name, (step, way) in decision_rungs(settings, single).items()
         }
         rungs = oof_rungs(
-            ensemble["oof_single"], ensemble["oof_views"], logits, labels, folds, settings, single
+            ensemble["oof_single"], ensemble["oof_views"], labels, logits, folds, settings, single
         )
     except ValueError as error:
         raise UserError(f"{files.ENSEMBLE}: {error}") from None
     ladder = ablation(labels, rungs, settings.objective, folds)
-    calibrated = cross_calibrated(logits, labels, folds, settings, single)
+    calibrated = cross_calibrated(labels, logits, folds, settings, single)
     sides = {"before": logits} | ({} if settings.calibration == "none" else {"after": calibrated})
 
     content = {"objective": settings.objective.name, "ladder": ladder} | decision.summary(classes)
     content["calibration"] = {"method": settings.calibration} | {
-        side: calibration_errors(each, labels, single) for side, each in sides.items()
+        side: calibration_errors(labels, each, single) for side, each in sides.items()
     }
     if len(decision.thresholds) == 1 and decoder == "threshold" and settings.fixed is None:
         content["cross_fitted_probabilities"] = cross_fitted_probabilities(
-            logits, labels, folds, settings, single
+            labels, logits, folds, settings, single
         )
     files.write_json(files.DECISION, decision.as_json() | {"steps": steps})
-    # The last rung has all of the decision; each fold's labels are by what the other folds taught.
+    # The last rung has all of the decision; each fold's labels are fitted on the other folds.
     labelled = list(rungs.values())[-1][0] if steps else plain_decision(single)(logits)
     files.write_arrays(files.OUT_OF_FOLD, oof_id=ids, logits=calibrated, labels=labelled)
     files.write_json(files.METRICS / "threshold.json", content)
@@ -65,7 +65,7 @@ def main() -> None:
         files.PLOTS / "reliability.csv",
         pd.concat(
             [
-                reliability(each, labels, single).assign(calibration=side)
+                reliability(labels, each, single).assign(calibration=side)
                 for side, each in sides.items()
             ]
         ),

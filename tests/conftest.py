@@ -115,7 +115,8 @@ def make_project(path: Path) -> Project:
     """A fresh project with the tiny params, committed, nothing run."""
     path.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "stages", path / "stages", ignore=ignored)
+    for folder in ("stages", "foldwise"):
+        shutil.copytree(ROOT / folder, path / folder, ignore=ignored)
     (path / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", path / ".dvc/config")
     shutil.copy(ROOT / ".dvc/.gitignore", path / ".dvc/.gitignore")

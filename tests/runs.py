@@ -159,8 +159,8 @@ def _tables(parts: dict[str, Part], classes: list[str], single: bool) -> dict[st
         "ladder": steps,
         "test_ladder": steps if "test" in parts else steps.head(0),
         "views": pd.DataFrame(views),
-        "reliability": reliability(oof.logits, oof.labels, single).assign(calibration="before"),
-        "threshold": threshold_table(oof.logits, oof.labels, objective, None),
+        "reliability": reliability(oof.labels, oof.logits, single).assign(calibration="before"),
+        "threshold": threshold_table(oof.labels, oof.logits, objective, None),
         "curves": curves,
         "precision_recall": precision_recall_table(parts),
     }

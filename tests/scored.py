@@ -30,12 +30,12 @@ values = st.sampled_from([float(np.float32(each)) for each in VALUES])
 
 
 def cases(images: int = 8, classes: int = 4) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
-    """Logits and labels (1, 0, -1) of up to so many images and classes."""
+    """Labels (1, 0, -1) and logits of up to so many images and classes."""
     shapes = st.tuples(st.integers(1, images), st.integers(1, classes))
     return shapes.flatmap(
         lambda shape: st.tuples(
-            arrays(np.float32, shape, elements=values),
             arrays(np.int8, shape, elements=st.sampled_from([1, 0, -1])),
+            arrays(np.float32, shape, elements=values),
         )
     )
 

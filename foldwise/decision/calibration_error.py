@@ -9,7 +9,7 @@ from foldwise.scoring.probability import log_sigmoid, sigmoid
 BINS = 15
 
 
-def calibration_errors(logits: np.ndarray, labels: np.ndarray, softmax: bool) -> dict[str, float]:
+def calibration_errors(labels: np.ndarray, logits: np.ndarray, softmax: bool) -> dict[str, float]:
     """Expected calibration error, Brier score and negative log-likelihood (nats); lower is better.
 
     Of several labels per image each is a forecast of its own: errors are means over images and
@@ -17,8 +17,8 @@ def calibration_errors(logits: np.ndarray, labels: np.ndarray, softmax: bool) ->
     2017), `brier` the sum over classes of squared errors (Brier 1950), `nll` the true class's.
 
     Args:
-        logits: (images, classes): log-odds of each class.
         labels: (images, classes): 1, 0, or -1, which takes no part.
+        logits: (images, classes): log-odds of each class.
         softmax: whether classes exclude each other.
     """
     if softmax:
@@ -31,7 +31,7 @@ def calibration_errors(logits: np.ndarray, labels: np.ndarray, softmax: bool) ->
         scores, truth = logits[used].astype(np.float64), labels[used] == 1
         errors = (sigmoid(scores) - truth) ** 2
         likelihood = log_sigmoid(np.where(truth, scores, -scores))
-    table = reliability(logits, labels, softmax)
+    table = reliability(labels, logits, softmax)
     gaps = (table["probability"] - table["frequency"]).abs()
     return {
         "ece": float((gaps * table["count"]).sum() / table["count"].sum()),
@@ -41,7 +41,7 @@ def calibration_errors(logits: np.ndarray, labels: np.ndarray, softmax: bool) ->
 
 
 def reliability(
-    logits: np.ndarray, labels: np.ndarray, softmax: bool, bins: int = BINS
+    labels: np.ndarray, logits: np.ndarray, softmax: bool, bins: int = BINS
 ) -> pd.DataFrame:
     """`probability` (mean), `frequency` and `count` of the labels in each bin that has any.
 

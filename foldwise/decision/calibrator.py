@@ -74,7 +74,7 @@ SHARPEST, FLATTEST = 0.05, 20.0
 
 
 def fit_calibrator(
-    logits: np.ndarray, labels: np.ndarray, method: Calibration, softmax: bool
+    labels: np.ndarray, logits: np.ndarray, method: Calibration, softmax: bool
 ) -> Calibrator:
     """Fit on held-out logits (images, classes) and labels (1, 0; -1 takes no part).
 
@@ -90,8 +90,8 @@ def fit_calibrator(
     A class that is always or never there is left as it is.
 
     Args:
-        logits: log-odds of each class.
         labels: 1, 0 or -1.
+        logits: log-odds of each class.
         method: which.
         softmax: whether classes exclude each other.
     """
@@ -99,22 +99,22 @@ def fit_calibrator(
         return Calibrator(method, softmax)
     scores = calibrated_scores(logits, softmax)
     if method == "isotonic":
-        steps = [_steps(scores[:, i], labels[:, i]) for i in range(labels.shape[1])]
+        steps = [_steps(labels[:, i], scores[:, i]) for i in range(labels.shape[1])]
         return Calibrator(method, softmax, steps=tuple(steps))
     if softmax:
-        return Calibrator(method, True, _softmax_lines(scores, labels, method))
+        return Calibrator(method, True, _softmax_lines(labels, scores, method))
     if method == "temperature":
         used = labels >= 0
-        return Calibrator(method, False, (_fit_line(scores[used], labels[used], slope_only=True),))
+        return Calibrator(method, False, (_fit_line(labels[used], scores[used], slope_only=True),))
     only = method == "class_temperature"
     lines = []
     for column, truth in zip(scores.T, labels.T, strict=True):
         used = truth >= 0
-        lines.append(_fit_line(column[used], truth[used], slope_only=only))
+        lines.append(_fit_line(truth[used], column[used], slope_only=only))
     return Calibrator(method, False, tuple(lines))
 
 
-def _fit_line(scores: np.ndarray, truth: np.ndarray, slope_only: bool) -> tuple[float, float]:
+def _fit_line(truth: np.ndarray, scores: np.ndarray, slope_only: bool) -> tuple[float, float]:
     present = int((truth == 1).sum())
     absent = truth.size - present
     if not present or not absent:
@@ -148,7 +148,7 @@ def _temperature(loss: Callable[[float], float]) -> float:
 
 
 def _softmax_lines(
-    scores: np.ndarray, labels: np.ndarray, method: Calibration
+    labels: np.ndarray, scores: np.ndarray, method: Calibration
 ) -> tuple[tuple[float, float], ...]:
     truth = labels == 1
     rows = truth.sum(1) == 1
@@ -183,7 +183,7 @@ def _softmax_lines(
     return tuple(zip(found[:classes].tolist(), offsets.tolist(), strict=True))
 
 
-def _steps(scores: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     used = truth >= 0
     x, y = scores[used], (truth[used] == 1).astype(np.float64)
     if y.size == 0 or y.min() == y.max():

@@ -21,7 +21,7 @@ Value = Callable[[Counts], np.ndarray]
 STRENGTHS = (0.0, 10.0, 30.0, 100.0, 300.0, 1000.0, np.inf)
 
 
-def class_thresholds(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> np.ndarray:
+def class_thresholds(labels: np.ndarray, logits: np.ndarray, objective: Objective) -> np.ndarray:
     """The best threshold of every class, float64 (classes,).
 
     What each objective is guaranteed:
@@ -39,16 +39,16 @@ def class_thresholds(logits: np.ndarray, labels: np.ndarray, objective: Objectiv
     A class without labels keeps the threshold that is best for all together.
 
     Args:
-        logits: (images, classes) float32.
         labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
         objective: any but a micro average at a given recall or precision.
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
     """
-    common = best_threshold(threshold_curve(logits, labels, objective))
+    common = best_threshold(threshold_curve(labels, logits, objective))
     columns = [
-        counts_over_thresholds(logits[:, index], labels[:, index])
+        counts_over_thresholds(labels[:, index], logits[:, index])
         if (labels[:, index] >= 0).any()
         else None
         for index in range(labels.shape[1])
@@ -56,7 +56,7 @@ def class_thresholds(logits: np.ndarray, labels: np.ndarray, objective: Objectiv
     if objective.average == "sample":
         accuracy = _each_alone(columns, common, _difference(1, 1))
         starts = (np.full(labels.shape[1], common), accuracy)
-        climbed = [_ascend(logits, labels, start, objective) for start in starts]
+        climbed = [_ascend(labels, logits, start, objective) for start in starts]
         return max(climbed, key=lambda each: score(labels, logits >= each, objective))
     if objective.measure in ("fbeta", "jaccard") and objective.average == "micro":
         return _dinkelbach(columns, common, objective)
@@ -125,7 +125,7 @@ def _dinkelbach(columns: list[Counts | None], common: float, objective: Objectiv
 
 
 def _ascend(
-    logits: np.ndarray, labels: np.ndarray, start: np.ndarray, objective: Objective
+    labels: np.ndarray, logits: np.ndarray, start: np.ndarray, objective: Objective
 ) -> np.ndarray:
     """Thresholds that no change of a single class improves."""
     thresholds = start.astype(np.float64)
@@ -166,7 +166,7 @@ def _prefixes(scores: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def shrunk_thresholds(
-    logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, objective: Objective
+    labels: np.ndarray, logits: np.ndarray, groups: np.ndarray, objective: Objective
 ) -> tuple[np.ndarray, float]:
     """The best thresholds of classes, drawn to the best common one.
 
@@ -174,8 +174,8 @@ def shrunk_thresholds(
     `STRENGTHS` whose cross-fitted score is highest; among equals the strongest.
 
     Args:
-        logits: (images, classes) float32.
         labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
         groups: (images,): what is left out together; parts of equal size if there is only one.
         objective: as for `class_thresholds`.
 
@@ -186,20 +186,20 @@ def shrunk_thresholds(
         ValueError: nothing is labelled, or a logit is not finite.
     """
     predicted = cross_fit(
-        logits,
         labels,
+        logits,
         with_several(groups),
-        lambda own, truth, _: _decide_by_all(own, truth, objective),
+        lambda truth, own, _: _decide_by_all(truth, own, objective),
     )
     scores = [score(labels, each, objective) for each in np.moveaxis(predicted, -1, 0)]
     best = max(range(len(STRENGTHS)), key=lambda index: (round(scores[index], 12), index))
-    return drawn(logits, labels, objective)[best], STRENGTHS[best]
+    return drawn(labels, logits, objective)[best], STRENGTHS[best]
 
 
-def drawn(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> np.ndarray:
+def drawn(labels: np.ndarray, logits: np.ndarray, objective: Objective) -> np.ndarray:
     """Thresholds at every strength, (strengths, classes)."""
-    common = best_threshold(threshold_curve(logits, labels, objective))
-    own = class_thresholds(logits, labels, objective)
+    common = best_threshold(threshold_curve(labels, logits, objective))
+    own = class_thresholds(labels, logits, objective)
     present = (labels == 1).sum(0)
     shares = np.zeros((len(STRENGTHS), labels.shape[1]))
     for share, strength in zip(shares, STRENGTHS, strict=True):
@@ -210,6 +210,6 @@ def drawn(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> np.nd
     return shares * own + (1 - shares) * common
 
 
-def _decide_by_all(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> Apply:
-    thresholds = drawn(logits, labels, objective).T
+def _decide_by_all(labels: np.ndarray, logits: np.ndarray, objective: Objective) -> Apply:
+    thresholds = drawn(labels, logits, objective).T
     return lambda held_out: (held_out[:, :, None] >= thresholds).astype(np.int8)

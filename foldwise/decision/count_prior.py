@@ -43,15 +43,15 @@ def _add_label(counts: np.ndarray, p: np.ndarray) -> None:
     counts[:, 1:] += moved
 
 
-def fit_count_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def fit_count_weights(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Weights of the numbers of labels, (classes + 1,), their largest 1.
 
     Both shares are of one image more, whose number may be any: a number that was never seen is
     rare, not impossible. Images with an ignored label do not count.
 
     Args:
-        logits: (images, classes): calibrated.
         labels: (images, classes).
+        logits: (images, classes): calibrated.
 
     Raises:
         ValueError: every image has a label that is ignored.

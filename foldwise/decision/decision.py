@@ -123,8 +123,8 @@ def check_decision(settings: Threshold, single: bool, classes: int) -> None:
 
 
 def fit_decision(
-    logits: np.ndarray,
     labels: np.ndarray,
+    logits: np.ndarray,
     groups: np.ndarray,
     settings: Threshold,
     single: bool,
@@ -133,8 +133,8 @@ def fit_decision(
     """Learn a decision from held-out logits.
 
     Args:
-        logits: (images, classes) float32.
         labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
         groups: (images,): folds, by which `scope: shrunk` chooses its strength.
         settings: how.
         single: whether every image has one label.
@@ -145,34 +145,34 @@ def fit_decision(
     """
     if not np.isfinite(logits).all():
         raise ValueError("some logits are not finite; look at the training curves")
-    calibrator = fit_calibrator(logits, labels, settings.calibration, single)
+    calibrator = fit_calibrator(labels, logits, settings.calibration, single)
     if decoder == "top_k":
         return Decision(calibrator, decoder, k=settings.k)
     calibrated = calibrator(logits)
     if decoder != "threshold":
-        weights = fit_count_weights(calibrated, labels)
+        weights = fit_count_weights(labels, calibrated)
         return Decision(calibrator, decoder, weights=tuple(weights.tolist()))
     if settings.fixed is not None:
         return Decision(calibrator, decoder, (logit(settings.fixed),))
     objective = settings.objective
     if settings.scope == "global":
-        best = best_threshold(threshold_curve(calibrated, labels, objective))
+        best = best_threshold(threshold_curve(labels, calibrated, objective))
         return Decision(calibrator, decoder, (best,))
     if settings.scope == "per_class":
-        thresholds = class_thresholds(calibrated, labels, objective)
+        thresholds = class_thresholds(labels, calibrated, objective)
     else:
-        thresholds, _ = shrunk_thresholds(calibrated, labels, groups, objective)
+        thresholds, _ = shrunk_thresholds(labels, calibrated, groups, objective)
     return Decision(calibrator, decoder, tuple(thresholds.tolist()))
 
 
 def cross_fitted_probabilities(
-    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
+    labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
 ) -> dict[str, float]:
     """The probability that each fold's images are decided at, fitted on the other folds.
 
     Args:
-        logits: (images, classes) float32.
         labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
         folds: (images,).
         settings: of a decision by one threshold.
         single: whether every image has one label.
@@ -182,7 +182,7 @@ def cross_fitted_probabilities(
     for group in np.unique(groups):
         rest = groups != group
         decision = fit_decision(
-            logits[rest], labels[rest], groups[rest], settings, single, "threshold"
+            labels[rest], logits[rest], groups[rest], settings, single, "threshold"
         )
         found[str(group)] = float(sigmoid(np.array(decision.thresholds[0])))
     return found

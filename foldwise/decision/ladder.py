@@ -96,8 +96,8 @@ def decision_rungs(settings: Threshold, single: bool) -> dict[str, tuple[Thresho
 def oof_rungs(
     singles: np.ndarray,
     views: np.ndarray,
-    logits: np.ndarray,
     labels: np.ndarray,
+    logits: np.ndarray,
     folds: np.ndarray,
     settings: Threshold,
     single: bool,
@@ -107,8 +107,8 @@ def oof_rungs(
     Args:
         singles: (members, images, classes): logits of the untransformed view.
         views: likewise, of all views merged.
-        logits: of all members together.
         labels: (images, classes): 1, 0 or -1.
+        logits: of all members together.
         folds: (images,).
         settings: of the decision.
         single: whether every image has one label.
@@ -123,27 +123,27 @@ def oof_rungs(
     for name, (step, decoder) in decision_rungs(settings, single).items():
 
         def fit(
-            own: np.ndarray,
             truth: np.ndarray,
+            own: np.ndarray,
             groups: np.ndarray,
             step: Threshold = step,
             decoder: Decode = decoder,
         ) -> Apply:
-            return fit_decision(own, truth, groups, step, single, decoder)
+            return fit_decision(truth, own, groups, step, single, decoder)
 
-        rungs[name] = [cross_fit(logits, labels, with_several(folds), fit)]
+        rungs[name] = [cross_fit(labels, logits, with_several(folds), fit)]
     return rungs
 
 
 def cross_calibrated(
-    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
+    labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
 ) -> np.ndarray:
-    """Logits (images, classes), each fold's calibrated by what the others taught."""
+    """Logits (images, classes), each fold's by a calibrator fitted on the other folds."""
     return cross_fit(
-        logits,
         labels,
+        logits,
         with_several(folds),
-        lambda own, truth, _: fit_calibrator(own, truth, settings.calibration, single),
+        lambda truth, own, _: fit_calibrator(truth, own, settings.calibration, single),
     )
 
 

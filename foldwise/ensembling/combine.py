@@ -56,8 +56,8 @@ def merge_views(member: MemberPredictions, held: Held, settings: Tta) -> Merged:
     chose, and the test part by what all folds together choose.
     """
     audit = ViewAudit(
-        member.oof,
         held.labels,
+        member.oof,
         held.groups,
         settings.merge,
         held.objective,
@@ -88,8 +88,8 @@ def weigh_members(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Merge members by equal weights, or by fitted ones where these are better beyond noise.
 
-    Fitted weights are compared with equal ones cross-fitted: each fold's images are merged by the
-    weights, and decided by the thresholds, that the other folds taught.
+    Fitted weights are compared with equal ones cross-fitted: each fold's images are merged by weights,
+    and decided by thresholds, that are fitted on the other folds.
 
     Returns:
         Held-out logits, float32 (images, classes), cross-fitted where weights are fitted; the
@@ -104,15 +104,15 @@ def weigh_members(
         return alike, equal, found
     groups = with_several(held.groups)
 
-    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Callable[..., np.ndarray]:
-        weights = fit_member_weights(logits, labels, how, settings.members)
+    def fit(labels: np.ndarray, logits: np.ndarray, _: np.ndarray) -> Callable[..., np.ndarray]:
+        weights = fit_member_weights(labels, logits, how, settings.members)
         return lambda own: merge_logits(np.moveaxis(own, 1, 0), settings.members, weights)
 
-    fitted = cross_fit(stacked, held.labels, groups, fit)
-    decided = [cross_fit(each, held.labels, groups, held.decide) for each in (alike, fitted)]
+    fitted = cross_fit(held.labels, stacked, groups, fit)
+    decided = [cross_fit(held.labels, each, groups, held.decide) for each in (alike, fitted)]
     scores = BootstrapScores(held.labels, decided, held.objective, held.draws)
     gain = scores.interval(np.array([-1.0, 1.0]))
-    weights = fit_member_weights(stacked, held.labels, how, settings.members)
+    weights = fit_member_weights(held.labels, stacked, how, settings.members)
     found |= {
         "equal_score": float(scores.values[0]),
         "fitted_score": float(scores.values[1]),

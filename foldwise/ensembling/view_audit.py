@@ -15,14 +15,14 @@ from foldwise.scoring.objective import Objective
 class ViewAudit:
     """Audits sets of views of one member's held-out predictions.
 
-    A set is scored by labels that are decided by what the other folds taught, so that a view is not
+    A set is scored by labels whose thresholds are fitted on the other folds, so that a view is not
     blamed for asking for a threshold of its own. Memory: linear in images x classes x views.
     """
 
     def __init__(
         self,
-        logits: np.ndarray,
         labels: np.ndarray,
+        logits: np.ndarray,
         groups: np.ndarray,
         merge: Merge,
         objective: Objective,
@@ -31,8 +31,8 @@ class ViewAudit:
     ) -> None:
         """
         Args:
-            logits: (views, images, classes).
             labels: (images, classes): 1, 0 or -1.
+            logits: (views, images, classes).
             groups: (images,): folds.
             merge: of views.
             objective: the score.
@@ -63,7 +63,7 @@ class ViewAudit:
         """Scores of sets of views on some of the images (a mask)."""
         labels, groups = self._labels[rows], with_several(self._groups[rows])
         predicted = [
-            cross_fit(self.merged(each)[rows], labels, groups, self._decide) for each in sets
+            cross_fit(labels, self.merged(each)[rows], groups, self._decide) for each in sets
         ]
         return BootstrapScores(labels, predicted, self._objective, self._draws)
 

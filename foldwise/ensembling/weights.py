@@ -13,7 +13,7 @@ ROUNDS = 50
 
 
 def fit_member_weights(
-    logits: np.ndarray, labels: np.ndarray, how: Literal["greedy", "simplex"], merge: Merge
+    labels: np.ndarray, logits: np.ndarray, how: Literal["greedy", "simplex"], merge: Merge
 ) -> np.ndarray:
     """Weights of members, not negative, summing to 1: (members,) float64.
 
@@ -23,8 +23,8 @@ def fit_member_weights(
     - simplex: the weighted mean of probabilities with the smallest squared error.
 
     Args:
-        logits: (images, members, classes).
         labels: (images, classes): 1, 0, or -1, which takes no part.
+        logits: (images, members, classes).
         how: which.
         merge: mean_probability, or (greedy) mean_logit.
     """

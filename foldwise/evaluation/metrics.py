@@ -136,6 +136,6 @@ def all_metrics(part: Part, single: bool) -> dict[str, Any]:
         for k in TOP:
             if k < labels.shape[1]:
                 found[f"top{k}"] = float(top_k(labels[rows], logits[rows], k).mean())
-    found |= calibration_errors(part.calibrated, labels, single)
+    found |= calibration_errors(labels, part.calibrated, single)
     found["tail_accuracy"] = last_tail_accuracy(labels, sigmoid(part.calibrated))
     return found

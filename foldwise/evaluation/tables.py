@@ -32,14 +32,14 @@ def thinned(table: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
 
 
 def threshold_table(
-    logits: np.ndarray, labels: np.ndarray, objective: Objective, chosen: float | None
+    labels: np.ndarray, logits: np.ndarray, objective: Objective, chosen: float | None
 ) -> pd.DataFrame:
     """`probability`, `score` and `chosen` (1 in the row of the threshold `chosen`, a logit).
 
     The score at a probability is that of saying yes from there on: exact, not interpolated.
     Without one threshold for all classes (None) no row is marked.
     """
-    curve = threshold_curve(logits, labels, objective)
+    curve = threshold_curve(labels, logits, objective)
     marks = np.array([] if chosen is None else [chosen])
     even = np.linspace(0.005, 0.995, POINTS - len(marks))
     wanted = np.append(even, sigmoid(marks))

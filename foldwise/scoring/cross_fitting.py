@@ -1,4 +1,4 @@
-"""Estimates that a fit did not see: every group is decided by what the other groups taught."""
+"""Estimates that a fit did not see: what is applied to a group was fitted on the other groups."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 Apply = Callable[[np.ndarray], np.ndarray]
 """Logits (images, classes) to anything with a row per image."""
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Apply]
-"""Logits, labels (images, classes) and groups (images,) to what can be applied to other logits."""
+"""Labels, logits (images, classes) and groups (images,) to what can be applied to other logits."""
 
 # A single hold-out has one fold; its images are parted for estimates.
 PARTS_OF_HOLDOUT = 5
@@ -23,12 +23,12 @@ def with_several(groups: np.ndarray) -> np.ndarray:
     return np.arange(len(groups)) % PARTS_OF_HOLDOUT
 
 
-def cross_fit(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, fit: Fit) -> np.ndarray:
+def cross_fit(labels: np.ndarray, logits: np.ndarray, groups: np.ndarray, fit: Fit) -> np.ndarray:
     """What comes out where each group's rows are left to a fit on all other groups.
 
     Args:
-        logits: (images, ...).
         labels: (images, classes).
+        logits: (images, ...).
         groups: (images,) integers, at least two different ones: the folds.
         fit: sees the other groups alone.
 
@@ -38,7 +38,7 @@ def cross_fit(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, fit: F
     result: np.ndarray | None = None
     for group in np.unique(groups):
         own = groups == group
-        applied = fit(logits[~own], labels[~own], groups[~own])(logits[own])
+        applied = fit(labels[~own], logits[~own], groups[~own])(logits[own])
         if result is None:
             result = np.empty((len(logits), *applied.shape[1:]), applied.dtype)
         result[own] = applied

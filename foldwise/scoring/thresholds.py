@@ -46,12 +46,12 @@ def between(distinct: np.ndarray) -> np.ndarray:
     return np.concatenate([[exact[0] - 1], (exact[:-1] + exact[1:]) / 2, [exact[-1] + 1]])
 
 
-def counts_over_thresholds(logits: np.ndarray, labels: np.ndarray) -> Counts:
+def counts_over_thresholds(labels: np.ndarray, logits: np.ndarray) -> Counts:
     """True and false positives for every threshold between two distinct scores.
 
     Args:
-        logits: any shape; float32, so that float64 has room between any two of them.
         labels: the same shape: 1, 0, or -1, which takes no part.
+        logits: any shape; float32, so that float64 has room between any two of them.
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
@@ -76,7 +76,7 @@ def counts_over_thresholds(logits: np.ndarray, labels: np.ndarray) -> Counts:
     )
 
 
-def threshold_curve(logits: np.ndarray, labels: np.ndarray, objective: Objective) -> Curve:
+def threshold_curve(labels: np.ndarray, logits: np.ndarray, objective: Objective) -> Curve:
     """The objective at every threshold that makes a difference.
 
     O(n log n) for n scores, O(n) memory. An objective that is a mean over groups (classes or
@@ -84,15 +84,15 @@ def threshold_curve(logits: np.ndarray, labels: np.ndarray, objective: Objective
     and added up in the order of all scores.
 
     Args:
-        logits: (images, classes) float32.
         labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
         objective: any.
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
     """
     if objective.average == "micro":
-        counts = counts_over_thresholds(logits, labels)
+        counts = counts_over_thresholds(labels, logits)
         return Curve(counts.thresholds, counts.measured(objective))
     _check(logits[labels >= 0])
     if objective.average == "macro":
@@ -148,10 +148,10 @@ def threshold_fit(objective: Objective, single: bool) -> Fit:
         labels, int8 0 or 1.
     """
 
-    def fit(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> Apply:
+    def fit(labels: np.ndarray, logits: np.ndarray, _: np.ndarray) -> Apply:
         if single:
             return largest
-        best = best_threshold(threshold_curve(logits, labels, objective))
+        best = best_threshold(threshold_curve(labels, logits, objective))
         # float64: numpy would round a plain float to the logits' float32, onto a neighbour.
         return lambda own: (own >= np.float64(best)).astype(np.int8)
 

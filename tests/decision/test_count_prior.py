@@ -73,17 +73,17 @@ def test_certain_labels_that_contradict_the_prior_stay_finite() -> None:
 
 @pytest.fixture
 def counted() -> tuple[np.ndarray, np.ndarray]:
-    """Logits that know each label well and nothing of there always being three; labels."""
+    """Labels, and logits that know each well and nothing of there always being three."""
     rng = np.random.default_rng(0)
     labels = (rng.random((4000, 10)).argsort(1) < 3).astype(np.int8)
     # Log-likelihood ratio of a normal shift, plus the log-odds of 3 in 10.
     seen = labels + rng.normal(scale=0.7, size=labels.shape)
-    return ((seen - 0.5) / 0.49 + np.log(3 / 7)).astype(np.float32), labels
+    return labels, ((seen - 0.5) / 0.49 + np.log(3 / 7)).astype(np.float32)
 
 
 def test_knowing_the_number_helps(counted: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = counted
-    weights = fit_count_weights(logits[:2000], labels[:2000])
+    labels, logits = counted
+    weights = fit_count_weights(labels[:2000], logits[:2000])
     assert weights.argmax() == 3
     assert weights.max() == 1
     assert weights.min() > 0
@@ -100,18 +100,18 @@ def test_a_number_that_probabilities_already_know_has_no_weight() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20000, 6)).astype(np.float32)
     labels = (rng.random(logits.shape) < sigmoid(logits)).astype(np.int8)
-    weights = fit_count_weights(logits, labels)
+    weights = fit_count_weights(labels, logits)
     assert weights / weights[3] == pytest.approx(np.ones(7), abs=0.12)
 
 
 def test_images_with_ignored_labels_teach_no_number(
     counted: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    logits, labels = counted
+    labels, logits = counted
     spoiled = labels.copy()
     spoiled[100:, 0] = -1
     spoiled[100:, 1:] = 1
-    wanted = fit_count_weights(logits[:100], labels[:100])
-    assert fit_count_weights(logits, spoiled) == pytest.approx(wanted)
+    wanted = fit_count_weights(labels[:100], logits[:100])
+    assert fit_count_weights(spoiled, logits) == pytest.approx(wanted)
     with pytest.raises(ValueError, match="nobody knows"):
-        fit_count_weights(logits[100:], spoiled[100:])
+        fit_count_weights(spoiled[100:], logits[100:])

@@ -162,7 +162,7 @@ def views(labels: np.ndarray) -> np.ndarray:
 
 
 def test_the_audit_finds_what_each_view_does(views: np.ndarray, held: Held) -> None:
-    audit = ViewAudit(views, held.labels, held.groups, "mean_logit", ACCURACY, held.decide, 300)
+    audit = ViewAudit(held.labels, views, held.groups, "mean_logit", ACCURACY, held.decide, 300)
     table = audit.table(["identity", "a", "b", "bad"], 0)
     assert [each["view"] for each in table] == ["identity", "a", "b", "bad", "all"]
     assert table[0]["gain"] == table[0]["gain_low"] == table[0]["gain_high"] == 0
@@ -171,7 +171,7 @@ def test_the_audit_finds_what_each_view_does(views: np.ndarray, held: Held) -> N
     decided = np.empty_like(held.labels)
     for group in range(3):
         own = held.groups == group
-        decided[own] = held.decide(views[1][~own], held.labels[~own], held.groups[~own])(
+        decided[own] = held.decide(held.labels[~own], views[1][~own], held.groups[~own])(
             views[1][own]
         )
     assert table[1]["score"] == pytest.approx(score(held.labels, decided, ACCURACY))
@@ -218,7 +218,7 @@ def merged(logits: list[np.ndarray]) -> list[Merged]:
 
 def test_simplex_weights_are_the_least_squares(labels: np.ndarray) -> None:
     logits = np.stack([noisy(labels, scale, 20 + i) for i, scale in enumerate((1, 1.5, 4))], 1)
-    found = fit_member_weights(logits, labels, "simplex", "mean_probability")
+    found = fit_member_weights(labels, logits, "simplex", "mean_probability")
     used = labels >= 0
     p = np.stack([sigmoid(logits[:, index])[used] for index in range(3)])
 
@@ -247,7 +247,7 @@ def test_greedy_weights_take_the_best_step_each_time(labels: np.ndarray, merge: 
         taken.append(max(range(3), key=lambda index: likelihood([*taken, index])))
     best = max(range(1, ROUNDS + 1), key=lambda size: likelihood(taken[:size]))
     wanted = np.bincount(taken[:best], minlength=3) / best
-    assert fit_member_weights(logits, labels, "greedy", merge) == pytest.approx(wanted)
+    assert fit_member_weights(labels, logits, "greedy", merge) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("how", ["greedy", "simplex"])
@@ -265,7 +265,7 @@ def test_weights_are_fitted_only_where_they_help(
     for group in range(3):
         own = held.groups == group
         rest = np.stack([each.oof[~own] for each in unlike], 1)
-        learned = fit_member_weights(rest, held.labels[~own], how, "mean_probability")
+        learned = fit_member_weights(held.labels[~own], rest, how, "mean_probability")
         wanted = merge_logits([each.oof[own] for each in unlike], "mean_probability", learned)
         assert np.array_equal(oof[own], wanted)
 

@@ -35,7 +35,7 @@ Case = tuple[np.ndarray, np.ndarray]
 
 
 def part_of(case: Case, threshold: float = 0.1) -> Part:
-    logits, labels = case
+    labels, logits = case
     ids = np.arange(len(labels)).astype(str)
     return Part(ids, labels, logits, logits, (logits >= threshold).astype(np.int8))
 
@@ -43,7 +43,7 @@ def part_of(case: Case, threshold: float = 0.1) -> Part:
 @given(cases())
 @settings(max_examples=50, deadline=None)
 def test_every_class_is_measured_as_scikit_learn_does(case: Case) -> None:
-    logits, labels = case
+    labels, logits = case
     predicted = (logits >= 0.1).astype(np.int8)
     table = per_class(labels, logits, predicted)
     for index in range(labels.shape[1]):
@@ -69,8 +69,8 @@ def test_every_class_is_measured_as_scikit_learn_does(case: Case) -> None:
 @given(cases())
 @settings(max_examples=30, deadline=None)
 def test_predicted_labels_are_measured_as_scikit_learn_does(case: Case) -> None:
-    labels = np.abs(case[1])
-    predicted = (case[0] >= 0.1).astype(np.int8)
+    labels = np.abs(case[0])
+    predicted = (case[1] >= 0.1).astype(np.int8)
     found = label_metrics(labels, predicted)
     assert found["hamming_loss"] == pytest.approx(reference.hamming_loss(labels, predicted))
     assert found["exact_match"] == pytest.approx((labels == predicted).all(1).mean())
@@ -109,7 +109,7 @@ def test_ignored_labels_change_no_figure(case: Case) -> None:
 @given(cases())
 @settings(max_examples=50, deadline=None)
 def test_ranking_is_scikit_learns(case: Case) -> None:
-    logits, labels = np.pad(case[0], ((0, 0), (0, 1))), np.pad(np.abs(case[1]), ((0, 0), (0, 1)))
+    logits, labels = np.pad(case[1], ((0, 0), (0, 1))), np.pad(np.abs(case[0]), ((0, 0), (0, 1)))
     found = ranking_metrics(labels, logits)
     assert found["coverage"] == pytest.approx(reference.coverage_error(labels, logits))
     assert found["ranking_loss"] == pytest.approx(reference.label_ranking_loss(labels, logits))
@@ -120,10 +120,10 @@ def test_ranking_is_scikit_learns(case: Case) -> None:
 @given(cases(classes=5), st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
 def test_top_k_is_scikit_learns(case: Case, k: int) -> None:
-    logits = np.pad(case[0], ((0, 0), (0, 5)), constant_values=-9)
+    logits = np.pad(case[1], ((0, 0), (0, 5)), constant_values=-9)
     # Without ties, which scikit-learn breaks the other way round.
     logits = logits + np.linspace(0, 1e-3, logits.shape[1])
-    truth = np.abs(case[1]).argmax(1)
+    truth = np.abs(case[0]).argmax(1)
     labels = np.eye(logits.shape[1], dtype=np.int8)[truth]
     wanted = reference.top_k_accuracy_score(truth, logits, k=k, labels=np.arange(logits.shape[1]))
     assert top_k(labels, logits, k).mean() == pytest.approx(wanted)
@@ -149,7 +149,7 @@ def slow_interpolated(truth: np.ndarray, scores: np.ndarray, eleven: bool) -> fl
 @given(cases(images=12, classes=2))
 @settings(max_examples=80, deadline=None)
 def test_interpolated_average_precision_follows_the_devkits(case: Case) -> None:
-    logits, labels = case
+    labels, logits = case
     for counted in (False, True):
         difficult: Difficult = "count" if counted else "ignore"
         hows: tuple[Convention, ...] = ("all_point", "11_point")
@@ -168,7 +168,7 @@ def test_interpolated_average_precision_follows_the_devkits(case: Case) -> None:
 @given(cases())
 @settings(max_examples=100, deadline=None)
 def test_tail_accuracy_by_its_definition(case: Case) -> None:
-    labels, scores = case[1], sigmoid(case[0])
+    labels, scores = case[0], sigmoid(case[1])
     thresholds, accuracies, (common, mean) = tail_curve(labels, scores)
     assert len(thresholds) == len(common) == 20
     assert (thresholds[0] == 0.5).all()
@@ -204,7 +204,7 @@ def test_the_last_tail_accuracy_takes_its_threshold_from_the_first_class() -> No
 @given(cases(images=20, classes=3))
 @settings(max_examples=25, deadline=None)
 def test_draws_are_those_of_drawn_images(case: Case) -> None:
-    logits, labels = case
+    labels, logits = case
     found = drawn_average_precision(labels, logits, 5)
     part = part_of(case)
     whole = headline(part, False, 5)
@@ -226,7 +226,7 @@ def test_the_headline_is_what_the_full_list_says() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(90, 5)).astype(np.float32)
     labels = np.eye(5, dtype=np.int8)[(logits + rng.normal(size=logits.shape)).argmax(1)]
-    part = part_of((logits, labels))
+    part = part_of((labels, logits))
     every = all_metrics(part, True)
     values = headline_values(part, True)
     assert values == pytest.approx({name: every[name] for name in values})
@@ -234,7 +234,7 @@ def test_the_headline_is_what_the_full_list_says() -> None:
     assert {"top3", "macro_ap_11_point", "tail_accuracy", "ece", "lrap"} <= set(every)
     assert not {"top5", "macro_ap_difficult"} & set(every)
     some = np.where((labels == 0) & (np.arange(90) < 9)[:, None], -1, labels)
-    ignored = all_metrics(part_of((logits, some)), False)
+    ignored = all_metrics(part_of((some, logits)), False)
     assert ignored["macro_ap_difficult"] < ignored["macro_ap"]
     folds = [headline_values(part.of(slice(start, None, 2)), True) for start in (0, 1)]
     for row in headline_rows(headline(part, True), folds):
@@ -274,7 +274,7 @@ def part() -> Part:
     logits = rng.normal(size=(300, 4)).astype(np.float32)
     labels = (logits + rng.normal(size=logits.shape) > 0.3).astype(np.int8)
     labels[:20, 1] = -1
-    return part_of((logits, labels))
+    return part_of((labels, logits))
 
 
 CLASSES = ["a", "b", "c", "d"]
@@ -338,7 +338,7 @@ def test_of_many_classes_those_that_need_it_are_shown() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(200, MOST_CLASSES + 20)).astype(np.float32)
     labels = logits + rng.normal(size=logits.shape) * np.linspace(0, 3, logits.shape[1]) > 1
-    many = part_of((logits, labels.astype(np.int8)))
+    many = part_of((labels.astype(np.int8), logits))
     shown = shown_classes(many.labels, many.logits)
     ap = average_precision(many.labels, many.logits)
     assert shown == sorted(shown)

@@ -35,7 +35,7 @@ def test_threshold_table_is_exact(scored: tuple[np.ndarray, np.ndarray], digits:
     logits, labels = scored
     logits = logits.round(digits)
     for chosen in (0.7, None):
-        table = threshold_table(logits, labels, ACCURACY, chosen)
+        table = threshold_table(labels, logits, ACCURACY, chosen)
         assert table["probability"].is_monotonic_increasing
         assert len(table) == POINTS
         assert table["chosen"].sum() == (chosen is not None)

@@ -100,7 +100,7 @@ def test_a_softmax_survives_as_log_odds(logits: np.ndarray) -> None:
 def several() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(200, 3)).astype(np.float32)
-    return logits, (logits + rng.normal(size=logits.shape) > 0.4).astype(np.int8)
+    return (logits + rng.normal(size=logits.shape) > 0.4).astype(np.int8), logits
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def several() -> tuple[np.ndarray, np.ndarray]:
 def test_a_decision_survives_json(
     several: tuple[np.ndarray, np.ndarray], chosen: dict[str, object]
 ) -> None:
-    logits, labels = several
+    labels, logits = several
     settings_ = Threshold.model_validate({"objective": "accuracy"} | chosen)
     decoder = "threshold" if settings_.decode == "auto" else settings_.decode
-    decision = fit_decision(logits, labels, np.arange(200) % 2, settings_, False, decoder)
+    decision = fit_decision(labels, logits, np.arange(200) % 2, settings_, False, decoder)
     again = Decision.from_json(json.loads(json.dumps(decision.as_json())))
     assert again == decision
     decided = decision(logits)

@@ -33,7 +33,7 @@ def candidates(scores: np.ndarray) -> list[float]:
 def test_every_objective_is_what_its_name_says(
     case: tuple[np.ndarray, np.ndarray], seed: int
 ) -> None:
-    labels = case[1]
+    labels = case[0]
     predicted = np.random.default_rng(seed).integers(0, 2, labels.shape).astype(np.int8)
     if not (labels >= 0).any():
         return
@@ -48,14 +48,14 @@ def test_every_objective_is_what_its_name_says(
 @given(cases())
 @settings(max_examples=250, deadline=None)
 def test_the_threshold_is_the_best_of_all(case: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = case
+    labels, logits = case
     if not (labels >= 0).any():
         with pytest.raises(ValueError, match="no labelled score"):
-            threshold_curve(logits, labels, ACCURACY)
+            threshold_curve(labels, logits, ACCURACY)
         return
     possible = candidates(logits[labels >= 0])
     for objective in OBJECTIVES:
-        curve = threshold_curve(logits, labels, objective)
+        curve = threshold_curve(labels, logits, objective)
         wanted = [slow_score(labels, logits >= each, objective) for each in possible]
         assert curve.scores == pytest.approx(np.array(wanted), abs=1e-9), objective
         best = best_threshold(curve)
@@ -66,14 +66,14 @@ def test_the_threshold_is_the_best_of_all(case: tuple[np.ndarray, np.ndarray]) -
 @given(cases(images=5, classes=3))
 @settings(max_examples=120, deadline=None)
 def test_class_thresholds_are_the_best_of_all(case: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = case
+    labels, logits = case
     if not (labels >= 0).any():
         return
     possible = list(itertools.product(*[candidates(column) for column in logits.T]))
     decided = np.unique([logits >= each for each in possible], axis=0)
     for objective in DECOMPOSING:
         wanted = max(score(labels, each, objective) for each in decided)
-        found = class_thresholds(logits, labels, objective)
+        found = class_thresholds(labels, logits, objective)
         reached = score(labels, logits >= found, objective)
         assert reached == pytest.approx(wanted, abs=1e-9), objective
 
@@ -81,13 +81,13 @@ def test_class_thresholds_are_the_best_of_all(case: tuple[np.ndarray, np.ndarray
 @given(cases(images=6, classes=3))
 @settings(max_examples=120, deadline=None)
 def test_no_class_alone_improves_what_ascent_found(case: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = case
+    labels, logits = case
     if not (labels >= 0).any():
         return
     for objective in SAMPLE:
-        found = class_thresholds(logits, labels, objective)
+        found = class_thresholds(labels, logits, objective)
         reached = score(labels, logits >= found, objective)
-        common = threshold_curve(logits, labels, objective).scores.max()
+        common = threshold_curve(labels, logits, objective).scores.max()
         assert reached >= common - 1e-9
         for index, column in enumerate(logits.T):
             for each in candidates(column):
@@ -100,28 +100,28 @@ def test_neighbouring_floats_are_told_apart() -> None:
     low = np.float32(0.3)
     high = np.nextafter(low, np.float32(1))
     logits, labels = np.array([[low], [high]], np.float32), np.array([[0], [1]], np.int8)
-    best = best_threshold(threshold_curve(logits, labels, ACCURACY))
+    best = best_threshold(threshold_curve(labels, logits, ACCURACY))
     assert float(low) < best < float(high)
     assert score(labels, logits >= np.float64(best), ACCURACY) == 1
 
 
 def test_among_equals_the_threshold_nearest_to_a_half() -> None:
     logits = np.array([[-2.0], [3.0]], np.float32)
-    curve = threshold_curve(logits, np.array([[0], [1]], np.int8), ACCURACY)
+    curve = threshold_curve(np.array([[0], [1]], np.int8), logits, ACCURACY)
     assert best_threshold(curve) == 0.5
 
 
 @pytest.mark.parametrize("objective", [ACCURACY, Objective(name="macro_f1")], ids=str)
 def test_logits_that_are_not_finite_are_refused(objective: Objective) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        threshold_curve(np.array([[np.nan]], np.float32), np.array([[1]], np.int8), objective)
+        threshold_curve(np.array([[1]], np.int8), np.array([[np.nan]], np.float32), objective)
 
 
 def test_a_class_without_labels_keeps_the_common_threshold() -> None:
     logits = np.array([[2.0, 1.0], [-1.0, 3.0]], np.float32)
     labels = np.array([[1, -1], [0, -1]], np.int8)
-    common = best_threshold(threshold_curve(logits, labels, ACCURACY))
-    assert class_thresholds(logits, labels, ACCURACY).tolist() == [common, common]
+    common = best_threshold(threshold_curve(labels, logits, ACCURACY))
+    assert class_thresholds(labels, logits, ACCURACY).tolist() == [common, common]
 
 
 @pytest.fixture
@@ -131,38 +131,38 @@ def several() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = (rng.random((600, 4)) < [0.5, 0.3, 0.1, 0.02]).astype(np.int8)
     noise = rng.normal(scale=1.2, size=labels.shape)
     logits = (2 * labels - 1 + noise + [1.0, -1.0, 0.5, 0.0]).astype(np.float32)
-    return logits, labels, np.arange(600) % 3
+    return labels, logits, np.arange(600) % 3
 
 
 def test_shrunk_thresholds_lie_between(
     several: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    logits, labels, groups = several
+    labels, logits, groups = several
     for objective in (ACCURACY, Objective(name="micro_f1")):
-        common = best_threshold(threshold_curve(logits, labels, objective))
-        own = class_thresholds(logits, labels, objective)
-        found, strength = shrunk_thresholds(logits, labels, groups, objective)
+        common = best_threshold(threshold_curve(labels, logits, objective))
+        own = class_thresholds(labels, logits, objective)
+        found, strength = shrunk_thresholds(labels, logits, groups, objective)
         present = (labels == 1).sum(0)
         # Rare classes are drawn further.
         shares = (found - common) / (own - common)
         assert shares == pytest.approx(present / (present + strength))
-        assert (drawn(logits, labels, objective)[-1] == common).all()
-        assert (drawn(logits, labels, objective)[0] == own).all()
+        assert (drawn(labels, logits, objective)[-1] == common).all()
+        assert (drawn(labels, logits, objective)[0] == own).all()
 
 
 def test_the_strength_is_the_best_of_all_cross_fitted(
     several: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    logits, labels, groups = several
+    labels, logits, groups = several
     reached = []
     for index in range(len(STRENGTHS)):
         predicted = np.empty_like(labels)
         for group in range(3):
             own = groups == group
-            thresholds = drawn(logits[~own], labels[~own], ACCURACY)[index]
+            thresholds = drawn(labels[~own], logits[~own], ACCURACY)[index]
             predicted[own] = logits[own] >= thresholds
         reached.append(slow_score(labels, predicted, ACCURACY))
-    strength = shrunk_thresholds(logits, labels, groups, ACCURACY)[1]
+    strength = shrunk_thresholds(labels, logits, groups, ACCURACY)[1]
     best = [each for each, at in zip(STRENGTHS, reached, strict=True) if at == max(reached)]
     assert strength == best[-1]
 
@@ -170,14 +170,14 @@ def test_the_strength_is_the_best_of_all_cross_fitted(
 def test_cross_fitting_never_looks_at_its_own_group(
     several: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    logits, labels, groups = several
+    labels, logits, groups = several
     seen = []
 
-    def fit(own: np.ndarray, truth: np.ndarray, rest: np.ndarray) -> Apply:
+    def fit(truth: np.ndarray, own: np.ndarray, rest: np.ndarray) -> Apply:
         seen.append((own.tobytes(), truth.tobytes(), set(rest.tolist())))
         return lambda held_out: held_out[:, 0] * 0 + len(seen)
 
-    result = cross_fit(logits, labels, groups, fit)
+    result = cross_fit(labels, logits, groups, fit)
     assert result.tolist() == [1 + each for each in groups]
     for group, (own, truth, rest) in enumerate(seen):
         assert own == logits[groups != group].tobytes()

@@ -171,13 +171,13 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
 @pytest.mark.parametrize(
     ("path", "first"),
     [
-        ("stages/folds/assign.py", ["split"]),
-        ("stages/sources/composer.py", ["fetch"]),
-        ("stages/network/losses.py", ["train@cnn-0", "train@cnn-1"]),
-        ("stages/network/infer.py", ["predict@cnn-0", "predict@cnn-1"]),
-        ("stages/report/examples.py", ["evaluate"]),
+        ("foldwise/folds/assign.py", ["split"]),
+        ("foldwise/sources/glyphs/composer.py", ["fetch"]),
+        ("foldwise/training/losses.py", ["train@cnn-0", "train@cnn-1"]),
+        ("foldwise/inference/view_logits.py", ["predict@cnn-0", "predict@cnn-1"]),
+        ("foldwise/charts/examples.py", ["evaluate"]),
         ("stages/threshold.py", ["threshold"]),
-        ("stages/report/page/page.css", ["present"]),
+        ("foldwise/report/template/page.css", ["present"]),
     ],
 )
 def test_changed_code_makes_its_stage_stale(copied: Project, path: str, first: list[str]) -> None:
