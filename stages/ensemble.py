@@ -13,7 +13,7 @@ from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
-from foldwise.ensembling.combine import Held, merge_by_fold, merge_test, merge_views, weigh_members
+from foldwise.ensembling.combine import Held, audits, merge_views, merged_arrays, weigh_members
 from foldwise.ensembling.included import included_members
 from foldwise.ensembling.out_of_fold import MemberPredictions
 from foldwise.ensembling.settings import Ensemble, Tta
@@ -55,55 +55,25 @@ def main() -> None:
         oof, weights, weighed = weigh_members(members, held, settings)
     except ValueError as error:
         raise UserError(f"{files.LABELS}: held-out labels: {error}") from None
-    joined, test = merge_test(members, weights, settings)
-    audit = [{"member": each.name} | row for each in members for row in each.audit]
-
-    files.write_arrays(
-        files.ENSEMBLE,
-        oof_id=oof_id,
-        oof_logits=oof,
-        test_id=test_id,
-        test_logits=test,
-        # Rungs of the ladder below: of every member the untransformed view, then all views; of the
-        # test part by every fold, then of all folds.
-        oof_single=np.stack([each.single for each in members]),
-        oof_views=np.stack([each.oof for each in members]),
-        test_single=np.stack([fold[each.identity] for each in predictions for fold in each.test]),
-        test_views=np.stack([fold for each in members for fold in each.test]),
-        test_folds=np.stack(joined),
-        # Of every fold, its members merged: how far folds differ.
-        test_by_fold=merge_by_fold(members, weights, settings),
-    )
+    arrays = merged_arrays(predictions, members, weights, settings)
+    files.write_arrays(files.ENSEMBLE, oof_id=oof_id, oof_logits=oof, test_id=test_id, **arrays)
     files.write_json(
         files.MERGING,
         {
             "folds": list(numbers),
-            "merge": {
-                "views": tta.merge,
-                "folds": settings.folds,
-                "members": settings.members,
-            },
+            "merge": {"views": tta.merge, "folds": settings.folds, "members": settings.members},
             "members": {
                 each.name: {"views": list(each.views), "weight": float(weight)}
                 for each, weight in zip(members, weights, strict=True)
             },
         },
     )
+    audit = pd.DataFrame([{"member": each.name} | row for each in members for row in each.audit])
     files.write_json(
         files.METRICS / "ensemble.json",
-        {
-            "objective": objective.name,
-            "views": {
-                each.name: {
-                    row["view"]: {key: row[key] for key in row if key != "view"}
-                    for row in each.audit
-                }
-                for each in members
-            },
-            "weights": weighed,
-        },
+        {"objective": objective.name, "views": audits(members), "weights": weighed},
     )
-    files.write_csv(files.PLOTS / "views.csv", pd.DataFrame(audit))
+    files.write_csv(files.PLOTS / "views.csv", audit)
 
 
 if __name__ == "__main__":

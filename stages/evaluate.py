@@ -22,7 +22,7 @@ from foldwise.decision.ladder import test_ladder, test_models
 from foldwise.evaluation import tables
 from foldwise.evaluation.headline import headline, headline_rows, headline_values
 from foldwise.evaluation.metrics import all_metrics, mean_macro_ap
-from foldwise.evaluation.predictions import read_parts
+from foldwise.evaluation.predictions import Part, read_parts
 from foldwise.evaluation.settings import Evaluate
 from foldwise.evaluation.submission import submission
 from foldwise.images.store import ImageStore
@@ -50,31 +50,24 @@ def main() -> None:
         for name, part in track(parts.items(), len(parts), "bootstrap of metrics")
     }
     by_fold = {"oof": oof.by_fold(files.read_folds())}
-    if test is not None:
-        by_fold["test"] = test.predicted_by(list(ensemble["test_by_fold"]), decision)
-    rows = {
-        name: headline_rows(each, [headline_values(fold, single) for fold in by_fold[name]])
-        for name, each in headlines.items()
-    }
-    summary = {name: {row["metric"]: row["value"] for row in rows[name]} for name in parts}
-    files.write_json(files.METRICS / "summary.json", summary)
-    every = {name: all_metrics(part, single) for name, part in parts.items()}
-    flat = [{"part": name} | row for name, each in rows.items() for row in each]
-    files.write_json(files.METRICS / "evaluation.json", {"headline": flat, "all": every})
     steps: dict[str, dict[str, Any]] = {}
     if test is not None:
+        by_fold["test"] = test.predicted_by(list(ensemble["test_by_fold"]), decision)
         steps = test_ladder(ensemble, test.labels, written["steps"], objective, single)
         models = test_models(ensemble)
         for name, step in steps.items():
             own = models.get(name, [ensemble["test_logits"]])
             step["macro_ap"] = mean_macro_ap(test.labels, own)
-    files.write_json(files.METRICS / "ladder.json", steps)
+    rows = {
+        name: headline_rows(each, [headline_values(fold, single) for fold in by_fold[name]])
+        for name, each in headlines.items()
+    }
+    write_metrics(parts, rows, steps, single)
     logits = ensemble["test_logits"]
     files.write_csv(
         Path(settings.submission),
         submission(dataset, ensemble["test_id"].tolist(), decision.best(logits), decision(logits)),
     )
-
     rungs = pd.read_csv(files.PLOTS / "ladder.csv")
     test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
     one = decision.decoder == "threshold" and len(decision.thresholds) == 1
@@ -91,7 +84,32 @@ def main() -> None:
     }
     for name, table in plots.items():
         files.write_csv(files.PLOTS / f"{name}.csv", table)
-    shown = (test or oof).of(slice(settings.examples))
+    draw_pictures((test or oof).of(slice(settings.examples)), classes, rungs, plots, objective.name)
+
+
+def write_metrics(
+    parts: dict[str, Part],
+    rows: dict[str, list[dict[str, Any]]],
+    steps: dict[str, dict[str, Any]],
+    single: bool,
+) -> None:
+    """The headline alone, everything, and the test part's ladder."""
+    summary = {name: {row["metric"]: row["value"] for row in rows[name]} for name in parts}
+    files.write_json(files.METRICS / "summary.json", summary)
+    every = {name: all_metrics(part, single) for name, part in parts.items()}
+    flat = [{"part": name} | row for name, each in rows.items() for row in each]
+    files.write_json(files.METRICS / "evaluation.json", {"headline": flat, "all": every})
+    files.write_json(files.METRICS / "ladder.json", steps)
+
+
+def draw_pictures(
+    shown: Part,
+    classes: list[str],
+    rungs: pd.DataFrame,
+    plots: dict[str, pd.DataFrame],
+    objective: str,
+) -> None:
+    """Pictures of some images with their labels, and of the results."""
     store = ImageStore(files.IMAGES)
     examples = draw_examples(
         [store.pixels(id, 3) for id in shown.ids.tolist()], shown.labels, shown.predicted, classes
@@ -104,7 +122,7 @@ def main() -> None:
         pd.read_csv(files.PLOTS / "reliability.csv"),
         plots["threshold"],
         plots["classes"],
-        objective.name,
+        objective,
     )
     with files.replacing(files.PLOTS / "results.png") as temporary:
         save_chart(chart, temporary)

@@ -88,8 +88,8 @@ def weigh_members(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Merge members by equal weights, or by fitted ones where these are better beyond noise.
 
-    Fitted weights are compared with equal ones cross-fitted: each fold's images are merged by weights,
-    and decided by thresholds, that are fitted on the other folds.
+    Fitted weights are compared with equal ones cross-fitted: each fold's images are merged
+    by weights, and decided by thresholds, that are fitted on the other folds.
 
     Returns:
         Held-out logits, float32 (images, classes), cross-fitted where weights are fitted; the
@@ -145,3 +145,40 @@ def merge_members(logits: Sequence[np.ndarray], weights: np.ndarray, how: Merge)
     """Logits of every member, each (images, classes), by their weights; float32."""
     unlike = np.ptp(weights) > 0
     return merge_logits(logits, how, weights if unlike else None)
+
+
+def merged_arrays(
+    predictions: Sequence[MemberPredictions],
+    members: Sequence[Merged],
+    weights: np.ndarray,
+    settings: Ensemble,
+) -> dict[str, np.ndarray]:
+    """The test part's logits, and every rung of the ladder (models, images, classes).
+
+    Rungs: of every member the untransformed view (`oof_single`; of the test part by every fold,
+    `test_single`), then all views (`oof_views`, `test_views`), all folds of every member
+    (`test_folds`), all members (`test_logits`). `test_by_fold` is every fold with its members
+    merged, which shows how far folds differ.
+    """
+    joined, test = merge_test(members, weights, settings)
+    return {
+        "test_logits": test,
+        "oof_single": np.stack([each.single for each in members]),
+        "oof_views": np.stack([each.oof for each in members]),
+        "test_single": np.stack(
+            [fold[each.identity] for each in predictions for fold in each.test]
+        ),
+        "test_views": np.stack([fold for each in members for fold in each.test]),
+        "test_folds": np.stack(joined),
+        "test_by_fold": merge_by_fold(members, weights, settings),
+    }
+
+
+def audits(members: Sequence[Merged]) -> dict[str, dict[str, Any]]:
+    """Of every member and view what the audit found."""
+    return {
+        each.name: {
+            row["view"]: {key: row[key] for key in row if key != "view"} for row in each.audit
+        }
+        for each in members
+    }

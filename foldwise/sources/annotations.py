@@ -12,7 +12,7 @@ from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
 from foldwise.sources.names import natural, normal
 from foldwise.sources.pairs import images_without_rows, rows_with_images
 from foldwise.sources.problems import Problems
-from foldwise.sources.settings import Data
+from foldwise.sources.settings import Annotations, Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
@@ -126,6 +126,45 @@ def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
     train part lacks.
     """
     settings = data.annotations
+    train, matched = _read_parts(settings, tree, problems)
+    found = {name for each in matched[0]["classes"] for name in each}
+    order = train.order or []
+    if order and data.classes is None:
+        # COCO's 80 categories are named by every part of it; a small one does not show them all.
+        classes = [name for name in order if name in found]
+    else:
+        classes = class_order(data.classes, found, tree.label(settings.train), problems)
+    tested = {name for table in matched[1:] for each in table["classes"] for name in each}
+    for name in sorted(tested - set(classes)):
+        problems.add(tree.label(settings.test or ""), f"class '{name}' is not in the train part")
+    names = [name for table in matched for name in table["name"]]
+    labels = [one_hot(table["classes"].tolist(), classes) for table in matched]
+    parts = ["train"] * len(matched[0])
+    alone = _unlabelled_images(settings, tree)
+    names += alone
+    labels.append(unlabelled(len(alone), classes))
+    parts += ["test"] * (len(names) - len(parts))
+    submission: dict[str, Any] = {"index": "id"}
+    if train.single:
+        submission = {"index": "filename", "class": "class", "file_names": True, "sort": True}
+    return Source(
+        name=settings.train,
+        task="multiclass" if train.single else "multilabel",
+        classes=classes,
+        ids=names,
+        parts=parts,
+        labels=np.concatenate(labels),
+        read=lambda position: tree.read(names[position]),
+        label=lambda position: tree.label(names[position]),
+        submission=submission,
+        origin={"path": data.path, "unused": sorted(set(order) - set(classes))},
+    )
+
+
+def _read_parts(
+    settings: Annotations, tree: Tree, problems: Problems
+) -> tuple[AnnotationFile, list[pd.DataFrame]]:
+    """The train part's file, and of each part that has one the entries whose images are there."""
     train = read_annotations(tree, settings.train, problems)
     given = {settings.train: (train, settings.train_images)}
     if settings.test is not None:
@@ -144,48 +183,22 @@ def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
         # Both parts' images may lie in one folder.
         wanted = [name for table in tables.values() for name in table["name"]]
         images_without_rows(tree, folder, wanted, " or ".join(given), problems)
-    matched = [
+    return train, [
         rows_with_images(tree, name, table, table["name"].tolist(), problems)[0]
         for name, table in tables.items()
     ]
-    found = {name for each in matched[0]["classes"] for name in each}
-    order = train.order or []
-    if order and data.classes is None:
-        # COCO's 80 categories are named by every part of it; a small one does not show them all.
-        classes = [name for name in order if name in found]
-    else:
-        classes = class_order(data.classes, found, tree.label(settings.train), problems)
-    tested = {name for table in matched[1:] for each in table["classes"] for name in each}
-    for name in sorted(tested - set(classes)):
-        problems.add(tree.label(settings.test or ""), f"class '{name}' is not in the train part")
-    names = [name for table in matched for name in table["name"]]
-    labels = [one_hot(table["classes"].tolist(), classes) for table in matched]
-    parts = ["train"] * len(matched[0])
-    if settings.test is None and settings.test_images is not None:
-        alone = sorted(tree.below(settings.test_images), key=natural)
-        if not alone and "test_images" in settings.model_fields_set:
-            raise UserError(
-                f"{tree.root}/{settings.test_images}: no such folder; see "
-                "data.annotations.test_images"
-            )
-        names += alone
-        labels.append(unlabelled(len(alone), classes))
-    parts += ["test"] * (len(names) - len(parts))
-    submission: dict[str, Any] = {"index": "id"}
-    if train.single:
-        submission = {"index": "filename", "class": "class", "file_names": True, "sort": True}
-    return Source(
-        name=settings.train,
-        task="multiclass" if train.single else "multilabel",
-        classes=classes,
-        ids=names,
-        parts=parts,
-        labels=np.concatenate(labels),
-        read=lambda position: tree.read(names[position]),
-        label=lambda position: tree.label(names[position]),
-        submission=submission,
-        origin={"path": data.path, "unused": sorted(set(order) - set(classes))},
-    )
+
+
+def _unlabelled_images(settings: Annotations, tree: Tree) -> list[str]:
+    """Names of the test part's images, where it has no annotations."""
+    if settings.test is not None or settings.test_images is None:
+        return []
+    found = sorted(tree.below(settings.test_images), key=natural)
+    if not found and "test_images" in settings.model_fields_set:
+        raise UserError(
+            f"{tree.root}/{settings.test_images}: no such folder; see data.annotations.test_images"
+        )
+    return found
 
 
 def _with_names(

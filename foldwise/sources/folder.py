@@ -33,22 +33,7 @@ def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
             f"{tree.root}/{present['train']}: has no folder per class with images in it; is "
             "data.path what you meant?"
         )
-    # A test part without folders is one without labels.
-    test_is_unlabelled = not any(name for _, name in found.get("test", []))
-    for role, members in found.items():
-        for name, class_name in members:
-            if class_name is None and not (role == "test" and test_is_unlabelled):
-                problems.bad_image(
-                    tree.label(name),
-                    "lies in no class's folder",
-                    "move it into one or remove it",
-                )
-    images = [
-        (role, name, class_name)
-        for role, members in found.items()
-        for name, class_name in members
-        if class_name is not None or (role == "test" and test_is_unlabelled)
-    ]
+    images = _images(found, tree, problems)
     _refuse_parts({name for members in found.values() for _, name in members if name}, tree)
     train = {class_name for role, _, class_name in images if role != "test" and class_name}
     classes = class_order(data.classes, train, f"{tree.root}/{present['train']}", problems)
@@ -84,6 +69,26 @@ def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
         submission=submission,
         origin={"path": data.path},
     )
+
+
+def _images(
+    found: dict[str, list[tuple[str, str | None]]], tree: Tree, problems: Problems
+) -> list[tuple[str, str, str | None]]:
+    """Each image's part, name and class; notes those that lie in no class's folder."""
+    # A test part without folders is one without labels.
+    test_is_unlabelled = not any(name for _, name in found.get("test", []))
+    images = []
+    for role, members in found.items():
+        for name, class_name in members:
+            if class_name is not None or (role == "test" and test_is_unlabelled):
+                images.append((role, name, class_name))
+            else:
+                problems.bad_image(
+                    tree.label(name),
+                    "lies in no class's folder",
+                    "move it into one or remove it",
+                )
+    return images
 
 
 def _refuse_others(tree: Tree, present: dict[str, str], problems: Problems) -> None:

@@ -43,14 +43,7 @@ def load_voc(data: Data, tree: Tree, problems: Problems) -> Source:
         roles += [role] * (len(ids) - len(roles))
         known |= labels
         shown[role] = {name for each in labels.values() for name in each or ()}
-    own_files = {each: set(devkit.classes_of(each)) for each in lists.values()}
-    everywhere = set().union(*own_files.values())
-    for list_name, files in own_files.items():
-        for name in sorted(everywhere - files if files else ()):
-            problems.add(
-                f"{tree.root}: ImageSets/Main/{name}_{list_name}.txt",
-                "no such file, though other lists have one of this class; add it",
-            )
+    _note_missing_files(devkit, list(lists.values()), tree, problems)
     train = shown["train"] | shown.get("valid", set())
     classes = class_order(data.classes, train, f"{tree.root}: {settings.train_list}", problems)
     for name in sorted(shown.get("test", set()) - train):
@@ -82,6 +75,18 @@ def load_voc(data: Data, tree: Tree, problems: Problems) -> Source:
         folds=folds,
         origin={"path": data.path, "lists": lists},
     )
+
+
+def _note_missing_files(devkit: "Devkit", lists: list[str], tree: Tree, problems: Problems) -> None:
+    """Note classes that have a file in one list and none in another."""
+    own_files = {each: set(devkit.classes_of(each)) for each in lists}
+    everywhere = set().union(*own_files.values())
+    for list_name, files in own_files.items():
+        for name in sorted(everywhere - files if files else ()):
+            problems.add(
+                f"{tree.root}: ImageSets/Main/{name}_{list_name}.txt",
+                "no such file, though other lists have one of this class; add it",
+            )
 
 
 def _row(said: dict[str, int] | None, classes: list[str]) -> np.ndarray:
