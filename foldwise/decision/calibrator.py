@@ -13,7 +13,17 @@ from foldwise.scoring.probability import log_sigmoid, log_softmax, one_vs_rest_l
 
 
 def calibrated_scores(logits: np.ndarray, softmax: bool) -> np.ndarray:
-    """What is calibrated, float64: logits, or logarithms of probabilities that sum to 1."""
+    """What is calibrated, float64: logits, or logarithms of probabilities that sum to 1.
+
+    Args:
+        logits: (images, classes): log-odds of each class.
+        softmax: whether classes exclude each other.
+
+    >>> calibrated_scores(np.array([[1, -2]]), softmax=False).tolist()
+    [[1.0, -2.0]]
+    >>> np.exp(calibrated_scores(np.log([[1, 1 / 3]]), softmax=True)).round(3).tolist()
+    [[0.667, 0.333]]
+    """
     return log_softmax(log_sigmoid(logits)) if softmax else np.asarray(logits, np.float64)
 
 
@@ -31,7 +41,14 @@ class Calibrator:
     steps: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (images, classes) to calibrated logits, float32."""
+        """Logits (images, classes) to calibrated logits, float32, one-vs-rest log-odds again.
+
+        A line is slope * score + offset; between the steps' scores probabilities are interpolated.
+
+        >>> half = Calibrator("temperature", lines=((0.5, 0.0),))  # T = 2
+        >>> half(np.array([[2, -4]])).tolist()
+        [[1.0, -2.0]]
+        """
         if self.method == "none":
             return np.asarray(logits, np.float32)
         scores = calibrated_scores(logits, self.softmax)
@@ -63,7 +80,12 @@ class Calibrator:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """What `as_json` wrote."""
+        """What `as_json` wrote.
+
+        >>> calibrator = Calibrator("platt", lines=((0.5, 1.0), (2.0, 0.0)))
+        >>> Calibrator.from_json(calibrator.as_json()) == calibrator
+        True
+        """
         lines = tuple((slope, offset) for slope, offset in content.get("lines", ()))
         steps = tuple((tuple(x), tuple(y)) for x, y in content.get("steps", ()))
         return cls(content["method"], content["softmax"], lines, steps)
@@ -76,7 +98,7 @@ SHARPEST, FLATTEST = 0.05, 20.0
 def fit_calibrator(
     labels: np.ndarray, logits: np.ndarray, method: Calibration, softmax: bool
 ) -> Calibrator:
-    """Fit on held-out logits (images, classes) and labels (1, 0; -1 takes no part).
+    """Fit on held-out labels (1, 0; -1 takes no part) and logits, both (images, classes).
 
     - temperature (Guo et al. 2017, "On calibration of modern neural networks"): logits / T, with
       the T of smallest negative log-likelihood; class_temperature has one per class.
@@ -94,6 +116,13 @@ def fit_calibrator(
         logits: log-odds of each class.
         method: which.
         softmax: whether classes exclude each other.
+
+    Three of four images have the label, so that 2 / T becomes log 3:
+
+    >>> labels, logits = np.array([[1], [1], [1], [0]]), np.array([[2], [2], [2], [2]])
+    >>> calibrator = fit_calibrator(labels, logits, "temperature", softmax=False)
+    >>> sigmoid(calibrator(logits[:1])).round(3).tolist()
+    [[0.75]]
     """
     if method == "none":
         return Calibrator(method, softmax)

@@ -45,6 +45,11 @@ def class_thresholds(labels: np.ndarray, logits: np.ndarray, objective: Objectiv
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
+
+    >>> labels = np.array([[1, 0], [0, 1], [0, 1]])
+    >>> logits = np.float32([[3, -2], [1, -1], [0, 0]])
+    >>> class_thresholds(labels, logits, Objective(name="accuracy")).tolist()
+    [2.0, -1.5]
     """
     common = best_threshold(threshold_curve(labels, logits, objective))
     columns = [
@@ -168,10 +173,11 @@ def _prefixes(scores: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, np.nda
 def shrunk_thresholds(
     labels: np.ndarray, logits: np.ndarray, groups: np.ndarray, objective: Objective
 ) -> tuple[np.ndarray, float]:
-    """The best thresholds of classes, drawn to the best common one.
+    """The best thresholds of classes, shrunk towards the best common one.
 
-    A class with n present labels gets (n own + k common) / (n + k). The strength k is the one of
-    `STRENGTHS` whose cross-fitted score is highest; among equals the strongest.
+    A class with n present labels gets (n own + k common) / (n + k), the form of an m-estimate
+    (Cestnik 1990). The strength k is the one of `STRENGTHS` whose cross-fitted score is highest;
+    among equals the strongest.
 
     Args:
         labels: (images, classes): 1, 0 or -1.
@@ -184,6 +190,15 @@ def shrunk_thresholds(
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
+
+    Of two classes that are alike, the common threshold serves both:
+
+    >>> labels = np.array([[0, 0], [0, 0], [1, 1], [1, 1]])
+    >>> logits = np.float32([[-2, -2], [-1, -1], [2, 2], [3, 3]])
+    >>> groups = np.array([0, 1, 0, 1])
+    >>> thresholds, k = shrunk_thresholds(labels, logits, groups, Objective(name="accuracy"))
+    >>> thresholds.tolist(), k
+    ([0.5, 0.5], inf)
     """
     predicted = cross_fit(
         labels,
@@ -197,7 +212,16 @@ def shrunk_thresholds(
 
 
 def drawn(labels: np.ndarray, logits: np.ndarray, objective: Objective) -> np.ndarray:
-    """Thresholds at every strength, (strengths, classes)."""
+    """Thresholds at every strength, (strengths, classes): from each class's own to the common one.
+
+    Arguments and errors as for `class_thresholds`.
+
+    >>> labels = np.array([[1, 0], [0, 1], [0, 1]])
+    >>> logits = np.float32([[3, -2], [1, -1], [0, 0]])
+    >>> thresholds = drawn(labels, logits, Objective(name="accuracy"))
+    >>> thresholds[0].tolist(), thresholds[-1].tolist()  # k = 0, k = inf
+    ([2.0, -1.5], [-1.5, -1.5])
+    """
     common = best_threshold(threshold_curve(labels, logits, objective))
     own = class_thresholds(labels, logits, objective)
     present = (labels == 1).sum(0)

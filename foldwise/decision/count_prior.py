@@ -8,6 +8,9 @@ here keeps the labels' odds and reweights their number:
 
 with weight(k) = share of training images with k labels / share that the probabilities themselves
 give k, on average over images. If they already know the number, all weights are 1.
+
+Say that of two labels of p = 3/4 and 1/2 exactly one is there. It is the first with odds of
+3/4 1/2 to 1/4 1/2, which is 3 to 1.
 """
 
 from collections.abc import Iterator
@@ -27,7 +30,17 @@ def _chunks(logits: np.ndarray) -> Iterator[slice]:
 
 
 def count_distribution(logits: np.ndarray) -> np.ndarray:
-    """Poisson-binomial distribution of the number of labels, (images, classes + 1) float64."""
+    """Poisson-binomial distribution of the number of labels, (images, classes + 1) float64.
+
+    One label after the other is added (Barlow and Heidtmann 1984): P(k) of n labels is
+    p_n P(k - 1) + (1 - p_n) P(k) of n - 1. O(images x classes^2) time.
+
+    Args:
+        logits: (images, classes): calibrated.
+
+    >>> count_distribution(np.array([[0.0, 0.0]])).round(6).tolist()
+    [[0.25, 0.5, 0.25]]
+    """
     p = sigmoid(logits)
     counts = np.zeros((len(p), p.shape[1] + 1))
     counts[:, 0] = 1
@@ -55,6 +68,12 @@ def fit_count_weights(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: every image has a label that is ignored.
+
+    An image has one of two labels of p = 1/2; with 1/3 of an image more for each number,
+    (1/3, 4/3, 1/3) over (7/12, 10/12, 7/12) is (4/7, 8/5, 4/7):
+
+    >>> fit_count_weights(np.array([[1, 0]]), np.array([[0.0, 0.0]])).round(3).tolist()
+    [0.357, 1.0, 0.357]
     """
     whole = np.asarray((labels >= 0).all(1))
     if not whole.any():
@@ -77,6 +96,15 @@ def posterior(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Exact: what lies before a label (forward) and behind it (backward) are Poisson-binomial sums,
     of which every term is positive, so nothing cancels. O(images x classes^2) time.
+
+    Where only one number has a weight, this is the conditional Bernoulli model (Chen and Liu 1997).
+
+    Args:
+        logits: (images, classes): calibrated.
+        weights: (classes + 1,), of no label to all of them; not negative.
+
+    >>> posterior(np.log([[3.0, 1.0]]), np.array([0.0, 1.0, 0.0])).round(6).tolist()
+    [[0.75, 0.25]]
     """
     result = np.empty(logits.shape)
     for rows in _chunks(logits):
@@ -107,7 +135,14 @@ def _posterior(p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def marginal_decision(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The labels with the highest expected number right, int8 (images, classes).
 
-    Expectation is linear, so these are the labels that are there with at least 1/2.
+    Expectation is linear, so these are the labels that are there with at least 1/2: the marginal
+    decision, optimal for Hamming loss (Dembczynski et al. 2012, "On label dependence and loss
+    minimization in multi-label classification"). Arguments as for `posterior`.
+
+    Three labels are alike and one of them is there: each with about 1/3, so none is said to be.
+
+    >>> marginal_decision(np.array([[0.0, 0.0, 0.0]]), np.array([0.01, 1, 0.01, 0.01])).tolist()
+    [[0, 0, 0]]
     """
     return (posterior(logits, weights) >= 0.5).astype(np.int8)
 
@@ -116,7 +151,12 @@ def map_decision(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The likeliest set of labels, which maximises the probability of an exact match; int8.
 
     Of all sets of k labels the k largest logits are the likeliest, with odds of the exponential of
-    their sum; so there are classes + 1 candidates.
+    their sum; so there are classes + 1 candidates. The MAP decision, optimal for subset 0/1 loss
+    (Dembczynski et al. 2012). Arguments as for `posterior`, but weights are above 0. Of equal
+    logits the first come first.
+
+    >>> map_decision(np.array([[0.0, 0.0, 0.0]]), np.array([0.01, 1, 0.01, 0.01])).tolist()
+    [[1, 0, 0]]
     """
     order = np.argsort(-logits, axis=1, kind="stable")
     ranked = np.take_along_axis(logits, order, 1).astype(np.float64)

@@ -30,7 +30,13 @@ class Decision:
     """How many labels top_k gives."""
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (images, classes) to labels, int8 0 or 1."""
+        """Logits (images, classes) to labels, int8 0 or 1.
+
+        >>> Decision(Calibrator("none"), "threshold", (0.5,))(np.array([[0.4, 0.5]])).tolist()
+        [[0, 1]]
+        >>> Decision(Calibrator("none"), "top_k", k=2)(np.array([[3, 1, 2]])).tolist()
+        [[1, 0, 1]]
+        """
         calibrated = self.calibrator(logits)
         if self.decoder == "count_prior":
             return marginal_decision(calibrated, np.array(self.weights))
@@ -46,11 +52,22 @@ class Decision:
         return (calibrated >= np.array(self.thresholds, np.float64)).astype(np.int8)
 
     def best(self, logits: np.ndarray) -> np.ndarray:
-        """Index of the likeliest class, (images,)."""
+        """Index of the likeliest class, (images,).
+
+        >>> plain_decision(single=True).best(np.array([[0, 2, 1]])).tolist()
+        [1]
+        """
         return Decision(self.calibrator, "top_k")(logits).argmax(1)
 
     def summary(self, classes: list[str]) -> dict[str, Any]:
-        """Its numbers for people: the decoder, and probabilities of thresholds, by class."""
+        """Its numbers for people: the decoder, and probabilities of thresholds, by class.
+
+        Raises:
+            ValueError: it has several thresholds, and not one per class.
+
+        >>> Decision(Calibrator("none"), "threshold", (0.0,)).summary(["cat", "dog"])
+        {'decoder': 'threshold', 'probability': 0.5}
+        """
         found: dict[str, Any] = {"decoder": self.decoder}
         if self.decoder == "threshold":
             probabilities = sigmoid(np.array(self.thresholds)).tolist()
@@ -74,7 +91,12 @@ class Decision:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """What `as_json` wrote."""
+        """What `as_json` wrote.
+
+        >>> decision = Decision(Calibrator("none"), "threshold", (0.5, -1.0))
+        >>> Decision.from_json(decision.as_json()) == decision
+        True
+        """
         decoder = content["decoder"]
         return cls(
             Calibrator.from_json(content["calibrator"]),
@@ -86,13 +108,23 @@ class Decision:
 
 
 def plain_decision(single: bool) -> Decision:
-    """What needs no fitting: the largest logit where images have one label, else p >= 1/2."""
+    """What needs no fitting: the largest logit where images have one label, else p >= 1/2.
+
+    >>> plain_decision(single=False)(np.array([[-1, 0, 2]])).tolist()
+    [[0, 1, 1]]
+    >>> plain_decision(single=True)(np.array([[-1, 0, 2]])).tolist()
+    [[0, 0, 1]]
+    """
     calibrator = Calibrator("none", single)
     return Decision(calibrator, "top_k" if single else "threshold")
 
 
 def decoder_of(settings: Threshold, single: bool) -> Decode:
-    """What `decode: auto` stands for, or what is written there."""
+    """What `decode: auto` stands for, or what is written there.
+
+    >>> decoder_of(Threshold(objective="accuracy"), single=True)
+    'top_k'
+    """
     if settings.decode == "auto":
         return "top_k" if single else "threshold"
     return settings.decode
@@ -109,6 +141,10 @@ def check_decision(settings: Threshold, single: bool, classes: int) -> None:
     Raises:
         UserError: its decoder is not for images of one label, or gives more labels than there are
             classes.
+
+    >>> check_decision(Threshold(objective="accuracy", decode="top_k", k=3), False, classes=2)
+    Traceback (most recent call last):
+    foldwise.core.errors.UserError: params.yaml: threshold.k: 3 is more than the 2 classes
     """
     if settings.k > classes:
         raise UserError(
@@ -130,7 +166,7 @@ def fit_decision(
     single: bool,
     decoder: Decode,
 ) -> Decision:
-    """Learn a decision from held-out logits.
+    """Fit a decision on held-out labels and logits.
 
     Args:
         labels: (images, classes): 1, 0 or -1.
@@ -141,7 +177,13 @@ def fit_decision(
         decoder: which, whatever `settings.decode` says.
 
     Raises:
-        ValueError: nothing is labelled, or a logit is not finite.
+        ValueError: nothing is labelled, a logit is not finite, or, for a count prior, every image
+            has an ignored label.
+
+    >>> labels, logits = np.array([[0], [1], [1]]), np.float32([[1], [2], [3]])
+    >>> settings, folds = Threshold(objective="accuracy"), np.array([0, 1, 2])
+    >>> fit_decision(labels, logits, folds, settings, single=False, decoder="threshold").thresholds
+    (1.5,)
     """
     if not np.isfinite(logits).all():
         raise ValueError("some logits are not finite; look at the training curves")
@@ -176,6 +218,17 @@ def cross_fitted_probabilities(
         folds: (images,).
         settings: of a decision by one threshold.
         single: whether every image has one label.
+
+    Returns:
+        By the name of each fold, or of each fifth of the images if there is only one fold.
+
+    Raises:
+        ValueError: as `fit_decision`.
+
+    >>> labels, logits = np.array([[0], [1], [0], [1]]), np.float32([[-1], [1], [-1], [1]])
+    >>> folds, settings = np.array([0, 0, 1, 1]), Threshold(objective="accuracy")
+    >>> cross_fitted_probabilities(labels, logits, folds, settings, single=False)
+    {'0': 0.5, '1': 0.5}
     """
     groups = with_several(folds)
     found = {}

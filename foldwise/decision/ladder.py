@@ -1,4 +1,4 @@
-"""The ladder: what each step from one model to the final labels adds, with what may be chance.
+"""The ladder: an ablation of the steps from one model to the final labels, with what may be chance.
 
 Out-of-fold every rung is cross-fitted; of the test part it is as the decision has it.
 """
@@ -41,6 +41,12 @@ def ablation(
         `verdict` (helps, hurts or within noise), `accuracy` and `micro_f1`; with `folds` also
         `fold_std` and `gain_fold_std`, standard deviations (n - 1) over folds; of several models
         `model_std`, that of their scores.
+
+    >>> labels = np.array([[1, 0], [0, 1]])
+    >>> rungs = {"none": [0 * labels], "+ all": [labels]}
+    >>> top = ablation(labels, rungs, Objective(name="accuracy"), draws=9)["+ all"]
+    >>> top["score"], top["gain"], top["verdict"]
+    (1.0, 0.5, 'helps')
     """
     sets = [predicted for each in rungs.values() for predicted in each]
     scores = BootstrapScores(labels, sets, objective, draws)
@@ -78,7 +84,11 @@ def ablation(
 
 
 def decision_rungs(settings: Threshold, single: bool) -> dict[str, tuple[Threshold, Decode]]:
-    """The steps of a decision that are in use: settings and decoder of each, by its rung's name."""
+    """The steps of a decision that are in use: settings and decoder of each, by its rung's name.
+
+    >>> list(decision_rungs(Threshold(objective="accuracy", calibration="platt"), single=False))
+    ['+ calibration', '+ threshold']
+    """
     last = decoder_of(settings, single)
     plain = settings.model_copy(update={"fixed": 0.5, "scope": "global", "k": 1})
     rungs: dict[str, tuple[Threshold, Decode]] = {}
@@ -112,6 +122,15 @@ def oof_rungs(
         folds: (images,).
         settings: of the decision.
         single: whether every image has one label.
+
+    Raises:
+        ValueError: as `fit_decision`.
+
+    >>> labels, logits = np.array([[0], [1], [0], [1]]), np.float32([[1], [3], [1], [3]])
+    >>> own, folds = logits[None], np.array([0, 0, 1, 1])
+    >>> rungs = oof_rungs(own, own, labels, logits, folds, Threshold(objective="accuracy"), False)
+    >>> {name: each[0][:, 0].tolist() for name, each in rungs.items()}
+    {'single fold': [1, 1, 1, 1], '+ TTA': [1, 1, 1, 1], '+ threshold': [0, 1, 0, 1]}
     """
     plain = plain_decision(single)
     rungs = {
@@ -138,7 +157,18 @@ def oof_rungs(
 def cross_calibrated(
     labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
 ) -> np.ndarray:
-    """Logits (images, classes), each fold's by a calibrator fitted on the other folds."""
+    """Logits (images, classes), each fold's by a calibrator fitted on the other folds.
+
+    Arguments as for `fit_decision`, of `settings` the calibration alone. Two of three images have
+    the label in the first fold, three of four in the second:
+
+    >>> labels, logits = np.array([[1, 1, 0, 1, 1, 1, 0]]).T, np.full((7, 1), 2.0)
+    >>> folds = np.array([0, 0, 0, 1, 1, 1, 1])
+    >>> settings = Threshold(objective="accuracy", calibration="temperature")
+    >>> odds = np.exp(cross_calibrated(labels, logits, folds, settings, single=False))
+    >>> odds[:, 0].round(2).tolist()
+    [3.0, 3.0, 3.0, 2.0, 2.0, 2.0, 2.0]
+    """
     return cross_fit(
         labels,
         logits,
@@ -154,6 +184,14 @@ def test_models(ensemble: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
         ensemble: logits (models, images, classes) of the untransformed view (`test_single`) and of
             all views (`test_views`), of every member and fold; of all folds of every member
             (`test_folds`), of every fold (`test_by_fold`); and of all (`test_logits`).
+
+    Two members of two folds each, three images, one class:
+
+    >>> shapes = {"test_single": 4, "test_views": 4, "test_folds": 2, "test_by_fold": 2}
+    >>> ensemble = {name: np.zeros((models, 3, 1)) for name, models in shapes.items()}
+    >>> models = test_models(ensemble | {"test_logits": np.zeros((3, 1))})
+    >>> {name: len(each) for name, each in models.items()}
+    {'single fold': 4, '+ TTA': 4, '+ folds': 2, '+ members': 1}
     """
     models: dict[str, list[np.ndarray]] = {
         "single fold": list(ensemble["test_single"]),
@@ -184,6 +222,18 @@ def test_ladder(
 
     Returns:
         Of each rung what `ablation` finds.
+
+    One model, whose threshold is right where p >= 1/2 is not:
+
+    >>> names = ("test_single", "test_views", "test_folds", "test_by_fold")
+    >>> ensemble = {"test_logits": np.array([[1], [3]])}
+    >>> ensemble |= {name: ensemble["test_logits"][None] for name in names}
+    >>> plain = plain_decision(single=False)
+    >>> steps = {"+ threshold": Decision(plain.calibrator, "threshold", (2.0,)).as_json()}
+    >>> labels, accuracy = np.array([[0], [1]]), Objective(name="accuracy")
+    >>> ladder = test_ladder(ensemble, labels, steps, accuracy, single=False)
+    >>> {name: rung["score"] for name, rung in ladder.items()}
+    {'single fold': 0.5, '+ TTA': 0.5, '+ threshold': 1.0}
     """
     plain = plain_decision(single)
     rungs = {name: [plain(each) for each in found] for name, found in test_models(ensemble).items()}

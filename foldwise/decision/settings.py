@@ -20,14 +20,15 @@ class Threshold(Settings):
     """`temperature` divides all logits by one number, `class_temperature` by one per class; `platt`
     is a line per class, `isotonic` a rising step function per class."""
     scope: Scope = "global"
-    """One threshold for all classes, one per class, or one per class that is drawn to the common
-    one the more, the rarer the class."""
+    """One threshold for all classes, one per class, or one per class that is shrunk towards the
+    common one the more, the rarer the class."""
     fixed: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """A probability to decide at, instead of the one that is best for the objective."""
     decode: Decode = "auto"
     """`threshold`; `count_prior`: the labels of highest expected accuracy, given how many labels
-    images have; `count_prior_mode`: the likeliest set of labels, given that; `top_k`: the k
-    largest. `auto`: the largest where images have one label, else threshold."""
+    images have (marginal decision); `count_prior_mode`: the likeliest set of labels, given that
+    (MAP decision); `top_k`: the k largest. `auto`: the largest where images have one label, else
+    threshold."""
     k: Count = 1
     """How many labels top_k gives every image."""
 

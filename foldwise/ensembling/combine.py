@@ -27,7 +27,7 @@ class Held:
     objective: Objective
     """What views and weights are to be good at."""
     decide: Fit
-    """Learns labels from logits."""
+    """Fits what turns logits into labels."""
     draws: int = DRAWS
     """Of the bootstrap."""
 
@@ -142,7 +142,20 @@ def merge_by_fold(members: Sequence[Merged], weights: np.ndarray, settings: Ense
 
 
 def merge_members(logits: Sequence[np.ndarray], weights: np.ndarray, how: Merge) -> np.ndarray:
-    """Logits of every member, each (images, classes), by their weights; float32."""
+    """Logits of every member, each (images, classes), by their weights; float32.
+
+    Args:
+        logits: of every member, alike in shape.
+        weights: (members,), which sum to 1; equal ones are as none, which any merge takes.
+        how: as for `merge_logits`.
+
+    Raises:
+        ValueError: weights differ, and the merge is `max` or `median`.
+
+    >>> members = [np.array([[0.0]]), np.array([[4.0]])]
+    >>> merge_members(members, np.array([0.25, 0.75]), "mean_logit").tolist()
+    [[3.0]]
+    """
     unlike = np.ptp(weights) > 0
     return merge_logits(logits, how, weights if unlike else None)
 

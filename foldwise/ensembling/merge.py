@@ -1,4 +1,13 @@
-"""Merging several predictions of the same images into one: views, folds, members."""
+"""Merging several predictions of the same images into one: views, folds, members.
+
+Of logits z_k, probabilities p_k and weights w_k that sum to 1, the merged logit is
+
+    mean_probability   logit(sum w_k p_k)
+    mean_logit         sum w_k z_k
+    geometric_mean     logit(prod p_k ^ w_k)
+    power_mean(a)      logit((sum w_k p_k ^ a) ^ (1 / a))
+    max, median        of z_k
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +40,14 @@ def merge_logits(
 
     Returns:
         float32 (images, classes), logits again.
+
+    Raises:
+        ValueError: weights are given to `max` or `median`.
+
+    >>> logits = np.log([[[3]], [[1]]])  # p = 3/4 and 1/2
+    >>> odds = {how: np.exp(merge_logits(logits, how)) for how in ("mean_probability", "max")}
+    >>> {how: round(float(each[0, 0]), 3) for how, each in odds.items()}  # 5/8 to 3/8; 3/4 to 1/4
+    {'mean_probability': 1.667, 'max': 3.0}
     """
     count = len(logits)
     if count == 1:

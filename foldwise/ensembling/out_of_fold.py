@@ -95,6 +95,12 @@ def join_folds(
 
     Raises:
         UserError: a fold's predictions are not of exactly the images that it holds out.
+
+    >>> ids, folds = np.array(["a", "b", "c"]), np.array([0, 1, 0])
+    >>> of_first = np.array(["c", "a"]), np.array([[3.0], [1.0]])
+    >>> of_second = np.array(["b"]), np.array([[2.0]])
+    >>> join_folds(ids, folds, {0: of_first, 1: of_second}).tolist()
+    [[1.0], [2.0], [3.0]]
     """
     shape = next(iter(predictions.values()))[1].shape
     joined = np.empty((*shape[:-2], len(ids), shape[-1]), np.float32)

@@ -17,6 +17,17 @@ class ViewAudit:
 
     A set is scored by labels whose thresholds are fitted on the other folds, so that a view is not
     blamed for asking for a threshold of its own. Memory: linear in images x classes x views.
+
+    The second view is upside down, so that it is left out:
+
+    >>> labels = np.array([[0], [1]] * 10)
+    >>> views = np.stack([labels, 1 - labels]).astype(np.float32)
+    >>> accuracy, folds = Objective(name="accuracy"), np.arange(20) // 10
+    >>> def decide(labels, logits, groups):
+    ...     return lambda own: (own > 0.5).astype(np.int8)
+    >>> audit = ViewAudit(labels, views, folds, "mean_logit", accuracy, decide, draws=20)
+    >>> audit.select(np.full(20, True))
+    (0,)
     """
 
     def __init__(
@@ -36,7 +47,7 @@ class ViewAudit:
             groups: (images,): folds.
             merge: of views.
             objective: the score.
-            decide: learns labels from logits.
+            decide: fits what turns logits into labels.
             draws: of the bootstrap.
         """
         self._logits = logits

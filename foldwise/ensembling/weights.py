@@ -27,6 +27,12 @@ def fit_member_weights(
         logits: (images, members, classes).
         how: which.
         merge: mean_probability, or (greedy) mean_logit.
+
+    The second member is right where the first one knows nothing, so it gets all the weight:
+
+    >>> labels, logits = np.array([[1], [0]]), np.array([[[0], [9]], [[0], [-9]]])
+    >>> fit_member_weights(labels, logits, "greedy", "mean_probability").round(3).tolist()
+    [0.0, 1.0]
     """
     used = labels >= 0
     truth = labels[used] == 1

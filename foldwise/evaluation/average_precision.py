@@ -20,6 +20,15 @@ def precision_recall_points(truth: np.ndarray, scores: np.ndarray) -> tuple[np.n
     Args:
         truth: (images,) bool.
         scores: (images,).
+
+    Returns:
+        Both (distinct scores,) integers. Recall is the first over all positives, precision the
+        first over the second.
+
+    >>> truth, scores = np.array([True, False, True]), np.array([0.9, 0.8, 0.8])
+    >>> found, predicted = precision_recall_points(truth, scores)
+    >>> found.tolist(), predicted.tolist()
+    ([1, 2], [1, 3])
     """
     order = np.argsort(-scores, kind="stable")
     ends = _group_ends(scores[order])
@@ -39,7 +48,8 @@ def average_precision(
 ) -> np.ndarray:
     """Average precision of every class, (classes,) float64; NaN for one with no positive label.
 
-    `area`: sum of precision times gain in recall over all distinct scores, as in scikit-learn.
+    `area`: sum of precision times gain in recall over all distinct scores, (R_n - R_n-1) P_n, as
+    `average_precision_score` of scikit-learn.
     `all_point`: the same after each precision is replaced by the best at that recall or more
     (PASCAL VOC 2010 and later). `11_point`: the mean of that interpolated precision at recalls of
     0, 0.1, ..., 1 (VOC 2007; Everingham et al. 2010).
@@ -50,6 +60,15 @@ def average_precision(
         convention: how the curve becomes a number.
         difficult: what -1 stands for: `ignore` leaves such images out, as VOC does with those that
             show only "difficult" objects of the class; `count` takes the class as present.
+
+    From the highest score down present, absent, present: precision is 1 up to a recall of 1/2,
+    then 2/3.
+
+    >>> labels, logits = np.array([[1], [0], [1]]), np.array([[3], [2], [1]])
+    >>> average_precision(labels, logits).round(4).tolist()  # (1 + 2/3) / 2
+    [0.8333]
+    >>> average_precision(labels, logits, "11_point").round(4).tolist()  # (6 + 5 * 2/3) / 11
+    [0.8485]
     """
     result = np.full(labels.shape[1], np.nan)
     for index, (column, scores) in enumerate(zip(labels.T, logits.T, strict=True)):
@@ -86,6 +105,12 @@ def drawn_average_precision(labels: np.ndarray, logits: np.ndarray, draws: int) 
         labels: (images, classes): 1, 0 or -1.
         logits: (images, classes).
         draws: how many; the images of each are those of every other score of this package.
+
+    Where every positive image is above every negative one, every draw has an AP of 1:
+
+    >>> labels, logits = np.array([[1], [1], [0]]), np.array([[3], [2], [1]])
+    >>> drawn_average_precision(labels, logits, draws=3).tolist()
+    [[1.0], [1.0], [1.0]]
     """
     orders = [_Order(column, scores) for column, scores in zip(labels.T, logits.T, strict=True)]
     drawn = [

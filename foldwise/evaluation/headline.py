@@ -19,7 +19,13 @@ COUNTS = 4
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure of all images, and of bootstrap draws of them."""
+    """A figure of all images, and of bootstrap draws of them.
+
+    >>> ours = Drawn(np.array(0.75), np.array([0.75, 0.5, 1.0]))
+    >>> theirs = Drawn(np.array(0.5), np.array([0.5, 0.25, 0.75]))
+    >>> (ours - theirs).interval()
+    Interval(value=0.25, low=0.25, high=0.25)
+    """
 
     value: np.ndarray
     """(): one figure; or (classes,): one per class. NaN where there is none."""
@@ -65,6 +71,10 @@ def headline(part: Part, single: bool, draws: int = DRAWS) -> Headline:
         part: images with labels, logits and predicted labels.
         single: whether every image has one class.
         draws: of the bootstrap.
+
+    >>> part = Part(np.array(["a", "b"]), *[np.array([[1, 0], [0, 1]])] * 4)
+    >>> float(headline(part, single=False, draws=9).metrics["accuracy"].value)
+    1.0
     """
     labels, logits, predicted = part.labels, part.logits, part.predicted
     # Sums of integers are exact in float32 up to 2^24.
@@ -110,7 +120,14 @@ def headline(part: Part, single: bool, draws: int = DRAWS) -> Headline:
 
 
 def headline_values(part: Part, single: bool) -> dict[str, float | None]:
-    """The figures alone; arguments as for `headline`."""
+    """The figures alone, None where there is none; arguments as for `headline`.
+
+    >>> labels, logits = np.array([[1, 0], [0, 1]]), np.array([[2, -1], [3, 4]])
+    >>> part = Part(np.array(["a", "b"]), labels, logits, logits, (logits > 0).astype(np.int8))
+    >>> found = headline_values(part, single=False)
+    >>> {name: round(value, 3) for name, value in found.items()}
+    {'accuracy': 0.75, 'exact_match': 0.5, 'macro_ap': 0.75, 'macro_f1': 0.833, 'micro_f1': 0.8}
+    """
     found = headline(part, single, draws=0).metrics
     return {name: mean_over_classes(np.array([each.value])) for name, each in found.items()}
 
@@ -121,6 +138,11 @@ def headline_rows(whole: Headline, models: list[dict[str, float | None]]) -> lis
     Args:
         whole: of all images.
         models: `headline_values` of every fold; the spread is their standard deviation (n - 1).
+
+    >>> whole = Headline({"accuracy": Drawn(np.array(0.5), np.array([0.5, 0.5]))}, {})
+    >>> rows = headline_rows(whole, [{"accuracy": 0.25}, {"accuracy": 0.75}])
+    >>> rows[0]["value"], rows[0]["fold_mean"], round(rows[0]["fold_std"], 4)  # sqrt(1 / 8)
+    (0.5, 0.5, 0.3536)
     """
     rows = []
     for name, each in whole.metrics.items():

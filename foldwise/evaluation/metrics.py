@@ -20,7 +20,16 @@ TOP = (1, 3, 5)
 def confusion_counts(
     labels: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True positives, false positives and false negatives per class, each (classes,)."""
+    """True positives, false positives and false negatives per class, each (classes,).
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        predicted: (images, classes): 1 or 0.
+
+    >>> found = confusion_counts(np.array([[1, 0], [1, -1]]), np.array([[1, 1], [0, 1]]))
+    >>> [each.tolist() for each in found]
+    [[1, 0], [0, 1], [1, 0]]
+    """
     positive, negative = labels == 1, labels == 0
     return (
         (positive & (predicted == 1)).sum(0),
@@ -30,7 +39,14 @@ def confusion_counts(
 
 
 def mean_over_classes(values: np.ndarray) -> float | None:
-    """Mean over the classes that have a value; None if none has."""
+    """Mean over the classes that have a value; None if none has.
+
+    Args:
+        values: (classes,), NaN where a class has none.
+
+    >>> mean_over_classes(np.array([0.5, np.nan, 1.0]))
+    0.75
+    """
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
@@ -40,6 +56,10 @@ def mean_macro_ap(labels: np.ndarray, models: Sequence[np.ndarray]) -> float:
     Args:
         labels: (images, classes): 1, 0 or -1.
         models: logits of each, (images, classes).
+
+    >>> labels = np.array([[1], [0]])
+    >>> mean_macro_ap(labels, [np.array([[2], [1]]), np.array([[1], [2]])])  # AP of 1 and of 1/2
+    0.75
     """
     found = [mean_over_classes(average_precision(labels, each)) or 0.0 for each in models]
     return float(np.mean(found))
@@ -48,10 +68,18 @@ def mean_macro_ap(labels: np.ndarray, models: Sequence[np.ndarray]) -> float:
 def per_class(labels: np.ndarray, logits: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     """AP (`area`), ROC AUC, F1, precision, recall, prevalence and positive images of every class.
 
+    Precision is TP / (TP + FP), recall TP / (TP + FN), F1 their harmonic mean
+    2 TP / (2 TP + FP + FN), prevalence the share of present labels.
+
     Args:
         labels: (images, classes): 1, 0 or -1.
         logits: (images, classes).
         predicted: (images, classes): 1 or 0.
+
+    >>> labels, logits = np.array([[1], [0], [1]]), np.array([[2], [1], [-1]])
+    >>> per_class(labels, logits, (logits > 0).astype(np.int8)).round(3).to_dict("records")
+    [{'ap': 0.833, 'roc_auc': 0.5, 'f1': 0.5, 'precision': 0.5, 'recall': 0.5,
+      'prevalence': 0.667, 'images': 2}]
     """
     true_positive, false_positive, false_negative = confusion_counts(labels, predicted)
     return pd.DataFrame(
@@ -78,6 +106,12 @@ def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
     `sample_` (mean over images). In the words of multi-label papers OP, OR and OF1 are the micro
     figures, CP and CR the macro ones, but `cf1` is their harmonic mean 2 CP CR / (CP + CR), not
     `macro_f1`. Ratios of nothing are 0. Arguments as for `per_class`.
+
+    >>> found = label_metrics(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [1, 0]]))
+    >>> found["accuracy"], found["exact_match"]
+    (0.5, 0.0)
+    >>> round(found["micro_f1"], 3), found["macro_f1"]  # 4 / (4 + 1 + 1); (1 + 0) / 2
+    (0.667, 0.5)
     """
     found = {
         name: _score_by(labels, predicted, Objective(name=name))
@@ -118,6 +152,12 @@ def all_metrics(part: Part, single: bool) -> dict[str, Any]:
     Args:
         part: what is measured.
         single: whether every image has one class, which adds `top1`, `top3` and `top5`.
+
+    >>> labels, logits = np.array([[1, 0], [0, 1]]), np.array([[2, -1], [1, 2]])
+    >>> part = Part(np.array(["a", "b"]), labels, logits, logits, (logits > 0).astype(np.int8))
+    >>> found = all_metrics(part, single=True)
+    >>> found["accuracy"], found["top1"], found["macro_ap"], found["ranking_loss"]
+    (0.75, 1.0, 1.0, 0.0)
     """
     labels, logits = part.labels, part.logits
     found: dict[str, Any] = label_metrics(labels, part.predicted)

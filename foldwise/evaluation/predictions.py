@@ -14,7 +14,16 @@ from foldwise.decision.decision import Decision
 
 @dataclass(frozen=True)
 class Part:
-    """Out-of-fold images, or the test part."""
+    """Out-of-fold images, or the test part.
+
+    >>> labels, logits = np.array([[1], [0], [1]]), np.array([[2], [-1], [1]])
+    >>> part = Part(np.array(["a", "b", "c"]), labels, logits, logits, (logits > 0).astype(np.int8))
+    >>> part.of(np.array([True, False, True])).ids.tolist()
+    ['a', 'c']
+    >>> folds = pd.DataFrame({"id": ["c", "b", "a"], "fold": [0, 0, 1]})
+    >>> [each.ids.tolist() for each in part.by_fold(folds)]
+    [['b', 'c'], ['a']]
+    """
 
     ids: np.ndarray
     """(images,)."""
@@ -28,12 +37,16 @@ class Part:
     """int8 (images, classes): labels; out-of-fold cross-fitted."""
 
     def of(self, images: np.ndarray | slice) -> "Part":
-        """Some of the images."""
+        """Some of the images, by a mask (images,), indices or a slice."""
         arrays = (self.ids, self.labels, self.logits, self.calibrated, self.predicted)
         return Part(*(each[images] for each in arrays))
 
     def by_fold(self, folds: pd.DataFrame) -> list["Part"]:
-        """The images that each fold holds out; `folds` has `id` and `fold`."""
+        """The images that each fold holds out; `folds` has `id` and `fold`.
+
+        Raises:
+            KeyError: an image is in no fold.
+        """
         fold_of = folds.set_index("id")["fold"].loc[self.ids].to_numpy()
         return [self.of(fold_of == fold) for fold in np.unique(fold_of)]
 

@@ -17,6 +17,12 @@ def roc_auc(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     Args:
         labels: (images, classes): 1, 0 or -1.
         logits: (images, classes).
+
+    Of four pairs of a positive and a negative image, two are in order and one is a tie:
+
+    >>> labels, logits = np.array([[1], [1], [0], [0]]), np.array([[3], [1], [2], [1]])
+    >>> roc_auc(labels, logits).tolist()
+    [0.625]
     """
     result = np.full(labels.shape[1], np.nan)
     for index, (column, scores) in enumerate(zip(labels.T, logits.T, strict=True)):
@@ -33,6 +39,9 @@ def roc_auc(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def ranking_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """`coverage`, `ranking_loss` and `lrap`, means over images (Tsoumakas et al. 2010).
 
+    As `coverage_error`, `label_ranking_loss` and `label_ranking_average_precision_score` of
+    scikit-learn; Tsoumakas et al. subtract 1 from the coverage.
+
     `coverage`: how many classes, from the best score down, must be taken to have all that are there
     (0 for an image with none). `ranking_loss`: the share of pairs of a present and an absent class
     that are in the wrong order or tied (0 without such pairs). `lrap`: label ranking average
@@ -42,6 +51,12 @@ def ranking_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     Args:
         labels: (images, classes): 1, 0 or -1.
         logits: (images, classes).
+
+    From the best score down: present, absent, present:
+
+    >>> found = ranking_metrics(np.array([[1, 0, 1]]), np.array([[3, 2, 1]]))
+    >>> found["coverage"], found["ranking_loss"], round(found["lrap"], 3)  # (1 + 2/3) / 2
+    (3.0, 0.5, 0.833)
     """
     order = np.argsort(np.where(labels >= 0, -logits.astype(np.float64), np.inf), 1, "stable")
     scores = np.take_along_axis(logits, order, 1)
@@ -78,6 +93,10 @@ def top_k(labels: np.ndarray, logits: np.ndarray, k: int) -> np.ndarray:
         labels: (images, classes), one 1 in every row.
         logits: (images, classes).
         k: how many are taken.
+
+    >>> labels, logits = np.array([[1, 0, 0], [0, 0, 1]]), np.array([[2, 3, 1], [2, 3, 1]])
+    >>> top_k(labels, logits, 1).tolist(), top_k(labels, logits, 2).tolist()
+    ([False, False], [True, False])
     """
     best = np.argsort(-logits, 1, "stable")[:, :k]
     return (np.take_along_axis(labels, best, 1) == 1).any(1)

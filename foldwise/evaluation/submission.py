@@ -20,6 +20,14 @@ def submission(
         ids: of the images, in the source's order.
         best: (images,): index of the likeliest class, where the form has one class per image.
         predicted: (images, classes): 1 or 0, what a form with a column per class shows.
+
+    >>> dataset = {"classes": ["cat", "dog"], "submission": {"index": "file", "class": "animal"}}
+    >>> best, predicted = np.array([1, 0]), np.array([[0, 1], [1, 0]])
+    >>> submission(dataset, ["1", "2"], best, predicted).to_dict("list")
+    {'file': ['1', '2'], 'animal': ['dog', 'cat']}
+    >>> dataset["submission"] = {"index": "file", "columns": ["dog", "cat"]}
+    >>> submission(dataset, ["1", "2"], best, predicted).to_dict("list")
+    {'file': ['1', '2'], 'dog': [1, 0], 'cat': [0, 1]}
     """
     form = dataset["submission"]
     names = [PurePosixPath(id).name for id in ids] if form.get("file_names") else ids

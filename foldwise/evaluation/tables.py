@@ -25,7 +25,11 @@ MEAN = "mean over classes"
 
 
 def thinned(table: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
-    """At most so many rows, evenly spaced, with the first and the last."""
+    """At most so many rows, evenly spaced, with the first and the last.
+
+    >>> thinned(pd.DataFrame({"score": [0, 1, 2, 3, 4]}), points=3)["score"].tolist()
+    [0, 2, 4]
+    """
     if len(table) <= points:
         return table
     return table.iloc[np.unique(np.linspace(0, len(table) - 1, points).round().astype(int))]
@@ -38,6 +42,20 @@ def threshold_table(
 
     The score at a probability is that of saying yes from there on: exact, not interpolated.
     Without one threshold for all classes (None) no row is marked.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes) float32.
+        objective: the score.
+        chosen: a logit, or None.
+
+    Raises:
+        ValueError: nothing is labelled, or a logit is not finite.
+
+    >>> labels, logits = np.array([[0], [1]]), np.float32([[-1], [1]])
+    >>> table = threshold_table(labels, logits, Objective(name="accuracy"), chosen=0.0)
+    >>> table[table["chosen"] == 1].to_dict("list")
+    {'probability': [0.5], 'score': [1.0], 'chosen': [1]}
     """
     curve = threshold_curve(labels, logits, objective)
     marks = np.array([] if chosen is None else [chosen])
@@ -57,7 +75,15 @@ def threshold_table(
 
 
 def precision_recall_table(parts: dict[str, Part]) -> pd.DataFrame:
-    """`recall`, `precision` and `series` (the part's name), over all classes pooled."""
+    """`recall`, `precision` and `series` (the part's name), over all classes pooled.
+
+    Curves are scikit-learn's `precision_recall_curve`, from no recall to all; `parts` are by name.
+
+    >>> labels, logits = np.array([[1], [0]]), np.array([[2], [1]])
+    >>> part = Part(np.array(["a", "b"]), labels, logits, logits, labels)
+    >>> precision_recall_table({"oof": part})[["recall", "precision"]].to_numpy().tolist()
+    [[0.0, 1.0], [1.0, 1.0], [1.0, 0.5]]
+    """
     tables = []
     for name, part in parts.items():
         used = part.labels >= 0
@@ -88,7 +114,15 @@ def _curves(folder: Path) -> pd.DataFrame:
 
 
 def shown_classes(labels: np.ndarray, logits: np.ndarray) -> list[int]:
-    """Indices of the classes that plots show, in their order: those that need to be looked at."""
+    """Indices of the classes that plots show, in their order: those that need to be looked at.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes).
+
+    >>> shown_classes(np.array([[1, 0]]), np.array([[2, 1]]))
+    [0, 1]
+    """
     if labels.shape[1] <= MOST_CLASSES:
         return list(range(labels.shape[1]))
     worst = np.argsort(average_precision(labels, logits), kind="stable")
@@ -96,7 +130,18 @@ def shown_classes(labels: np.ndarray, logits: np.ndarray) -> list[int]:
 
 
 def class_table(part: Part, ap: Drawn, classes: list[str]) -> pd.DataFrame:
-    """`class` and its metrics, as `per_class` has them; AP with `ap_low` and `ap_high` (95 %)."""
+    """`class` and its metrics, as `per_class` has them; AP with `ap_low` and `ap_high` (95 %).
+
+    Args:
+        part: what is shown.
+        ap: (classes,), with draws of it, (draws, classes).
+        classes: their names.
+
+    >>> part = Part(np.array(["a", "b"]), *[np.array([[1], [0]])] * 4)
+    >>> ap = Drawn(np.array([1.0]), np.array([[1.0], [1.0]]))
+    >>> class_table(part, ap, ["cat"])[["class", "ap", "ap_low", "f1"]].to_dict("records")
+    [{'class': 'cat', 'ap': 1.0, 'ap_low': 1.0, 'f1': 1.0}]
+    """
     intervals = [
         None if np.isnan(value) else ap.of(i).interval() for i, value in enumerate(ap.value)
     ]
@@ -114,6 +159,11 @@ def class_precision_recall_table(part: Part, classes: list[str], shown: list[int
         part: what is shown.
         classes: their names.
         shown: indices of those that are in the table.
+
+    >>> labels, logits = np.array([[1], [0], [1]]), np.array([[3], [2], [1]])
+    >>> part = Part(np.array(["a", "b", "c"]), labels, logits, logits, labels)
+    >>> class_precision_recall_table(part, ["cat"], [0]).round(2).to_numpy().tolist()
+    [['cat', 0.5, 1.0], ['cat', 0.5, 0.5], ['cat', 1.0, 0.67]]
     """
     labels, logits = part.labels, part.logits
     tables = [pd.DataFrame(columns=["class", "recall", "precision"])]
@@ -136,6 +186,11 @@ def tail_table(part: Part, classes: list[str], shown: list[int]) -> pd.DataFrame
         part: what is shown.
         classes: their names.
         shown: indices of those that are in the table beside the mean over all.
+
+    >>> part = Part(np.array(["a", "b"]), *[np.array([[1], [0]])] * 4)
+    >>> table = tail_table(part, ["cat"], [0])
+    >>> table["class"].unique().tolist(), table["tail_accuracy"].unique().tolist()
+    (['mean over classes', 'cat'], [1.0])
     """
     thresholds, accuracies, (common, mean) = tail_curve(part.labels, sigmoid(part.calibrated))
     curves = {MEAN: (common, mean)} | {
@@ -162,6 +217,11 @@ def confusion_table(part: Part, classes: list[str], single: bool) -> pd.DataFram
         part: what is shown.
         classes: their names.
         single: whether images have one class.
+
+    >>> labels, predicted = np.array([[1, 0], [1, 0]]), np.array([[1, 0], [0, 1]])
+    >>> part = Part(np.array(["a", "b"]), labels, predicted, predicted, predicted)
+    >>> confusion_table(part, ["cat", "dog"], single=True).to_numpy().tolist()
+    [['cat', 'cat', 1, 0.5], ['cat', 'dog', 1, 0.5]]
     """
     labels, predicted = part.labels, part.predicted
     missed = (labels == 1) & (predicted == 0)
@@ -188,6 +248,10 @@ def label_counts_table(part: Part) -> pd.DataFrame:
     """`kind` (true or predicted), `labels` (how many an image has), `images` and `share`.
 
     Where a label is -1, neither it nor what is predicted there is counted.
+
+    >>> part = Part(np.array(["a", "b"]), *[np.array([[1, 1], [0, 1]])] * 4)
+    >>> label_counts_table(part).head(2).to_numpy().tolist()
+    [['true', 1, 1, 0.5], ['true', 2, 1, 0.5]]
     """
     labels, predicted = part.labels, part.predicted
     tables = []
@@ -208,6 +272,11 @@ def class_tables(
         headlines: of every part.
         classes: their names.
         single: whether images have one class.
+
+    >>> part = Part(np.array(["a", "b"]), *[np.array([[1], [0]])] * 4)
+    >>> ap = Drawn(np.array([1.0]), np.array([[1.0]]))
+    >>> list(class_tables({"oof": part}, {"oof": Headline({}, {"ap": ap})}, ["cat"], single=False))
+    ['classes', 'class_precision_recall', 'tail_accuracy', 'confusion', 'labels_per_image']
     """
     shown = shown_classes(parts["oof"].labels, parts["oof"].logits)
     found: dict[str, list[pd.DataFrame]] = {}

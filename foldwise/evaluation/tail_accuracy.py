@@ -23,6 +23,11 @@ def tail_accuracy(
         labels: (images, classes): 1, 0 or -1.
         scores: (images, classes): probabilities.
         thresholds: (thresholds, classes).
+
+    >>> labels, scores = np.array([[1], [0], [1]]), np.array([[0.9], [0.8], [0.6]])
+    >>> share, beyond = tail_accuracy(labels, scores, np.array([[0.5], [0.7]]))
+    >>> share.round(3).tolist(), beyond.tolist()
+    ([[0.667], [0.5]], [[3.0], [2.0]])
     """
     right, beyond = (np.empty(thresholds.shape) for _ in range(2))
     for index, (column, score) in enumerate(zip(labels.T, scores.T, strict=True)):
@@ -49,6 +54,11 @@ def tail_curve(
     Returns:
         Thresholds and tail accuracies, (20, classes); and the mean over classes, (20,) each: the
         thresholds then run to the largest score of all; classes with none beyond t are left out.
+
+    >>> labels, scores = np.array([[1], [0]]), np.array([[0.9], [0.6]])
+    >>> thresholds, accuracies, _ = tail_curve(labels, scores)
+    >>> thresholds[[0, 10], 0].tolist(), accuracies[[0, 10], 0].tolist()
+    ([0.5, 0.7], [0.5, 1.0])
     """
     steps = np.arange(POINTS)[:, None] / POINTS
     known = np.where(labels >= 0, scores, -np.inf)
@@ -69,6 +79,10 @@ def last_tail_accuracy(labels: np.ndarray, scores: np.ndarray) -> float | None:
     Args:
         labels: (images, classes): 1, 0 or -1.
         scores: (images, classes): probabilities.
+
+    >>> labels, scores = np.array([[1], [0], [1]]), np.array([[1.0], [0.97], [0.5]])
+    >>> last_tail_accuracy(labels, scores)  # of the two beyond 0.95
+    0.5
     """
     threshold = scores[:, 0].max() * (POINTS - 1) / POINTS
     each, _ = tail_accuracy(labels, scores, np.full((1, labels.shape[1]), threshold))

@@ -1,4 +1,7 @@
-"""Estimates that a fit did not see: what is applied to a group was fitted on the other groups."""
+"""Cross-fitting: what is applied to a group of images was fitted on the other groups.
+
+As scikit-learn's `cross_val_predict` with `PredefinedSplit`, for anything that is fitted.
+"""
 
 from collections.abc import Callable
 
@@ -17,6 +20,11 @@ def with_several(groups: np.ndarray) -> np.ndarray:
     """(images,): the groups, or parts of equal size of a single one.
 
     Every fifth image belongs to one part, as images may lie in the order of their classes.
+
+    >>> with_several(np.array([0, 0, 1])).tolist()
+    [0, 0, 1]
+    >>> with_several(np.array([0, 0, 0, 0, 0, 0, 0])).tolist()
+    [0, 1, 2, 3, 4, 0, 1]
     """
     if len(np.unique(groups)) > 1:
         return groups
@@ -34,6 +42,14 @@ def cross_fit(labels: np.ndarray, logits: np.ndarray, groups: np.ndarray, fit: F
 
     Returns:
         A row per image, of whatever `fit` returned gives.
+
+    A fit that predicts the mean label gives each group that of the other one:
+
+    >>> labels, groups = np.array([[1], [1], [0], [0]]), np.array([0, 0, 1, 1])
+    >>> def fit(labels, logits, groups):
+    ...     return lambda own: np.full(own.shape, labels.mean())
+    >>> cross_fit(labels, np.zeros((4, 1)), groups, fit).tolist()
+    [[0.0], [0.0], [1.0], [1.0]]
     """
     result: np.ndarray | None = None
     for group in np.unique(groups):

@@ -1,6 +1,7 @@
 """Objectives of a decision, from counts of right and wrong labels.
 
-Labels of -1 take no part. A ratio that has nothing below its line is 0, as in scikit-learn.
+Of P present and N absent labels, TP and FP are predicted; FN = P - TP, TN = N - FP. Labels of -1
+take no part. A ratio that has nothing below its line is 0, as in scikit-learn.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -46,6 +47,14 @@ class Objective(Settings):
     """A score; higher is better.
 
     `micro_` pools all images and classes, `macro_` is the mean over classes, `sample_` over images.
+
+    Raises:
+        ValueError: an option is missing, or is not one of this objective.
+
+    >>> Objective(name="macro_f1").average, Objective(name="macro_f1").measure
+    ('macro', 'fbeta')
+    >>> Objective(name="exact_match").average
+    'sample'
     """
 
     name: ObjectiveName
@@ -116,10 +125,12 @@ def measure(
 ) -> np.ndarray:
     """The objective's measure of counts, of any shape.
 
-    F-beta is (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP) (van Rijsbergen 1979); Youden's index is
-    TP / P + TN / N - 1 (Youden 1950). Precision at a recall that is not reached is by how much it
-    is missed, a negative number, so that whatever reaches it is better; recall at a precision
-    likewise.
+    Accuracy is (TP + TN) / (P + N), exact match whether FN + FP = 0. F-beta is
+    (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP) (van Rijsbergen 1979), Jaccard TP / (TP + FN + FP)
+    (Jaccard 1912), Youden's index TP / P + TN / N - 1 (Youden 1950). Cost is c FN + d FP over
+    P + N, negated. Precision is TP / (TP + FP), recall TP / P. Precision at a recall that is not
+    reached is by how much it is missed, a negative number, so that whatever reaches it is better;
+    recall at a precision likewise.
 
     Args:
         objective: which measure, and its options.
@@ -127,6 +138,10 @@ def measure(
         false_positive: labels that are absent and predicted.
         positive: labels that are present.
         negative: labels that are absent.
+
+    >>> counts = (np.array(each) for each in (3, 1, 4, 6))
+    >>> float(measure(Objective(name="micro_f1"), *counts))  # 2 * 3 / (2 * 3 + 1 + 1)
+    0.75
     """
     missed = positive - true_positive
     match objective.measure:
@@ -169,7 +184,13 @@ def image_counts(labels: np.ndarray, predicted: np.ndarray, objective: Objective
         objective: which one.
 
     Returns:
-        (images, sums), to be added over any choice of images, and given to `score_of_sums`.
+        (images, sums), to be added over any choice of images, and given to `score_of_sums`. The
+        sums are TP, FP, P and N; for a macro average, these of every class; for an average over
+        images, the image's measure and 1, or 0 and 0 if nothing of it is labelled.
+
+    >>> labels, predicted = np.array([[1, 0, -1], [1, 1, 0]]), np.array([[1, 1, 1], [1, 0, 0]])
+    >>> image_counts(labels, predicted, Objective(name="micro_f1")).tolist()
+    [[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]]
     """
     positive, negative = labels == 1, labels == 0
     found = predicted == 1
@@ -184,7 +205,11 @@ def image_counts(labels: np.ndarray, predicted: np.ndarray, objective: Objective
 
 
 def score_of_sums(sums: np.ndarray, objective: Objective) -> np.ndarray:
-    """The objective of added `image_counts`: (..., sums) to (...)."""
+    """The objective of added `image_counts`: (..., sums) to (...).
+
+    >>> float(score_of_sums(np.array([2.0, 1.0, 3.0, 2.0]), Objective(name="accuracy")))
+    0.6
+    """
     if objective.average == "sample":
         return safe_divide(sums[..., 0], sums[..., 1])
     if objective.average == "micro":
@@ -194,7 +219,19 @@ def score_of_sums(sums: np.ndarray, objective: Objective) -> np.ndarray:
 
 
 def score(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
-    """The objective of predicted labels, both (images, classes)."""
+    """The objective of predicted labels, both (images, classes).
+
+    Args:
+        labels: 1, 0, or -1, which takes no part.
+        predicted: 1 or 0.
+        objective: which one.
+
+    >>> labels, predicted = np.array([[1, 0], [1, -1]]), np.array([[1, 1], [1, 0]])
+    >>> round(score(labels, predicted, Objective(name="accuracy")), 3)  # 2 of 3 labels
+    0.667
+    >>> score(labels, predicted, Objective(name="exact_match"))  # 1 of 2 images
+    0.5
+    """
     # float64: float32 would lose units above 2^24.
     sums = image_counts(labels, predicted, objective).sum(0, dtype=np.float64)
     return float(score_of_sums(sums, objective))

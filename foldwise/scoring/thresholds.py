@@ -1,4 +1,9 @@
-"""The exact best threshold for all classes together."""
+"""The exact best threshold for all classes together.
+
+A score changes only where a threshold passes a logit, so one threshold between any two distinct
+logits is enough to find the optimum. Thresholds are logits; a label is predicted where
+`logit >= threshold`.
+"""
 
 from dataclasses import dataclass
 
@@ -35,13 +40,25 @@ class Counts:
     """How many labels are absent."""
 
     def measured(self, objective: Objective) -> np.ndarray:
-        """The objective's measure at every threshold, (candidates,)."""
+        """The objective's measure at every threshold, (candidates,).
+
+        >>> counts = counts_over_thresholds(np.array([1, 0, 1]), np.float32([-1, 0, 2]))
+        >>> counts.measured(Objective(name="accuracy")).round(3).tolist()
+        [0.667, 0.333, 0.667, 0.333]
+        """
         positive, negative = np.array(self.positive), np.array(self.negative)
         return measure(objective, self.true_positive, self.false_positive, positive, negative)
 
 
 def between(distinct: np.ndarray) -> np.ndarray:
-    """One threshold below all of some rising scores, between any two, and above all; float64."""
+    """One threshold below all of some rising scores, between any two, and above all; float64.
+
+    Args:
+        distinct: (scores,), at least one.
+
+    >>> between(np.array([0.0, 1.0])).tolist()
+    [-1.0, 0.5, 2.0]
+    """
     exact = distinct.astype(np.float64)
     return np.concatenate([[exact[0] - 1], (exact[:-1] + exact[1:]) / 2, [exact[-1] + 1]])
 
@@ -50,11 +67,17 @@ def counts_over_thresholds(labels: np.ndarray, logits: np.ndarray) -> Counts:
     """True and false positives for every threshold between two distinct scores.
 
     Args:
-        labels: the same shape: 1, 0, or -1, which takes no part.
-        logits: any shape; float32, so that float64 has room between any two of them.
+        labels: any shape: 1, 0, or -1, which takes no part.
+        logits: the same shape; float32, so that float64 has room between any two of them.
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
+
+    >>> counts = counts_over_thresholds(np.array([1, 0, 1]), np.float32([-1, 0, 2]))
+    >>> counts.thresholds.tolist()
+    [-2.0, -0.5, 1.0, 3.0]
+    >>> counts.true_positive.tolist(), counts.false_positive.tolist()
+    ([2, 1, 1, 0], [1, 1, 0, 0])
     """
     used = labels >= 0
     scores, truth = logits[used], labels[used]
@@ -90,6 +113,13 @@ def threshold_curve(labels: np.ndarray, logits: np.ndarray, objective: Objective
 
     Raises:
         ValueError: nothing is labelled, or a logit is not finite.
+
+    >>> labels, logits = np.array([[0], [1], [0], [1]]), np.float32([[-1], [1], [2], [3]])
+    >>> curve = threshold_curve(labels, logits, Objective(name="accuracy"))
+    >>> curve.thresholds.tolist()
+    [-2.0, 0.0, 1.5, 2.5, 4.0]
+    >>> curve.scores.tolist()
+    [0.5, 0.75, 0.5, 0.75, 0.5]
     """
     if objective.average == "micro":
         counts = counts_over_thresholds(labels, logits)
@@ -126,26 +156,39 @@ def threshold_curve(labels: np.ndarray, logits: np.ndarray, objective: Objective
 
 
 def best_threshold(curve: Curve) -> float:
-    """The threshold (a logit) of the highest score; among equals the one nearest to p = 0.5."""
+    """The threshold (a logit) of the highest score; among equals the one nearest to p = 0.5.
+
+    >>> best_threshold(Curve(np.array([-3.0, 0.5, 2.0]), np.array([0.5, 0.9, 0.7])))
+    0.5
+    """
     return nearest_best(curve.thresholds, curve.scores)
 
 
 def nearest_best(thresholds: np.ndarray, scores: np.ndarray) -> float:
-    """As `best_threshold`, of two arrays (candidates,)."""
+    """As `best_threshold`, of two arrays (candidates,).
+
+    >>> nearest_best(np.array([-3.0, 0.5, 2.0]), np.array([0.9, 0.7, 0.9]))
+    2.0
+    """
     best = thresholds[scores >= scores.max() - EPSILON]
     return float(best[np.argmin(np.abs(best))])
 
 
 def threshold_fit(objective: Objective, single: bool) -> Fit:
-    """Learns one threshold for all classes; nothing where images have one label.
+    """Fits one threshold for all classes; nothing where images have one label.
 
     Args:
         objective: what the threshold is best for.
         single: every image has one label, of the largest logit.
 
     Returns:
-        What `cross_fit` fits: of logits and labels a function from logits (images, classes) to
-        labels, int8 0 or 1.
+        What `cross_fit` fits: of labels, logits and groups a function from logits (images, classes)
+        to labels, int8 0 or 1. It raises what `threshold_curve` does.
+
+    >>> labels, logits = np.array([[0], [1], [1]]), np.float32([[1], [2], [3]])
+    >>> fitted = threshold_fit(Objective(name="accuracy"), False)(labels, logits, np.zeros(3))
+    >>> fitted(np.float32([[1.4], [1.6]])).tolist()  # the threshold is 1.5
+    [[0], [1]]
     """
 
     def fit(labels: np.ndarray, logits: np.ndarray, _: np.ndarray) -> Apply:
@@ -159,7 +202,11 @@ def threshold_fit(objective: Objective, single: bool) -> Fit:
 
 
 def largest(logits: np.ndarray) -> np.ndarray:
-    """Labels, int8 (images, classes), of each image's largest logit; of equal ones the first."""
+    """Labels, int8 (images, classes), of each image's largest logit; of equal ones the first.
+
+    >>> largest(np.array([[1, 3, 3]])).tolist()
+    [[0, 1, 0]]
+    """
     labels = np.zeros(logits.shape, np.int8)
     np.put_along_axis(labels, logits.argmax(1)[:, None], 1, axis=1)
     return labels
