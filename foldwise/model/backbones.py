@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from timm.layers import SelectAdaptivePool2d
 from torch import nn
 
 from foldwise.model.bottleneck_resnet import BottleneckResnet
 from foldwise.model.plain_cnn import PlainCnn
-from foldwise.model.settings import Model
+from foldwise.model.pooling import GlobalPool
+from foldwise.model.settings import Model, Pooling
 
 IMAGENET_CLASSES = 1000
-POOLING = {"avg": "fastavg", "max": "fastmax", "both": "fastcatavgmax"}
+TIMM_POOLING = {"avg": "avg", "max": "max", "both": "catavgmax"}
 
 
 def build_backbone(model: Model, outputs: int, pretrained: bool) -> nn.Module:
@@ -58,7 +58,7 @@ def _timm(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:
         raise ValueError("timm has no such network; see timm.list_models()")
     pooling: dict[str, Any] = {}
     if model.pooling is not None:
-        pooling["global_pool"] = POOLING[model.pooling].removeprefix("fast")
+        pooling["global_pool"] = TIMM_POOLING[model.pooling]
     return timm.create_model(
         name,
         pretrained=pretrained,
@@ -106,12 +106,12 @@ def classifier_name(network: nn.Module) -> str:
     return linear[-1] if linear else layers[-1][0]
 
 
-def take_classifier(network: nn.Module, pooling: str | None) -> tuple[int, nn.Linear | None]:
+def take_classifier(network: nn.Module, pooling: Pooling | None) -> tuple[int, nn.Linear | None]:
     """Cut the classifier off, so that the network gives its features (images, features).
 
     Args:
         network: as `build_backbone` made it.
-        pooling: of the features, where the library has not seen to it; see `POOLING`.
+        pooling: of the features, where the library has not seen to it.
 
     Returns:
         The number of features and, where it was linear and takes as many, the classifier.
@@ -135,20 +135,18 @@ def take_classifier(network: nn.Module, pooling: str | None) -> tuple[int, nn.Li
     return layer.in_channels * multiple, None
 
 
-def replace_pooling(network: nn.Module, pooling: str) -> None:
+def replace_pooling(network: nn.Module, pooling: Pooling) -> None:
     """Pool the last features otherwise. Raises `ValueError` if no module does the pooling."""
     found = [
         (name, layer)
         for name, layer in network.named_modules()
-        if isinstance(layer, SelectAdaptivePool2d)
+        if isinstance(layer, GlobalPool)
         or (isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)))
     ]
     if not found:
         raise ValueError("its pooling is no module that can be replaced; drop `pooling`")
     name, old = found[-1]
-    flat = isinstance(old, SelectAdaptivePool2d)
-    new = SelectAdaptivePool2d(pool_type=POOLING[pooling], flatten=flat)
-    network.set_submodule(name, new)
+    network.set_submodule(name, GlobalPool(pooling, flatten=isinstance(old, GlobalPool)))
 
 
 def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:

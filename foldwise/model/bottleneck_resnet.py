@@ -7,8 +7,9 @@ channels twofold where theirs do fourfold.
 from collections.abc import Sequence
 
 import torch
-from timm.layers import SelectAdaptivePool2d
 from torch import nn
+
+from foldwise.model.pooling import GlobalPool
 
 EXPANSION = 2
 
@@ -77,7 +78,7 @@ class BottleneckResnet(nn.Module):
                 blocks.append(Bottleneck(inner, width, stride))
                 inner = EXPANSION * width
         self.blocks = nn.Sequential(*blocks)
-        self.pool = SelectAdaptivePool2d(pool_type="fastavg", flatten=True)
+        self.pool = GlobalPool("avg", flatten=True)
         self.fc = nn.Linear(inner, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """`foldwise/plain_cnn`: a small convolutional network for small images, trained from scratch."""
 
 import torch
-from timm.layers import SelectAdaptivePool2d
 from torch import nn
+
+from foldwise.model.pooling import GlobalPool
 
 
 class PlainCnn(nn.Module):
@@ -38,7 +39,7 @@ class PlainCnn(nn.Module):
                 layers.append(nn.MaxPool2d(2))
             channels = width
         self.features = nn.Sequential(*layers)
-        self.pool = SelectAdaptivePool2d(pool_type="fastmax", flatten=True)
+        self.pool = GlobalPool("max", flatten=True)
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

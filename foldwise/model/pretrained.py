@@ -4,7 +4,6 @@ import pickle
 
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
 from torch import nn
 
 from foldwise.core.errors import UserError
@@ -43,6 +42,9 @@ def load_file(network: nn.Module, path: str, whole: bool) -> None:
 
 
 def _read(path: str) -> dict[str, torch.Tensor]:
+    # Only who starts from a file needs timm's reader of every kind of it.
+    from timm.models import load_state_dict
+
     try:
         content = load_state_dict(path, use_ema=False, weights_only=True)
     except FileNotFoundError:

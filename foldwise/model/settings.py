@@ -10,6 +10,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch")
 
 
+Pooling = Literal["avg", "max", "both"]
+
+
 class Normalize(Settings):
     """Mean and standard deviation per channel, of pixels scaled to 0-1."""
 
@@ -37,7 +40,7 @@ class Model(Settings):
     .safetensors, or .pth without anything but tensors in it."""
     head: Literal["replace", "append"] = "replace"
     """`replace` the classifier by Linear(features, classes), or `append` Linear(1000, classes)."""
-    pooling: Literal["avg", "max", "both"] | None = None
+    pooling: Pooling | None = None
     """What is done with the last features' height and width; `both` concatenates mean and maximum.
     null: as the backbone does."""
     feature_norm: Literal["batch", "unit"] | None = None

@@ -3,9 +3,7 @@
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from timm.loss import AsymmetricLossMultiLabel
 from torch import nn
-from torchvision.ops import sigmoid_focal_loss
 
 from foldwise.core.errors import UserError
 from foldwise.training.settings import LossName, LossOptions
@@ -45,9 +43,14 @@ class Loss(nn.Module):
         self.name = name
         self.options = options
         self.register_buffer("pos_weight", _pos_weight(options, labels), persistent=False)
-        self.asymmetric = AsymmetricLossMultiLabel(
-            options.gamma_negative, options.gamma_positive, options.clip, reduction="none"
-        )
+        self.asymmetric: nn.Module | None = None
+        if name == "asymmetric":
+            # Only where it is used, as torchvision below: both take long to import.
+            from timm.loss import AsymmetricLossMultiLabel
+
+            self.asymmetric = AsymmetricLossMultiLabel(
+                options.gamma_negative, options.gamma_positive, options.clip, reduction="none"
+            )
         check_labels(name, labels)
 
     def forward(
@@ -82,9 +85,11 @@ class Loss(nn.Module):
         targets = targets * (1 - smoothing) + middle * smoothing
         if self.name == "cross_entropy":
             return -targets * F.log_softmax(logits, 1)
-        if self.name == "asymmetric":
+        if self.asymmetric is not None:
             return self.asymmetric(logits, targets)
         if self.name == "focal":
+            from torchvision.ops import sigmoid_focal_loss
+
             alpha = -1.0 if self.options.alpha is None else self.options.alpha
             return sigmoid_focal_loss(logits, targets, alpha, self.options.gamma)
         return F.binary_cross_entropy_with_logits(

@@ -1,7 +1,8 @@
 """Mixup and CutMix for labels of several classes, by torchvision."""
 
+from typing import Any
+
 import torch
-from torchvision.transforms.v2 import CutMix, MixUp
 
 
 class Mixing:
@@ -16,8 +17,13 @@ class Mixing:
             mixup: alpha of mixup's Beta distribution; 0: no mixup.
             cutmix: alpha of CutMix's; 0: no CutMix.
         """
-        makers = ((MixUp, mixup), (CutMix, cutmix))
-        self._choices = [maker(alpha=alpha) for maker, alpha in makers if alpha > 0]
+        self._choices: list[Any] = []
+        if mixup or cutmix:
+            # Only who mixes needs torchvision, which takes a second to import.
+            from torchvision.transforms.v2 import CutMix, MixUp
+
+            makers = ((MixUp, mixup), (CutMix, cutmix))
+            self._choices = [maker(alpha=alpha) for maker, alpha in makers if alpha > 0]
 
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor

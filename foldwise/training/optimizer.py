@@ -4,7 +4,6 @@ import difflib
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
 from torch.optim import lr_scheduler
 
 from foldwise.core.errors import UserError
@@ -13,41 +12,61 @@ from foldwise.training.settings import Recipe
 
 # For GPUs alone, or in need of second derivatives.
 UNUSABLE = ["bnb*", "fused*", "adahessian"]
+TORCHS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, {}),
+    "adamw": (torch.optim.AdamW, {}),
+    "momentum": (torch.optim.SGD, {"nesterov": False}),
+    "sgd": (torch.optim.SGD, {"nesterov": True}),
+}
+"""What timm's factory makes of these names, made without its import, which takes a second."""
 WARMUP_START = 1e-3
 ONECYCLE_WARMUP = 0.3
 
 
 def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all parameters, by timm's factory.
+    """The recipe's optimizer over all parameters, by the names of timm's factory.
 
     Weight decay is as each name has it: decoupled for `adamw`, L2 regularisation for `adam`.
 
     Raises `UserError` if timm has no optimizer of that name, or cannot make it.
     """
     train = recipe.train
-    known = [str(each) for each in list_optimizers(exclude_filters=UNUSABLE)]
-    if train.optimizer.removeprefix("lookahead_") not in known:
-        close = difflib.get_close_matches(train.optimizer, known, 3)
-        hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
-        raise UserError(f"params.yaml: train.optimizer: timm has no '{train.optimizer}'; {hint}")
-    parameters: Any = network
+    parameters: Any = list(network.parameters())
     if train.head_lr_scale != 1:
         head = network.head_parameters()
         of_head = {id(each) for each in head}
         rest = [each for each in network.parameters() if id(each) not in of_head]
         parameters = [{"params": rest}, {"params": head, "lr": recipe.lr * train.head_lr_scale}]
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": train.weight_decay}
+    if train.optimizer in TORCHS:
+        make, options = TORCHS[train.optimizer]
+        if make is torch.optim.SGD:
+            options = options | {"momentum": train.momentum}
+        return make(parameters, **common, **options)
+    return _timms(train.optimizer, parameters, train.momentum, common)
+
+
+def _timms(
+    name: str, parameters: Any, momentum: float, common: dict[str, Any]
+) -> torch.optim.Optimizer:
+    from timm.optim import create_optimizer_v2, list_optimizers
+
+    known = [str(each) for each in list_optimizers(exclude_filters=UNUSABLE)]
+    if name.removeprefix("lookahead_") not in known:
+        close = difflib.get_close_matches(name, known, 3)
+        hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
+        raise UserError(f"params.yaml: train.optimizer: timm has no '{name}'; {hint}")
     try:
         return create_optimizer_v2(
             parameters,
-            opt=train.optimizer,
-            lr=recipe.lr,
-            weight_decay=train.weight_decay,
-            momentum=train.momentum,
+            opt=name,
+            momentum=momentum,
+            **common,
             # Published systems decay all parameters alike.
             filter_bias_and_bn=False,
         )
     except (ValueError, TypeError, AssertionError, RuntimeError) as error:
-        raise UserError(f"params.yaml: train.optimizer: {train.optimizer}: {error}") from None
+        raise UserError(f"params.yaml: train.optimizer: {name}: {error}") from None
 
 
 def make_schedules(
