@@ -81,6 +81,10 @@ class Project:
         """Run a stage as dvc.yaml does; its stderr."""
         return self.run(sys.executable, "-m", f"stages.{name}", *arguments, code=code).stderr
 
+    def command(self, name: str, *arguments: str, code: int = 0) -> str:
+        """Run a command as people type it; its stderr."""
+        return self.run(sys.executable, "-m", "foldwise", name, *arguments, code=code).stderr
+
     def write_params(self, params: dict[str, Any]) -> None:
         (self.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 

@@ -38,17 +38,21 @@ def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer
         rest = [each for each in network.parameters() if id(each) not in of_head]
         parameters = [{"params": rest}, {"params": head, "lr": recipe.lr * train.head_lr_scale}]
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": train.weight_decay}
-    if train.optimizer in TORCHS:
+    try:
+        if train.optimizer not in TORCHS:
+            return _timms(train.optimizer, parameters, train.momentum, common)
         make, options = TORCHS[train.optimizer]
         if make is torch.optim.SGD:
             options = options | {"momentum": train.momentum}
         return make(parameters, **common, **options)
-    return _timms(train.optimizer, parameters, train.momentum, common)
+    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
+        raise UserError(f"params.yaml: train.optimizer: {train.optimizer}: {error}") from None
 
 
 def _timms(
     name: str, parameters: Any, momentum: float, common: dict[str, Any]
 ) -> torch.optim.Optimizer:
+    """Any other optimizer, by timm's factory. Raises `UserError` if timm has none of that name."""
     from timm.optim import create_optimizer_v2, list_optimizers
 
     known = [str(each) for each in list_optimizers(exclude_filters=UNUSABLE)]
@@ -56,17 +60,10 @@ def _timms(
         close = difflib.get_close_matches(name, known, 3)
         hint = ", ".join(close) if close else "see timm.optim.list_optimizers()"
         raise UserError(f"params.yaml: train.optimizer: timm has no '{name}'; {hint}")
-    try:
-        return create_optimizer_v2(
-            parameters,
-            opt=name,
-            momentum=momentum,
-            **common,
-            # Published systems decay all parameters alike.
-            filter_bias_and_bn=False,
-        )
-    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
-        raise UserError(f"params.yaml: train.optimizer: {name}: {error}") from None
+    # Published systems decay all parameters alike.
+    return create_optimizer_v2(
+        parameters, opt=name, momentum=momentum, filter_bias_and_bn=False, **common
+    )
 
 
 def make_schedules(

@@ -144,7 +144,10 @@ def test_two_members_by_torch_and_by_onnxruntime(
     names = {str(each.relative_to("onnx")) for each in Path("onnx").rglob("*.onnx")}
     assert names == {f"{m}{f}.onnx" for m in params["members"] for f in ("", "/0", "/1")}
     # Neither torch nor the workspace's data: a bare folder.
-    code = "import sys; from stages import apply; apply.main(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from foldwise.commands import apply; apply.main();"
+        "assert 'torch' not in sys.modules"
+    )
     bare = here.project.path / "bare"
     bare.mkdir()
     for name in ("onnx", "photos"):

@@ -43,7 +43,7 @@ def test_pooling_is_what_it_says(backbone: str, pooling: str) -> None:
     pools = [
         each
         for each in network.backbone.modules()
-        if type(each).__name__ in ("SelectAdaptivePool2d", "AdaptiveAvgPool2d")
+        if type(each).__name__ in ("GlobalPool", "SelectAdaptivePool2d", "AdaptiveAvgPool2d")
     ]
     pools[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.inference_mode():

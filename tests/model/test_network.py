@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm.layers import SelectAdaptivePool2d
+from timm.optim import create_optimizer_v2
 
 from foldwise.core.errors import UserError
 from foldwise.images.store import ImageStore
@@ -16,11 +18,12 @@ from foldwise.model.bottleneck_resnet import BottleneckResnet
 from foldwise.model.classifier import Normalizer, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.loader import Batches, make_loader
+from foldwise.model.pooling import GlobalPool
 from foldwise.model.saved import load_member, save_member
-from foldwise.model.settings import Model
+from foldwise.model.settings import Model, Pooling
 from foldwise.training.augment import make_augment
 from foldwise.training.losses import Loss
-from foldwise.training.optimizer import make_optimizer, make_schedules
+from foldwise.training.optimizer import TORCHS, make_optimizer, make_schedules
 from foldwise.training.settings import LossName, LossOptions, Recipe, Train
 from tests.pictures import stored
 
@@ -259,6 +262,34 @@ def test_optimizers_are_timms(name: str) -> None:
         share = {"warmup": 0.2}
         made = recipe(optimizer="adagrad", scheduler="onecycle", scheduler_options=share)
         assert make_schedules(plain, made, steps)
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_what_is_made_without_timm_is_what_timm_makes(name: str) -> None:
+    made = recipe(optimizer=name, momentum=0.7, weight_decay=0.2)
+    network = build_network(made.model, 3)
+    ours = make_optimizer(network, made)
+    theirs = create_optimizer_v2(
+        network, name, lr=0.1, weight_decay=0.2, momentum=0.7, filter_bias_and_bn=False
+    )
+    assert type(ours) is type(theirs)
+    own, other = ours.param_groups[0], theirs.param_groups[-1]
+    assert {**own, "params": []} == {**other, "params": []}
+    assert {id(each) for each in own["params"]} == {
+        id(each) for group in theirs.param_groups for each in group["params"]
+    }
+
+
+@pytest.mark.parametrize("kind", ["avg", "max", "both"])
+@pytest.mark.parametrize("flatten", [True, False])
+def test_pooling_is_timms(kind: Pooling, flatten: bool) -> None:
+    features = torch.randn(2, 3, 4, 5, requires_grad=True)
+    names = {"avg": "fastavg", "max": "fastmax", "both": "fastcatavgmax"}
+    theirs = SelectAdaptivePool2d(pool_type=names[kind], flatten=flatten)(features)
+    ours = GlobalPool(kind, flatten)(features)
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad(each.pow(2).sum(), features)[0] for each in (ours, theirs)]
+    assert torch.equal(*gradients)
 
 
 def rates(scheduler: str, steps: int, epochs: int, **options: Any) -> list[float]:

@@ -217,7 +217,7 @@ CONTRAST = """() => {
   const weak = [];
   const check = (element, colour, least) => {
     if (colour === "none") return;
-    const found = safe_divide(parse(colour), paper(element));
+    const found = ratio(parse(colour), paper(element));
     if (found < least) weak.push([element.textContent.slice(0, 40), colour, found]);
   };
   const texts = "h1,h2,h3,p,dt,dd,summary,figcaption,th button,td,label,nav a,"

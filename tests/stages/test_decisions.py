@@ -185,7 +185,7 @@ def test_crops_are_predicted(copied: Project) -> None:
     copied.write_params(params)
     model: Path = copied.path / "data/models/cnn/0/model.json"
     content = json.loads(model.read_text())
-    content["recipe"]["model"]["shortest_edge"] = 30
+    content["model"]["shortest_edge"] = 30
     model.unlink()
     model.write_text(json.dumps(content))
     copied.stage("predict", "--member", "cnn", "--fold", "0")

@@ -175,7 +175,7 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
         ("foldwise/sources/glyphs/composer.py", ["fetch"]),
         ("foldwise/training/losses.py", ["train@cnn-0", "train@cnn-1"]),
         ("foldwise/inference/view_logits.py", ["predict@cnn-0", "predict@cnn-1"]),
-        ("foldwise/charts/examples.py", ["evaluate"]),
+        ("foldwise/charts/examples.py", ["evaluate", "present"]),
         ("stages/threshold.py", ["threshold"]),
         ("foldwise/report/template/page.css", ["present"]),
     ],

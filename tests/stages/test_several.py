@@ -106,20 +106,20 @@ def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
         "stages": {each: content["stages"][each] for each in first},
     }
     (project.path / "dvc.lock").write_text(yaml.safe_dump(kept, sort_keys=False))
-    said = project.stage("folds_parallel", "2")
+    said = project.command("folds-parallel", "2")
     assert "train@cnn-1: cnn fold 1: epoch 8/8" in said
     assert project.bytes_of(*outs) == straight
     project.run("dvc", "repro")
     assert (project.path / "dvc.lock").read_bytes() == lock
-    assert "didn't change" in project.stage("folds_parallel", "2")
+    assert "didn't change" in project.command("folds-parallel", "2")
 
 
 def test_a_failed_fold_is_named(copied: Project) -> None:
     set_params(copied, train={"optimizer": "adamm"})
-    said = copied.stage("folds_parallel", "2", code=1)
+    said = copied.command("folds-parallel", "2", code=1)
     assert "timm has no 'adamm'" in said
     assert said.splitlines()[-1].startswith("error: train@cnn-0, train@cnn-1: failed")
-    assert "JOBS: got 0" in copied.stage("folds_parallel", "0", code=1)
+    assert "JOBS: got 0" in copied.command("folds-parallel", "0", code=1)
 
 
 @pytest.mark.parametrize(
