@@ -1,9 +1,13 @@
 """A small project to run stages in: a real git and DVC repository in a temporary folder."""
 
+import importlib
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from foldwise.core.errors import UserError
 from tests.server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -78,12 +83,31 @@ class Project:
         return result
 
     def stage(self, name: str, *arguments: str, code: int = 0) -> str:
-        """Run a stage as dvc.yaml does; its stderr."""
-        return self.run(sys.executable, "-m", f"stages.{name}", *arguments, code=code).stderr
+        """Run a stage there in this process, which has imported all of it; its stderr.
+
+        A `UserError` is what exits with 1; tests/core/test_errors.py sees how.
+        """
+        return self._here(f"stages.{name}", *arguments, code=code)
 
     def command(self, name: str, *arguments: str, code: int = 0) -> str:
-        """Run a command as people type it; its stderr."""
-        return self.run(sys.executable, "-m", "foldwise", name, *arguments, code=code).stderr
+        """Run a command of `python -m foldwise` likewise."""
+        return self._here(f"foldwise.commands.{name.replace('-', '_')}", *arguments, code=code)
+
+    def _here(self, module: str, *arguments: str, code: int) -> str:
+        main = importlib.import_module(module).main
+        said = io.StringIO()
+        found = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.path)
+            patch.setattr(sys, "argv", [module, *arguments])
+            patch.setattr(sys, "stderr", said)
+            try:
+                main()
+            except UserError as error:
+                found = 1
+                said.writelines(f"error: {each}\n" for each in error.args)
+        assert found == code, said.getvalue()
+        return said.getvalue()
 
     def write_params(self, params: dict[str, Any]) -> None:
         (self.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -145,21 +169,63 @@ def project(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
 
 
-@pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """A project after one `dvc repro`, committed; only to be looked at.
+RUN = "FOLDWISE_TEST_RUN"
+"""Environment variable: where the run lies that all processes of one pytest share."""
 
-    Made once, whichever of pytest's processes needs it first.
-    """
-    base = tmp_path_factory.getbasetemp()
-    path = (base if worker_id == "master" else base.parent) / "reproduced"
-    with FileLock(f"{path}.lock"):
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the shared run beside the tests, in the process that starts all others."""
+    if os.environ.get("PYTEST_XDIST_WORKER") or session.config.option.collectonly:
+        return
+    folder = tempfile.mkdtemp(prefix="foldwise-run-")
+    session.config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ[RUN] = folder
+    if hasattr(session.config.option, "numprocesses") and session.config.option.numprocesses:
+        # What several processes will want is made while they do other things.
+        command = [sys.executable, "-c", "from tests.conftest import finished; finished()"]
+        made = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+        session.config.add_cleanup(lambda: _end(made))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for the shared run come last; of those the long ones first."""
+
+    def rank(item: pytest.Item) -> int:
+        if not SHARING & set(getattr(item, "fixturenames", ())):
+            return 0
+        return 1 if item.get_closest_marker("long") else 2
+
+    items.sort(key=rank)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all that it started, if it has not ended yet."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+SHARING = {"reproduced", "copied"}
+"""Fixtures that need the shared run."""
+
+
+def finished() -> Path:
+    """A project after one `dvc repro`, committed; made by the first process that asks."""
+    folder = Path(os.environ[RUN])
+    path = folder / "reproduced"
+    with FileLock(folder / "lock"):
         if not path.exists():
-            made = make_project(path.with_suffix(".partial"))
+            made = make_project(folder / "partial")
             made.run("dvc", "repro")
             made.commit("Run")
             made.path.rename(path)
-    return Project(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reproduced() -> Project:
+    """The shared run; only to be looked at."""
+    return Project(finished())
 
 
 @pytest.fixture

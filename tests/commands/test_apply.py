@@ -108,6 +108,7 @@ VARIANTS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_two_members_by_torch_and_by_onnxruntime(
     here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +124,7 @@ def test_two_members_by_torch_and_by_onnxruntime(
         # As if it had learned one class per image: its outputs are a softmax's.
         model = Path(f"data/models/other/{fold}/model.json")
         content = json.loads(model.read_text())
-        content["recipe"]["train"]["loss"] = "cross_entropy"
+        content["softmax"] = True
         model.write_text(json.dumps(content))
         for member in params["members"]:
             here.run(predict, "--member", member, "--fold", fold)

@@ -43,18 +43,18 @@ def train_here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
     return train
 
 
+@pytest.mark.long
 def test_an_experiment_goes_on_from_head(copied: Project, train_here: Any) -> None:
-    """As the README has it; then it is committed, and the moving name is refused."""
+    """As the walkthroughs have it; then it is committed, and the moving name is refused."""
     project = copied
     start = head(project)
     # Its files are gone, as in a clone: DVC finds them in its cache.
     shutil.rmtree(project.path / "data/models")
     overrides = [f"-S{each}" for each in ("lr=1e-6", "train.warm_start=HEAD", "epochs=2")]
-    project.run("dvc", "exp", "run", *overrides, "train")
-    for fold in "01":
-        model = json.loads((project.path / f"data/models/cnn/{fold}/model.json").read_text())
-        assert model["warm_start"] == start
-        assert (model["epoch"], model["recipe"]["lr"]) == (2, 1e-6)
+    project.run("dvc", "exp", "run", *overrides, "train@cnn-1")
+    model = json.loads((project.path / FOLD / "model.json").read_text())
+    assert model["warm_start"] == start
+    assert (model["epoch"], model["recipe"]["lr"]) == (2, 1e-6)
     curve = (project.path / "plots/train/cnn/1/plots/metrics/valid_loss.tsv").read_text()
     before = project.run(
         "git", "show", "HEAD:plots/train/cnn/1/plots/metrics/valid_loss.tsv"

@@ -65,6 +65,7 @@ def resume(project: Project, kept: Path) -> dict[str, bytes]:
     return project.bytes_of(*OUTS)
 
 
+@pytest.mark.long
 def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
     straight = copied.bytes_of(*OUTS)
     params = (copied.path / "params.yaml").read_text()
@@ -73,6 +74,7 @@ def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
     assert resume(copied, interrupt(copied, signal.SIGKILL)) == straight
 
 
+@pytest.mark.long
 def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     project = copied
     params = (project.path / "params.yaml").read_text()
@@ -85,12 +87,13 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     assert project.bytes_of(*OUTS) == resumed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_killing_dvc_stops_its_training(copied: Project, shell: str) -> None:
     """SIGKILL reaches dvc alone; run again at once, it goes on where it was."""
     project = copied
     text = (project.path / "params.yaml").read_text()
-    (project.path / "params.yaml").write_text(text.replace("epochs: 8", "epochs: 40"))
+    (project.path / "params.yaml").write_text(text.replace("epochs: 8", "epochs: 20"))
     process = subprocess.Popen(
         ["dvc", "repro", "-s", "train@cnn-1"],
         cwd=project.path,
@@ -98,12 +101,12 @@ def test_killing_dvc_stops_its_training(copied: Project, shell: str) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(process.stderr, "epoch 2/40")
+    wait_for(process.stderr, "epoch 2/20")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     again = project.run("dvc", "repro", "-s", "train@cnn-1")
     assert "resumed after epoch" in again.stderr
-    assert "epoch 40/40" in again.stderr
+    assert "epoch 20/20" in again.stderr
 
 
 @pytest.mark.parametrize(("patience", "averaging"), [(None, None), (1, None), (None, "swa")])
