@@ -93,6 +93,12 @@ def test_shared_normalisation_is_torchs_where_there_is_one_process() -> None:
     assert torch.allclose(networks[0].eval()(images), networks[1].eval()(images), atol=1e-5)
 
 
+def side_by_side(project: Project, jobs: str, code: int = 0) -> str:
+    """As people type it: it starts DVC, which stands beside the environment's Python."""
+    command = (sys.executable, "-m", "foldwise", "folds-parallel", jobs)
+    return project.run(*command, code=code).stderr
+
+
 @pytest.mark.long
 def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
     project = copied
@@ -111,17 +117,17 @@ def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
         "stages": {each: content["stages"][each] for each in first},
     }
     (project.path / "dvc.lock").write_text(yaml.safe_dump(kept, sort_keys=False))
-    said = project.command("folds-parallel", "2")
+    said = side_by_side(project, "2")
     assert "train@cnn-1: cnn fold 1: epoch 8/8" in said
     assert project.bytes_of(*outs) == straight
     project.run("dvc", "repro")
     assert (project.path / "dvc.lock").read_bytes() == lock
-    assert "didn't change" in project.command("folds-parallel", "2")
+    assert "didn't change" in side_by_side(project, "2")
 
 
 def test_a_failed_fold_is_named(copied: Project) -> None:
     set_params(copied, train={"optimizer": "adamm"})
-    said = copied.command("folds-parallel", "2", code=1)
+    said = side_by_side(copied, "2", code=1)
     assert "timm has no 'adamm'" in said
     assert said.splitlines()[-1].startswith("error: train@cnn-0, train@cnn-1: failed")
     assert "JOBS: got 0" in copied.command("folds-parallel", "0", code=1)
