@@ -112,6 +112,22 @@ def check_params(augment: bool = False, path: Path = PARAMS) -> None:
             _try_augment(params.recipe(member))
 
 
+def check_data(single: bool, classes: int) -> None:
+    """Refuse a decision that does not suit the data set, before anything is trained on it.
+
+    Args:
+        single: every image has one label.
+        classes: how many there are.
+
+    Raises:
+        UserError: the decoder gives several labels where images have one, or too many.
+    """
+    # Only here: SciPy and scikit-learn take a second to import.
+    from foldwise.decision.decision import check_decision
+
+    check_decision(read_params().threshold, single, classes)
+
+
 def check_networks(classes: int, built: str) -> None:
     """Refuse other members whose networks cannot be built, before one member is trained for long.
 

@@ -20,7 +20,7 @@ from foldwise.folds.divide import divide, leaks
 from foldwise.folds.duplicates import Duplicates
 from foldwise.folds.settings import Split
 from foldwise.images.store import ImageStore
-from foldwise.params import check_params
+from foldwise.params import check_data, check_params
 
 
 def main() -> None:
@@ -36,6 +36,7 @@ def main() -> None:
     duplicates = Duplicates(images["sha256"].to_numpy(), images["phash"].to_numpy(), split.near)
     count = len(folds)
     single = dataset["task"] == "multiclass"
+    check_data(single, len(classes))
     division = divide(table, labels, single, duplicates.pictures, split, count, seed)
     for warning in leaks(duplicates, division, table, split.group):
         print(f"warning: {warning}", file=sys.stderr)

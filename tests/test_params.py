@@ -1,6 +1,7 @@
 """params.yaml: what is read, and what is refused in one line."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,13 @@ def test_fetch_refuses_bad_params_of_later_stages_at_once(project: Project) -> N
     assert error.count("\n") == 1
     assert "Rotates" in error
     assert not (project.path / "data/images").exists()
+
+
+def test_a_decision_that_does_not_suit_the_data_is_refused_before_training(copied: Project) -> None:
+    copied.write_params(changed("threshold", {"objective": "accuracy", "decode": "count_prior"}))
+    path = copied.path / "data/dataset.json"
+    dataset = json.loads(path.read_text())
+    path.write_text(json.dumps(dataset | {"task": "multiclass"}))
+    before = copied.bytes_of("data/folds.csv", "metrics")
+    assert "threshold.decode: count_prior" in copied.stage("split", code=1)
+    assert copied.bytes_of("data/folds.csv", "metrics") == before

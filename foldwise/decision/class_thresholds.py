@@ -92,6 +92,8 @@ def _additive(columns: list[Counts | None], objective: Objective) -> Value:
         assert objective.false_negative is not None
         assert objective.false_positive is not None
         return _difference(objective.false_negative, objective.false_positive)
+    if objective.measure != "youden":
+        raise ValueError(f"{objective.name} is no sum over classes; write its macro average")
     positive = sum(column.positive for column in columns if column is not None)
     negative = sum(column.negative for column in columns if column is not None)
     # Times both, so that what is compared are integers.

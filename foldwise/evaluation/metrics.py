@@ -11,7 +11,7 @@ from foldwise.evaluation.average_precision import CONVENTIONS, Difficult, averag
 from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.ranking import ranking_metrics, roc_auc, top_k
 from foldwise.evaluation.tail_accuracy import last_tail_accuracy
-from foldwise.scoring.objective import Objective, image_counts, safe_divide, score_of_sums
+from foldwise.scoring.objective import Objective, safe_divide, score
 from foldwise.scoring.probability import sigmoid
 
 TOP = (1, 3, 5)
@@ -114,8 +114,7 @@ def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
     (0.667, 0.5)
     """
     found = {
-        name: _score_by(labels, predicted, Objective(name=name))
-        for name in ("accuracy", "exact_match")
+        name: score(labels, predicted, Objective(name=name)) for name in ("accuracy", "exact_match")
     }
     found["hamming_loss"] = 1 - found["accuracy"]
     tables = {
@@ -136,11 +135,6 @@ def label_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
     both = found["macro_precision"] + found["macro_recall"]
     product = 2 * found["macro_precision"] * found["macro_recall"]
     return found | {"cf1": product / both if both else 0.0}
-
-
-def _score_by(labels: np.ndarray, predicted: np.ndarray, objective: Objective) -> float:
-    sums = image_counts(labels, predicted, objective).sum(0, dtype=np.float64)
-    return float(score_of_sums(sums, objective))
 
 
 def all_metrics(part: Part, single: bool) -> dict[str, Any]:

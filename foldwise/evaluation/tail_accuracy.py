@@ -84,6 +84,7 @@ def last_tail_accuracy(labels: np.ndarray, scores: np.ndarray) -> float | None:
     >>> last_tail_accuracy(labels, scores)  # of the two beyond 0.95
     0.5
     """
+    # Of all images, as that system had it; which of them count is the next step's.
     threshold = scores[:, 0].max() * (POINTS - 1) / POINTS
     each, _ = tail_accuracy(labels, scores, np.full((1, labels.shape[1]), threshold))
     mean = float(_mean(each)[0])

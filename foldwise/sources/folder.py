@@ -5,6 +5,7 @@ from typing import Any
 from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, unlabelled
 from foldwise.sources.names import natural
+from foldwise.sources.pairs import is_called_an_image
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
@@ -74,7 +75,10 @@ def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
 def _images(
     found: dict[str, list[tuple[str, str | None]]], tree: Tree, problems: Problems
 ) -> list[tuple[str, str, str | None]]:
-    """Each image's part, name and class; notes those that lie in no class's folder."""
+    """Each image's part, name and class; notes those that lie in no class's folder.
+
+    What lies there and is not called an image, such as a README, is none.
+    """
     # A test part without folders is one without labels.
     test_is_unlabelled = not any(name for _, name in found.get("test", []))
     images = []
@@ -82,7 +86,7 @@ def _images(
         for name, class_name in members:
             if class_name is not None or (role == "test" and test_is_unlabelled):
                 images.append((role, name, class_name))
-            else:
+            elif is_called_an_image(name):
                 problems.bad_image(
                     tree.label(name),
                     "lies in no class's folder",

@@ -1,4 +1,4 @@
-"""Settings of the embedded source: which glyphs, and how an image is composed of them."""
+"""Settings of `data`: where labelled images come from, and in what form."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -202,7 +202,7 @@ class Data(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.source == "table" and self.table is None:
-            raise ValueError("table: is missing; say what is in the table (see the README)")
+            raise ValueError("table: is missing; say what is in the table (see docs/sources.md)")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: every class may be named once")
         return self

@@ -427,6 +427,12 @@ def test_folder_of_classes(tmp_path: Path) -> None:
     assert folder_source(tmp_path, classes=["b", "a"]).labels[0].tolist() == [0, 1]
 
 
+def test_what_is_not_called_an_image_lies_beside_the_classes(tmp_path: Path) -> None:
+    """As data/incoming/README.md does, where the classes' folders are put beside it."""
+    write(tmp_path, {"a/0.png": 0, "b/1.png": 1, "README.md": "where data lies", "list.csv": ""})
+    assert folder_source(tmp_path).ids == ["a/0.png", "b/1.png"]
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 def test_folder_of_parts(tmp_path: Path, labelled: bool) -> None:
     write(tmp_path, {"train/a/0.png": 0, "train/b/1.png": 1, "val/a/2.png": 2})

@@ -167,7 +167,7 @@ def test_checking_the_whole_file_decides_no_result(
     before = [copied.bytes_of(each) or (copied.path / each).read_bytes() for each in outs]
     monkeypatch.chdir(copied.path)
     called = []
-    for name in ("check_params", "check_networks"):
+    for name in ("check_params", "check_data", "check_networks"):
         if hasattr(MODULES[stage], name):
             monkeypatch.setattr(MODULES[stage], name, lambda *_, **__: called.append(1))
             assert getattr(whole_file, name).__annotations__["return"] is None
