@@ -5,7 +5,6 @@ Reads `data` of params.yaml; writes data/images/, data/labels.parquet and data/d
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
-from foldwise.images.decode import Inspected, inspect
 from foldwise.images.store import ImageWriter
 from foldwise.params import check_params
 from foldwise.sources.annotations import load_annotations
@@ -23,7 +21,7 @@ from foldwise.sources.folder import load_folder
 from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
-from foldwise.sources.source import Source
+from foldwise.sources.source import Source, copy_images
 from foldwise.sources.table import load_table
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
@@ -41,38 +39,11 @@ SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
     "folder": load_folder,
 }
 
-# Images in flight between reading and writing: bounds the memory, whatever the size of the set.
-CHUNK = 256
-
 
 def open_source(data: Data, problems: Problems) -> Source:
     """The source that `data` names, its tables read and its images not."""
     paths = download(data.downloads, DOWNLOADS, track) if data.downloads else [Path(data.path)]
     return SOURCES[data.source](data, open_tree(paths), problems)
-
-
-def write_images(source: Source, data: Data, writer: ImageWriter, problems: Problems) -> list[int]:
-    """Copy images into the store, each decoded once to be sure that it is one; which were good."""
-
-    def read(position: int) -> tuple[bytes, Inspected] | str:
-        try:
-            content = source.read(position)
-            return content, inspect(content, data.max_pixels)
-        except ValueError as error:
-            return str(error)
-
-    positions = range(len(source.ids))
-    chunks = [positions[start : start + CHUNK] for start in positions[::CHUNK]]
-    kept = []
-    with ThreadPoolExecutor() as pool:
-        images = (image for chunk in chunks for image in pool.map(read, chunk))
-        for position, image in enumerate(track(images, len(positions), "fetch")):
-            if isinstance(image, str):
-                problems.bad_image(source.label(position), image, "replace or remove it")
-            else:
-                writer.add(source.ids[position], *image)
-                kept.append(position)
-    return kept
 
 
 def main() -> None:
@@ -83,7 +54,7 @@ def main() -> None:
     source = open_source(data, problems)
     with files.replacing(files.IMAGES) as temporary:
         with ImageWriter(temporary) as writer:
-            kept = write_images(source, data, writer, problems)
+            kept = copy_images(source, data.max_pixels, writer, problems)
         problems.check()
         parts = Counter(source.parts[position] for position in kept)
         for part in sorted({"train", *source.parts}):

@@ -23,6 +23,7 @@ from foldwise.params import check_networks, check_params
 from foldwise.training.augment import make_augment
 from foldwise.training.checkpoint import checkpoint_folder, run_key
 from foldwise.training.curves import Curves
+from foldwise.training.data_module import few_batches
 from foldwise.training.distributed import is_main_process
 from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.settings import Recipe, Train, make_recipe
@@ -70,13 +71,6 @@ def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
     return part(folds[~held_out], augmented=True), part(folds[held_out], augmented=False)
 
 
-def few_batches(train: ImageDataset, recipe: Recipe) -> ImageDataset:
-    """The images of `train.overfit_batches` batches, as they are."""
-    count = (recipe.train.overfit_batches or 0) * recipe.train.batch_size
-    drawn = np.random.default_rng(recipe.seed).permutation(len(train))[:count]
-    return train.only(sorted(drawn.tolist()), augmented=False)
-
-
 def main() -> None:
     member, fold = member_and_fold(__doc__)
     recipe = make_recipe(
@@ -103,9 +97,8 @@ def main() -> None:
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     if recipe.train.overfit_batches is not None:
-        train = valid = few_batches(train, recipe)
-        unmixed = recipe.train.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
-        recipe = recipe.model_copy(update={"train": unmixed})
+        recipe, train = few_batches(recipe, train)
+        valid = train
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as checkpoints:
         start = None

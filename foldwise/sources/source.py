@@ -1,6 +1,7 @@
-"""What every source gives to `fetch`."""
+"""What every source gives to `fetch`, and how its images are taken over."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +9,16 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core.errors import UserError
+from foldwise.core.progress import track
+from foldwise.images.decode import Inspected, inspect
+from foldwise.images.store import ImageWriter
+from foldwise.sources.problems import Problems
 
 UNLABELLED = np.int8(-128)
 """Stands in `Source.labels` where an image has no labels at all; null in labels.parquet."""
+
+CHUNK = 256
+"""Images in flight between reading and writing: bounds the memory, whatever the size of the set."""
 
 # Columns of labels.parquet that are no class.
 COLUMNS = ("id", "part", "group", "fold")
@@ -69,3 +77,39 @@ class Source:
             column = self.labels[rows, index]
             columns[name] = pd.arrays.IntegerArray(column.copy(), column == UNLABELLED)
         return pd.DataFrame(columns)
+
+
+def copy_images(
+    source: Source, max_pixels: int, writer: ImageWriter, problems: Problems
+) -> list[int]:
+    """Copy images into the store, each decoded once to be sure that it is one.
+
+    Args:
+        source: of the images.
+        max_pixels: height x width above which an image counts as bad.
+        writer: of the store.
+        problems: gets what is wrong with images.
+
+    Returns:
+        Positions of those that are good.
+    """
+
+    def read(position: int) -> tuple[bytes, Inspected] | str:
+        try:
+            content = source.read(position)
+            return content, inspect(content, max_pixels)
+        except ValueError as error:
+            return str(error)
+
+    positions = range(len(source.ids))
+    chunks = [positions[start : start + CHUNK] for start in positions[::CHUNK]]
+    kept = []
+    with ThreadPoolExecutor() as pool:
+        images = (image for chunk in chunks for image in pool.map(read, chunk))
+        for position, image in enumerate(track(images, len(positions), "fetch")):
+            if isinstance(image, str):
+                problems.bad_image(source.label(position), image, "replace or remove it")
+            else:
+                writer.add(source.ids[position], *image)
+                kept.append(position)
+    return kept

@@ -13,6 +13,7 @@ from foldwise.model.loader import Batches, make_loader
 from foldwise.model.settings import Compute
 from foldwise.training.frozen_features import FeatureDataset, kept_features
 from foldwise.training.lightning_module import MemberModule
+from foldwise.training.settings import Recipe
 
 # What decides features beside the backbone's weights; the head and its training do not.
 INPUT = {
@@ -134,3 +135,17 @@ def _every(train: ImageDataset, valid: ImageDataset) -> ImageDataset:
     """Images of both, in an order that does not depend on the fold, not augmented."""
     ids = sorted({*train.ids, *valid.ids})
     return ImageDataset(train.store, ids, np.empty((len(ids), 0)), train.model)
+
+
+def few_batches(recipe: Recipe, train: ImageDataset) -> tuple[Recipe, ImageDataset]:
+    """The images of `train.overfit_batches` batches, as they are, and the recipe without mixing.
+
+    A network that cannot learn a handful of images by heart has a fault that more would hide.
+    """
+    count = (recipe.train.overfit_batches or 0) * recipe.train.batch_size
+    drawn = np.random.default_rng(recipe.seed).permutation(len(train))[:count]
+    unmixed = recipe.train.model_copy(update={"mixup": 0.0, "cutmix": 0.0})
+    return (
+        recipe.model_copy(update={"train": unmixed}),
+        train.only(sorted(drawn.tolist()), augmented=False),
+    )
