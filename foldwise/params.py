@@ -1,13 +1,8 @@
-"""The whole of params.yaml: checked before long work, and shown by the report.
-
-`check_params` decides no result: it refuses, or does nothing. What a stage computes comes from the
-sections that it reads itself, so that a new key of one section reruns no stage that reads another.
-"""
+"""The whole of params.yaml: all sections, and what they must be to each other."""
 
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from pydantic import model_validator
 
 from foldwise.core.settings import (
@@ -94,70 +89,3 @@ def read_params(path: Path = PARAMS) -> Params:
     for member in params.models:
         params.recipe(member)
     return params
-
-
-def check_params(augment: bool = False, path: Path = PARAMS) -> None:
-    """Refuse a params.yaml that some stage would refuse later, after long work.
-
-    Args:
-        augment: try every member's augmentation as well, which takes seconds.
-        path: of the file.
-
-    Raises:
-        UserError: names every wrong key, its value and what is allowed.
-    """
-    params = read_params(path)
-    for member in params.members:
-        if augment:
-            _try_augment(params.recipe(member))
-
-
-def check_data(single: bool, classes: int) -> None:
-    """Refuse a decision that does not suit the data set, before anything is trained on it.
-
-    Args:
-        single: every image has one label.
-        classes: how many there are.
-
-    Raises:
-        UserError: the decoder gives several labels where images have one, or too many.
-    """
-    # Only here: SciPy and scikit-learn take a second to import.
-    from foldwise.decision.decision import check_decision
-
-    check_decision(read_params().threshold, single, classes)
-
-
-def check_networks(classes: int, built: str) -> None:
-    """Refuse other members whose networks cannot be built, before one member is trained for long.
-
-    Args:
-        classes: how many outputs they have.
-        built: the member that is built anyway.
-
-    Raises:
-        UserError: a library has no such network, or refuses its options.
-    """
-    # Only here: torch takes seconds to import.
-    from foldwise.model.classifier import build_network
-
-    params = read_params()
-    for member in params.members:
-        if member != built:
-            build_network(params.models[member], classes, pretrained=False)
-
-
-def _try_augment(recipe: Recipe) -> None:
-    """Augment a blank image, wider than high, on its way to the network."""
-    from foldwise.model.geometry import cut, resize
-    from foldwise.training.augment import make_augment
-
-    model = recipe.model
-    blank = np.zeros((model.image_size, model.image_size * 4 // 3, model.channels), np.uint8)
-    augment = make_augment(recipe.train.augment)
-    if augment is None:
-        return
-    if recipe.train.augment_from == "original":
-        cut(resize(augment(blank, 0), model), model)
-    else:
-        cut(augment(resize(blank, model), 0), model)

@@ -9,6 +9,7 @@ did not choose; a test row of all folds'.
 import numpy as np
 import pandas as pd
 
+from foldwise.checks import check_params
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
@@ -25,6 +26,7 @@ def main() -> None:
     numbers, names = read("folds", Folds), read("members", Members)
     tta, settings = read("tta", Tta), read("ensemble", Ensemble)
     objective = read("threshold.objective", ObjectiveField)
+    check_params()
     dataset = files.read_dataset()
     folds, labels = files.read_folds(), files.read_labels()
     held_out = folds[folds["fold"] >= 0]

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from foldwise.checks import check_params
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
 from foldwise.images.store import ImageWriter
-from foldwise.params import check_params
 from foldwise.sources.annotations import load_annotations
 from foldwise.sources.dacon import load_dacon
 from foldwise.sources.download import download

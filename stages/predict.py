@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foldwise.checks import check_params
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError, run
@@ -23,7 +24,6 @@ from foldwise.model.loader import plain_loader
 from foldwise.model.saved import images_digest, load_member, read_model
 from foldwise.model.settings import Compute
 from foldwise.model.views import CENTRE, make_view
-from foldwise.params import check_params
 from foldwise.view_names import Views
 
 

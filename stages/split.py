@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.charts.save import save_chart
+from foldwise.checks import check_data, check_params
 from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.settings import Folds, Seed, read
@@ -20,7 +21,6 @@ from foldwise.folds.divide import divide, leaks
 from foldwise.folds.duplicates import Duplicates
 from foldwise.folds.settings import Split
 from foldwise.images.store import ImageStore
-from foldwise.params import check_data, check_params
 
 
 def main() -> None:

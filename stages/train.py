@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.checks import check_data, check_networks, check_params
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError, run
@@ -19,7 +20,6 @@ from foldwise.images.store import ImageStore
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.saved import images_digest, save_member
 from foldwise.model.settings import Compute, Model
-from foldwise.params import check_networks, check_params
 from foldwise.training.augment import make_augment
 from foldwise.training.checkpoint import checkpoint_folder, run_key
 from foldwise.training.curves import Curves
@@ -85,7 +85,9 @@ def main() -> None:
     # What a later stage, or another member, would refuse is refused before long work.
     check_params(augment=True)
     train, valid = datasets(recipe, fold)
-    classes = files.read_dataset()["classes"]
+    dataset = files.read_dataset()
+    classes = dataset["classes"]
+    check_data(dataset["task"] == "multiclass", len(classes))
     check_networks(len(classes), built=member)
     commit = starting_commit(recipe)
     shas = train.store.sha256()

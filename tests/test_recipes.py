@@ -11,9 +11,10 @@ import torch
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from foldwise.checks import check_params
 from foldwise.model.classifier import build_network
 from foldwise.model.dataset import ImageDataset
-from foldwise.params import Params, check_params, read_params
+from foldwise.params import Params, read_params
 from foldwise.training.augment import make_augment
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.optimizer import make_optimizer, make_schedules

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 from dvc.utils.serialize import modify_yaml
 
+from foldwise.checks import check_params
 from foldwise.core.errors import UserError
 from foldwise.core.settings import Folds, Members, read
 
@@ -96,6 +97,7 @@ def main() -> None:
     if jobs < 1:
         raise UserError(f"JOBS: got {jobs}; write how many folds are trained at once, as in JOBS=2")
     members, folds = read("members", Members), read("folds", Folds)
+    check_params()
     if subprocess.run(["dvc", "repro", "split"], check=False).returncode:
         raise UserError("dvc repro split: failed; see above")
     names = [f"{member}-{fold}" for member in members for fold in folds]

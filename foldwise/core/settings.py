@@ -129,7 +129,7 @@ def validated(content: Any, kind: Any, prefix: tuple[str, ...] = ()) -> Any:
 def _describe(error: ValidationError, kind: Any, prefix: tuple[str, ...]) -> str:
     found = error.errors()
     # A list whose items are wrong counts as too short as well: that says nothing new.
-    wrong = {each["loc"][:-1] for each in found}
+    wrong = {each["loc"][:-1] for each in found if each["loc"]}
     problems = [
         _problem_line(each, kind, prefix)
         for each in found

@@ -81,17 +81,17 @@ def save_member(
 
 
 def read_model(folder: Path) -> dict[str, Any]:
-    """What stands in model.json. Raises `UserError` if there is none, or an older version's."""
+    """What stands in model.json. Raises `UserError` if there is none."""
     path = folder / MODEL
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro train`") from None
     if "model" not in content:
-        raise UserError(
-            f"{path}: was written by an older version, which kept other things in it; run "
-            "`dvc repro train` there"
-        )
+        # Of older commits, whose recipe held it: their members may join, and be gone on from.
+        recipe = content["recipe"]
+        softmax = recipe["train"]["loss"] == "cross_entropy"
+        content |= {"model": recipe["model"], "softmax": softmax}
     return content
 
 

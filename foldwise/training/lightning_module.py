@@ -91,7 +91,7 @@ class MemberModule(pl.LightningModule):
         counts = (labels >= 0).any(1)
         logits, labels = logits[counts], labels[counts]
         if len(logits):
-            self.scores.update(logits, labels)
+            self.scores.update(labels, logits)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.scores.compute_and_reset(), sync_dist=self._shared)

@@ -71,8 +71,8 @@ class EpochMetrics:
             compute_groups=False,
         )
 
-    def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take note of a batch, both (images, classes)."""
+    def update(self, labels: torch.Tensor, logits: torch.Tensor) -> None:
+        """Take note of a batch: labels and logits, both (images, classes)."""
         truth = labels.int()
         self.metrics["valid_loss"].update(logits, labels)
         probability = logits.softmax(1) if self._softmax else logits.sigmoid()

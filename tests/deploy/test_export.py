@@ -44,7 +44,7 @@ def test_torch_merges_as_numpy_does(logits: np.ndarray, how: str) -> None:
 
 @given(arrays(np.float64, (3, 4), elements=st.floats(-60, 60)))
 @settings(max_examples=100, deadline=None)
-def test_torchs_log_odds_are_merge_logits(logits: np.ndarray) -> None:
+def test_torchs_log_odds_are_numpys(logits: np.ndarray) -> None:
     found = softmax_log_odds(torch.from_numpy(logits)).numpy()
     assert found == pytest.approx(one_vs_rest_log_odds(log_softmax(logits)), abs=1e-9)
 

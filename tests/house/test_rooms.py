@@ -34,7 +34,8 @@ MAY_IMPORT = {
     | {"images", "scoring", "model", "inference", "ensembling", "decision", "revisions"},
 }
 MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "deploy", "inference"}
-MAY_IMPORT["report"] = {*MAY_IMPORT}
+MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
+MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
 MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
@@ -97,8 +98,7 @@ def test_settings_need_no_torch(room: Path) -> None:
 @pytest.mark.parametrize("stage", ["split", "ensemble", "threshold", "evaluate", "present"])
 def test_light_stages_reach_no_torch(stage: str) -> None:
     late = stage not in LATE
-    checks = frozenset() if stage == "present" else frozenset({Path("foldwise/params.py")})
-    for path in closure(Path(f"stages/{stage}.py"), late, checks):
+    for path in closure(Path(f"stages/{stage}.py"), late, frozenset({Path("foldwise/checks.py")})):
         assert not HEAVY & {name.split(".")[0] for name in imported_names(path, late)}, path
 
 
@@ -106,7 +106,7 @@ def test_light_stages_start_without_torch() -> None:
     code = (
         "import sys\n"
         "from stages import split, ensemble, threshold, evaluate, present\n"
-        "from foldwise.params import check_params\n"
+        "from foldwise.checks import check_params\n"
         "check_params()\n"
         "assert not {'torch', 'albumentations'} & set(sys.modules)\n"
     )

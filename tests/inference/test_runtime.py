@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from foldwise.core.errors import UserError
-from foldwise.inference import runtime as engine
+from foldwise.inference import runtime
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.settings import Model
 
@@ -41,7 +41,7 @@ def test_logits_are_those_of_the_plain_network(
     with torch.no_grad():
         wanted = network(images)
     network.use_channels_last()
-    forward = engine.ready(network, images[0], CPU, name, 4)
+    forward = runtime.ready(network, images[0], CPU, name, 4)
     with torch.inference_mode():
         for some in (images, images[:1]):
             assert torch.allclose(forward(some), wanted[: len(some)], atol=1e-4)
@@ -53,12 +53,12 @@ def test_logits_are_those_of_the_plain_network(
 
 def test_long_predictions_are_worth_it() -> None:
     network, images = made(MODELS[0])
-    each = engine.operations(network, images[0])
+    each = runtime.operations(network, images[0])
     # Convolutions of 3x3 over 32x32 pixels at the least: multiplications and additions.
     assert each > 2 * 9 * 3 * 4 * 32 * 32
-    enough = int(engine.WORTH / each) + 1
-    assert engine.ready(network, images[0], CPU, "auto", enough) is not network
-    assert engine.ready(network, images[0], CPU, "auto", enough - 2) is network
+    enough = int(runtime.WORTH / each) + 1
+    assert runtime.ready(network, images[0], CPU, "auto", enough) is not network
+    assert runtime.ready(network, images[0], CPU, "auto", enough - 2) is network
 
 
 class Unlike(nn.Module):
@@ -74,11 +74,11 @@ def test_what_onnx_does_not_know_is_run_by_torch(
 ) -> None:
     network = Classifier(Unlike(), nn.Linear(3, 2), None, 0.0).eval()
     image = torch.randn(3, 8, 8)
-    monkeypatch.setattr(engine, "WORTH", 0)
-    assert engine.ready(network, image, CPU, "auto", 1) is network
+    monkeypatch.setattr(runtime, "WORTH", 0)
+    assert runtime.ready(network, image, CPU, "auto", 1) is network
     said = capsys.readouterr().err
     assert "not by onnxruntime, but by torch: " in said
     with pytest.raises(UserError, match=r"compute.engine: this network cannot be brought to ONNX"):
-        engine.ready(network, image, CPU, "onnx", 1)
+        runtime.ready(network, image, CPU, "onnx", 1)
     with pytest.raises(UserError, match="onnx runs on the CPU alone"):
-        engine.ready(network, image, torch.device("meta"), "onnx", 1)
+        runtime.ready(network, image, torch.device("meta"), "onnx", 1)

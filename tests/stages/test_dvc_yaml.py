@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from foldwise import params as whole_file
+from foldwise import checks
 from foldwise.params import Params
 from foldwise.report.figures import Tables
+from foldwise.training import frozen_features
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
 from tests.imports import closure, parsed
@@ -29,8 +30,8 @@ MODULES: dict[str, Any] = {
     "present": present,
 }
 UNTRACKED = {"compute"}
-REFUSING = Path("foldwise/params.py")
-"""Its check can stop a stage, and not change what it writes; `present` shows what it reads."""
+REFUSING = Path("foldwise/checks.py")
+"""It can stop a stage, and not change what it writes."""
 
 # Modules of a room in deps that decide nothing in this stage: how arguments and progress are shown,
 # and what a room has for others.
@@ -77,8 +78,8 @@ def test_stages_stand_in_order() -> None:
 
 @pytest.mark.parametrize("stage", MODULES)
 def test_code_deps_are_what_the_stage_imports(stage: str) -> None:
-    without = frozenset() if stage == "present" else frozenset({REFUSING})
-    imported = {str(path) for path in closure(Path(f"stages/{stage}.py"), without=without)}
+    paths = closure(Path(f"stages/{stage}.py"), without=frozenset({REFUSING}))
+    imported = {str(path) for path in paths}
     declared = expanded(code_deps(stage))
     assert declared - IDLE[stage] == imported
     assert declared >= IDLE[stage]
@@ -152,11 +153,12 @@ def test_one_reader_opens_params_yaml() -> None:
             if "read_file(" in source or "PARAMS" in source or "read_params(" in source:
                 allowed = {"foldwise/core/settings.py"}
                 if stage == "present":
-                    allowed |= {"foldwise/report/run_facts.py", "stages/present.py"}
+                    allowed |= {"foldwise/params.py", "foldwise/report/run_facts.py"}
+                    allowed |= {"stages/present.py"}
                 assert str(path) in allowed, (stage, path)
 
 
-@pytest.mark.parametrize("stage", ["fetch", "split", "train", "predict"])
+@pytest.mark.parametrize("stage", ["fetch", "split", "train", "predict", "ensemble"])
 def test_checking_the_whole_file_decides_no_result(
     stage: str, copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +172,7 @@ def test_checking_the_whole_file_decides_no_result(
     for name in ("check_params", "check_data", "check_networks"):
         if hasattr(MODULES[stage], name):
             monkeypatch.setattr(MODULES[stage], name, lambda *_, **__: called.append(1))
-            assert getattr(whole_file, name).__annotations__["return"] is None
+            assert getattr(checks, name).__annotations__["return"] is None
     arguments = ["--member", "cnn", "--fold", "0"] if "matrix" in PIPELINE[stage] else []
     monkeypatch.setattr(sys, "argv", [stage, *arguments])
     MODULES[stage].main()
@@ -178,3 +180,13 @@ def test_checking_the_whole_file_decides_no_result(
     after = [copied.bytes_of(each) or (copied.path / each).read_bytes() for each in outs]
     assert before == after
     assert os.getcwd() == str(copied.path)  # noqa: PTH109  # nothing was written elsewhere
+
+
+def test_features_are_known_by_the_code_that_computes_them() -> None:
+    """Not by how a head is trained on them, whose edits would throw them away."""
+    kept = Path("foldwise/training/frozen_features.py")
+    training = {path for path in closure(kept) if path.parent == kept.parent} - {kept}
+    assert {path.stem for path in training} == {"checkpoint", "distributed", "settings"}
+    computing = {str(path) for path in closure(kept) - training}
+    assert computing <= expanded(list(frozen_features.CODE))
+    assert str(kept) in frozen_features.CODE

@@ -327,7 +327,7 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     loss = Loss("bce", LossOptions(), given)
     scores = EpochMetrics(4, loss)
     for rows in (slice(0, 7), slice(7, 20)):
-        scores.update(torch.from_numpy(logits[rows]), torch.from_numpy(labels[rows]).float())
+        scores.update(torch.from_numpy(labels[rows]).float(), torch.from_numpy(logits[rows]))
     found = scores.compute_and_reset()
     # Of all images at once, whatever the batches were.
     assert torch.equal(found["valid_loss"], loss(torch.from_numpy(logits), given.float()))
@@ -338,7 +338,7 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     assert float(found["valid_accuracy"]) == pytest.approx(right.mean())
     one = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 20)]
     single = EpochMetrics(4, Loss("cross_entropy", LossOptions(), torch.from_numpy(one)))
-    single.update(torch.from_numpy(logits), torch.from_numpy(one))
+    single.update(torch.from_numpy(one), torch.from_numpy(logits))
     share = (logits.argmax(1) == one.argmax(1)).mean()
     assert float(single.compute_and_reset()["valid_accuracy"]) == pytest.approx(share)
 
