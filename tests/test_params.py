@@ -3,13 +3,14 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
 
+from foldwise.core import settings
 from foldwise.core.errors import UserError
-from foldwise.params import read_params
+from foldwise.params import Params, read_params
 from foldwise.training.augment import make_augment
 from tests.conftest import ROOT, TINY, Project
 
@@ -67,6 +68,7 @@ def test_a_member_overrides_its_recipe(tmp_path: Path) -> None:
         ("folds", [0], ["folds", "kfold", "holdout"]),
         ("folds", [1, 2], ["folds", "[1, 2]"]),
         ("folds", 3, ["folds", "3", "list"]),
+        ("folds", [], ["folds", "[]", "at least 1"]),
         ("split.method", "holdout", ["folds: [0]"]),
         ("split.method", "random", ["split.method", "'random'", "'kfold', 'holdout' or 'list'"]),
         ("members", ["cnn", "resnet"], ["members", "'resnet'", "cnn"]),
@@ -139,6 +141,26 @@ def test_bad_params_name_key_value_and_remedy(
     assert message.startswith("params.yaml: ")
     for word in said:
         assert word in message
+    # A stage that reads the section alone says the same, unless other sections are concerned.
+    alone = told_by_the_section(tmp_path, path.split(".")[0])
+    assert alone in (None, message)
+    if path.startswith(("lr", "epochs", "data", "threshold", "compute")) or value == []:
+        assert alone == message
+
+
+def told_by_the_section(folder: Path, name: str) -> str | None:
+    """What is refused in a section of params.yaml that is read by itself."""
+    field = Params.model_fields.get(name)
+    if field is None:
+        return None
+    kind: Any = field.annotation
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        try:
+            settings.read(name, Annotated[kind, *field.metadata] if field.metadata else kind)
+        except UserError as error:
+            return str(error)
+    return None
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
@@ -189,3 +211,25 @@ def test_a_decision_that_does_not_suit_the_data_is_refused_before_training(copie
     before = copied.bytes_of("data/folds.csv", "metrics")
     assert "threshold.decode: count_prior" in copied.stage("split", code=1)
     assert copied.bytes_of("data/folds.csv", "metrics") == before
+
+
+def test_a_member_that_cannot_be_built_is_refused_before_another_is_trained(
+    copied: Project,
+) -> None:
+    params = copy.deepcopy(TINY)
+    params["models"]["other"] = TINY["models"]["cnn"] | {"backbone": "timm/no_such_net"}
+    params["models"]["other"].pop("options")
+    params["members"] = ["cnn", "other"]
+    copied.write_params(params)
+    before = copied.bytes_of("data/models", "plots/train")
+    said = copied.stage("train", "--member", "cnn", "--fold", "0", code=1)
+    assert "timm/no_such_net: timm has no such network" in said
+    assert "epoch" not in said
+    assert copied.bytes_of("data/models", "plots/train") == before
+
+
+def test_a_member_named_twice_is_refused_by_the_stage_that_would_merge_it(copied: Project) -> None:
+    copied.write_params(changed("members", ["cnn", "cnn"]))
+    before = copied.bytes_of("data/ensemble.npz", "metrics")
+    assert "every member may be named once" in copied.stage("ensemble", code=1)
+    assert copied.bytes_of("data/ensemble.npz", "metrics") == before

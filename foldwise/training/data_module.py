@@ -8,24 +8,12 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from foldwise.model.dataset import ImageDataset, LabelledDataset
-from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
+from foldwise.model.hardware import choose_device, worker_count
 from foldwise.model.loader import Batches, make_loader
 from foldwise.model.settings import Compute
-from foldwise.training.frozen_features import FeatureDataset, kept_features
+from foldwise.training.frozen_features import feature_datasets
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.settings import Recipe
-
-# What decides features beside the backbone's weights; the head and its training do not.
-INPUT = {
-    "backbone",
-    "options",
-    "pooling",
-    "views",
-    "image_size",
-    "shortest_edge",
-    "channels",
-    "normalize",
-}
 
 Pair = tuple[LabelledDataset, LabelledDataset]
 
@@ -56,8 +44,8 @@ class DataModule(pl.LightningDataModule):
         self._recipe = member.recipe
         self._compute = compute
         self._seed = seed
-        self._device = choose_device(compute.accelerator)
-        self._workers = worker_count(compute.workers, self._device)
+        device = choose_device(compute.accelerator)
+        self._workers = worker_count(compute.workers, device)
         self._folder = features
         self._epoch = 0
         self._images = (train, valid)
@@ -72,26 +60,8 @@ class DataModule(pl.LightningDataModule):
         freeze = self._recipe.train.freeze
         if freeze is None:
             return
-        train, valid = self._images
-        every = _every(train, valid)
-        shas = train.store.sha256()
-        model = self._recipe.model.model_dump(include=INPUT)
-        found = kept_features(
-            self._folder,
-            self._member.network,
-            self._member.normalize,
-            every,
-            freeze.views,
-            (model, [(id, shas[id]) for id in every.ids]),
-            self._compute.batch_size,
-            self._workers,
-            self._device,
-            DTYPES.get(choose_precision(self._compute.precision, self._device)),
-        )
-        row = {id: index for index, id in enumerate(every.ids)}
-        self._features = (
-            FeatureDataset(found, [row[id] for id in train.ids], train, drawn=True),
-            FeatureDataset(found, [row[id] for id in valid.ids], valid, drawn=False),
+        self._features = feature_datasets(
+            self._folder, self._member.network, *self._images, freeze.views, self._compute
         )
 
     def start_at(self, epoch: int) -> None:
@@ -129,12 +99,6 @@ class DataModule(pl.LightningDataModule):
         frozen, (_, valid) = self._pair()
         batches = self._batches(valid, self._compute.batch_size, None)
         return make_loader(valid, batches, 0 if frozen else self._workers)
-
-
-def _every(train: ImageDataset, valid: ImageDataset) -> ImageDataset:
-    """Images of both, in an order that does not depend on the fold, not augmented."""
-    ids = sorted({*train.ids, *valid.ids})
-    return ImageDataset(train.store, ids, np.empty((len(ids), 0)), train.model)
 
 
 def few_batches(recipe: Recipe, train: ImageDataset) -> tuple[Recipe, ImageDataset]:

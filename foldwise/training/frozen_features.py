@@ -2,7 +2,7 @@
 
 import fcntl
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import torch
 from foldwise.core.progress import track
 from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.dataset import ImageDataset, LabelledDataset
+from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
 from foldwise.model.loader import plain_loader
+from foldwise.model.settings import Compute
 from foldwise.model.views import make_view
 from foldwise.training.checkpoint import key_of
 
@@ -26,6 +28,17 @@ CODE = (
     "foldwise/view_names.py",
 )
 """What decides features: how a head is trained on them does not."""
+INPUT = {
+    "backbone",
+    "options",
+    "pooling",
+    "views",
+    "image_size",
+    "shortest_edge",
+    "channels",
+    "normalize",
+}
+"""Of a model's settings those that do, beside its weights."""
 
 
 class FeatureDataset(LabelledDataset):
@@ -56,34 +69,48 @@ class FeatureDataset(LabelledDataset):
         return torch.from_numpy(np.array(self._features[self._rows[position], view]))
 
 
-def kept_features(
+def feature_datasets(
     folder: Path,
     network: Classifier,
-    normalize: Normalizer,
-    images: ImageDataset,
+    train: ImageDataset,
+    valid: ImageDataset,
     views: Sequence[str],
-    key: Any,
-    batch_size: int,
-    workers: int,
-    device: torch.device,
-    dtype: torch.dtype | None,
+    compute: Compute,
+) -> tuple[FeatureDataset, FeatureDataset]:
+    """The features of the train and of the held-out images, instead of the images.
+
+    Args:
+        folder: holds one folder for each set of features; any run may use it.
+        network: whose backbone is frozen.
+        train: images, whose views are drawn per epoch.
+        valid: images that are always seen through the first view.
+        views: names.
+        compute: where it runs.
+    """
+    # In an order that does not depend on the fold, so that all folds share one set.
+    ids = sorted({*train.ids, *valid.ids})
+    every = ImageDataset(train.store, ids, np.empty((len(ids), 0)), train.model)
+    found = kept_features(folder, network, every, views, compute)
+    row = {id: index for index, id in enumerate(ids)}
+    return (
+        FeatureDataset(found, [row[id] for id in train.ids], train, drawn=True),
+        FeatureDataset(found, [row[id] for id in valid.ids], valid, drawn=False),
+    )
+
+
+def kept_features(
+    folder: Path, network: Classifier, images: ImageDataset, views: Sequence[str], compute: Compute
 ) -> np.ndarray:
     """float32 (images, views, [crops,] features), mapped from a file below `folder`.
 
-    Computed where there is no such file; a second process waits for the first.
-
-    Args:
-        folder: holds one folder for each set of features.
-        network: whose backbone is frozen.
-        normalize: from pixels to what the network takes.
-        images: not augmented.
-        views: names, each applied to every image.
-        key: anything with a stable `repr` that, with weights and views, decides the features.
-        batch_size: images at a time.
-        workers: processes that read images.
-        device: to run on.
-        dtype: of automatic mixed precision, or None for full precision.
+    Computed where there is no such file; a second process waits for the first. The file's name says
+    all that decides what is in it: images, views, weights, code, and what it was computed by.
     """
+    device = choose_device(compute.accelerator)
+    dtype = DTYPES.get(choose_precision(compute.precision, device))
+    shas = images.store.sha256()
+    model = images.model.model_dump(include=INPUT)
+    key = (model, [(id, shas[id]) for id in images.ids])
     weights = hashlib.sha256()
     for weight in network.backbone.state_dict().values():
         weights.update(weight.cpu().numpy().tobytes())
@@ -93,19 +120,12 @@ def kept_features(
     with (path.parent / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            loader = plain_loader(images, batch_size, workers)
+            loader = plain_loader(images, compute.batch_size, worker_count(compute.workers, device))
             batches = track(loader, len(loader), "features of the frozen backbone")
+            normalize = Normalizer(*images.model.mean_and_std()).to(device)
             partial = path.with_name("features.partial.npy")
-            _compute(
-                partial,
-                network.to(device),
-                normalize.to(device),
-                batches,
-                len(images),
-                views,
-                device,
-                dtype,
-            )
+            shape = (len(images), len(views))
+            _compute(partial, shape, network.to(device), normalize, batches, views, dtype)
             partial.replace(path)
     return np.load(path, mmap_mode="r")
 
@@ -113,15 +133,16 @@ def kept_features(
 @torch.inference_mode()
 def _compute(
     path: Path,
+    shape: tuple[int, int],
     network: Classifier,
     normalize: Normalizer,
-    batches: Any,
-    count: int,
+    batches: Iterable[Any],
     views: Sequence[str],
-    device: torch.device,
     dtype: torch.dtype | None,
 ) -> None:
+    """Write an array of shape (images, views, ...) batch by batch."""
     made = [make_view(name) for name in views]
+    device = normalize.mean.device
     training = network.training
     network.eval()
     out: np.memmap[Any, Any] | None = None
@@ -131,8 +152,8 @@ def _compute(
         with torch.autocast(device.type, dtype) if dtype else nullcontext():
             found = torch.stack([network.features(view(seen)).float() for view in made], 1)
         if out is None:
-            shape = (count, *found.shape[1:])
-            out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            whole = (*shape, *found.shape[2:])
+            out = np.lib.format.open_memmap(path, "w+", np.float32, whole)
         out[start : start + len(found)] = found.cpu().numpy()
         start += len(found)
     assert out is not None

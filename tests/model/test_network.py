@@ -1,5 +1,6 @@
 """Backbones, losses, and images as the network gets them."""
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -467,6 +468,14 @@ def test_a_member_survives_the_disk(tmp_path: Path) -> None:
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():
         assert torch.equal(loaded.network(images), network(images))
+    content = json.loads((tmp_path / "model.json").read_text())
+    # As older commits have it: the recipe held the model, and the loss said what outputs are.
+    old = {"classes": content["classes"], "recipe": {"model": content["model"]}}
+    for loss, softmax in (("cross_entropy", True), ("bce", False)):
+        old["recipe"]["train"] = {"loss": loss}
+        (tmp_path / "model.json").write_text(json.dumps(old))
+        again = load_member(tmp_path)
+        assert (again.model, again.softmax) == (made.model, softmax)
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="no such file"):
         load_member(tmp_path)
