@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from foldwise.core.settings import PARAMS
+from foldwise.decision.settings import check_decision
 from foldwise.params import read_params
 from foldwise.training.settings import Recipe
 
@@ -40,9 +41,6 @@ def check_data(single: bool, classes: int) -> None:
     Raises:
         UserError: the decoder gives several labels where images have one, or too many.
     """
-    # Only here: SciPy and scikit-learn take a second to import.
-    from foldwise.decision.decision import check_decision
-
     check_decision(read_params().threshold, single, classes)
 
 

@@ -12,15 +12,9 @@ from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.settings import read
 from foldwise.decision.calibration_error import calibration_errors, reliability
-from foldwise.decision.decision import (
-    check_decision,
-    cross_fitted_probabilities,
-    decoder_of,
-    fit_decision,
-    plain_decision,
-)
+from foldwise.decision.decision import cross_fitted_probabilities, fit_decision, plain_decision
 from foldwise.decision.ladder import ablation, cross_calibrated, decision_rungs, oof_rungs
-from foldwise.decision.settings import Threshold
+from foldwise.decision.settings import Threshold, check_decision, decoder_of
 
 
 def main() -> None:

@@ -11,9 +11,11 @@ MODULES = sorted(
 
 
 def module_path(name: str) -> Path | None:
-    """The file of one of our modules, or None for a module that is not ours."""
-    path = Path(*name.split(".")).with_suffix(".py")
-    return path if name.split(".")[0] in OURS and (ROOT / path).exists() else None
+    """The file of one of our modules or packages, or None for a module that is not ours."""
+    if name.split(".")[0] not in OURS:
+        return None
+    found = (Path(*name.split(".")).with_suffix(".py"), Path(*name.split("."), "__init__.py"))
+    return next((path for path in found if (ROOT / path).exists()), None)
 
 
 def parsed(path: Path) -> ast.Module:
@@ -42,8 +44,11 @@ def imported_names(path: Path, late: bool = True) -> set[str]:
 
 
 def our_imports(path: Path, late: bool = True) -> set[Path]:
-    """Our files that a file imports itself; `late` as above."""
-    return {found for name in imported_names(path, late) if (found := module_path(name))}
+    """Our files that a file imports itself, packages' own among them; `late` as above."""
+    names = imported_names(path, late)
+    parents = {name.rpartition(".")[0] for name in names}
+    found = {module_path(name) for name in names | parents if name}
+    return {each for each in found if each and each != path}
 
 
 def closure(path: Path, late: bool = True, without: frozenset[Path] = frozenset()) -> set[Path]:

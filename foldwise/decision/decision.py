@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from foldwise.core.errors import UserError
 from foldwise.decision.calibrator import Calibrator, fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds, shrunk_thresholds
 from foldwise.decision.count_prior import fit_count_weights, map_decision, marginal_decision
@@ -117,45 +116,6 @@ def plain_decision(single: bool) -> Decision:
     """
     calibrator = Calibrator("none", single)
     return Decision(calibrator, "top_k" if single else "threshold")
-
-
-def decoder_of(settings: Threshold, single: bool) -> Decode:
-    """What `decode: auto` stands for, or what is written there.
-
-    >>> decoder_of(Threshold(objective="accuracy"), single=True)
-    'top_k'
-    """
-    if settings.decode == "auto":
-        return "top_k" if single else "threshold"
-    return settings.decode
-
-
-def check_decision(settings: Threshold, single: bool, classes: int) -> None:
-    """Refuse a decision that does not suit the data set.
-
-    Args:
-        settings: of the decision.
-        single: every image has one label.
-        classes: how many there are.
-
-    Raises:
-        UserError: its decoder is not for images of one label, or gives more labels than there are
-            classes.
-
-    >>> check_decision(Threshold(objective="accuracy", decode="top_k", k=3), False, classes=2)
-    Traceback (most recent call last):
-    foldwise.core.errors.UserError: params.yaml: threshold.k: 3 is more than the 2 classes
-    """
-    if settings.k > classes:
-        raise UserError(
-            f"params.yaml: threshold.k: {settings.k} is more than the {classes} classes"
-        )
-    decoder = decoder_of(settings, single)
-    if single and decoder != "top_k":
-        raise UserError(
-            f"params.yaml: threshold.decode: {decoder} would give an image several classes or "
-            "none, and each has one here; write auto or top_k"
-        )
 
 
 def fit_decision(

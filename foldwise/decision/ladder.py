@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from foldwise.decision.calibrator import fit_calibrator
-from foldwise.decision.decision import Decision, decoder_of, fit_decision, plain_decision
-from foldwise.decision.settings import Decode, Threshold
+from foldwise.decision.decision import Decision, fit_decision, plain_decision
+from foldwise.decision.settings import Decode, Threshold, decoder_of
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
 from foldwise.scoring.objective import Objective, score

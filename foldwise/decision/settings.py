@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from foldwise.core.errors import UserError
 from foldwise.core.settings import Count, Number, Settings
 from foldwise.scoring.objective import ObjectiveField
 
@@ -47,3 +48,42 @@ class Threshold(Settings):
         if self.k != 1 and self.decode != "top_k":
             raise ValueError("k: is for `decode: top_k`")
         return self
+
+
+def decoder_of(settings: Threshold, single: bool) -> Decode:
+    """What `decode: auto` stands for, or what is written there.
+
+    >>> decoder_of(Threshold(objective="accuracy"), single=True)
+    'top_k'
+    """
+    if settings.decode == "auto":
+        return "top_k" if single else "threshold"
+    return settings.decode
+
+
+def check_decision(settings: Threshold, single: bool, classes: int) -> None:
+    """Refuse a decision that does not suit the data set.
+
+    Args:
+        settings: of the decision.
+        single: every image has one label.
+        classes: how many there are.
+
+    Raises:
+        UserError: its decoder is not for images of one label, or gives more labels than there are
+            classes.
+
+    >>> check_decision(Threshold(objective="accuracy", decode="top_k", k=3), False, classes=2)
+    Traceback (most recent call last):
+    foldwise.core.errors.UserError: params.yaml: threshold.k: 3 is more than the 2 classes
+    """
+    if settings.k > classes:
+        raise UserError(
+            f"params.yaml: threshold.k: {settings.k} is more than the {classes} classes"
+        )
+    decoder = decoder_of(settings, single)
+    if single and decoder != "top_k":
+        raise UserError(
+            f"params.yaml: threshold.decode: {decoder} would give an image several classes or "
+            "none, and each has one here; write auto or top_k"
+        )

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
-from torch.utils.flop_counter import FlopCounterMode
 
 from foldwise.core.errors import UserError
 from foldwise.inference.onnx import export_network, open_session
@@ -68,10 +67,27 @@ def ready(
 
 @torch.inference_mode()
 def operations(network: Classifier, image: torch.Tensor) -> int:
-    """Floating-point operations of one image's forward pass, as torch counts them."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating-point operations of one image's convolutions and linear layers.
+
+    Two per weight and place that it is applied at, as torch's FlopCounterMode counts them; that
+    one's import takes longer than many a prediction.
+    """
+    total = 0
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        # A weight of shape (out, ...) makes each of the output's numbers from the rest of it.
+        weight = getattr(layer, "weight")  # noqa: B009  # to mypy a module or a tensor
+        total += 2 * output.numel() * weight[0].numel()
+
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    hooks = [each.register_forward_hook(count) for each in layers]
+    try:
         network(image.unsqueeze(0))
-    return counter.get_total_flops()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
 
 
 def _by_onnxruntime(network: Classifier, image: torch.Tensor) -> Forward:

@@ -1,5 +1,6 @@
 """What every source gives to `fetch`, and how its images are taken over."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ def copy_images(
     positions = range(len(source.ids))
     chunks = [positions[start : start + CHUNK] for start in positions[::CHUNK]]
     kept = []
-    with ThreadPoolExecutor() as pool:
+    # More threads than cores would only wait for each other where images are small.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = (image for chunk in chunks for image in pool.map(read, chunk))
         for position, image in enumerate(track(images, len(positions), "fetch")):
             if isinstance(image, str):

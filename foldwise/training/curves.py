@@ -29,6 +29,11 @@ class Curves(pl.Callback):
         """How many epochs are done, those before a resumption included."""
         return len(self._rows)
 
+    @property
+    def last(self) -> dict[str, float]:
+        """The last epoch's metrics."""
+        return self._rows[-1]
+
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self._rows}
 
