@@ -58,7 +58,7 @@ def trained(overrides: dict[str, Any], seed: int) -> tuple[float, float]:
 def main(seeds: int, overrides: dict[str, Any]) -> None:
     rows: dict[str, dict[str, Any]] = {"params.yaml": {}}
     if overrides:
-        rows[yaml.safe_dump(overrides).strip()] = overrides
+        rows[", ".join(f"{key}={value}" for key, value in overrides.items())] = overrides
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
     for seed in range(1, seeds + 1):
         for name, each in rows.items():
@@ -68,9 +68,8 @@ def main(seeds: int, overrides: dict[str, Any]) -> None:
     for name, runs in found.items():
         scores, times = zip(*runs, strict=True)
         spread = statistics.stdev(scores) if seeds > 1 else 0.0
-        line = ", ".join(name.splitlines())
         print(
-            f"| {line} | {statistics.mean(scores):.4f} | {spread:.4f} | {min(scores):.4f} "
+            f"| {name} | {statistics.mean(scores):.4f} | {spread:.4f} | {min(scores):.4f} "
             f"| {statistics.median(times):.1f} |"
         )
 
