@@ -138,6 +138,19 @@ def test_views_of_a_batch_are_those_of_its_images() -> None:
             assert row == pytest.approx(by_numpy(name, image).ravel().astype(np.float32), abs=1e-3)
 
 
+def test_all_views_in_one_pass_are_what_each_is_alone() -> None:
+    names = ["identity", "rot90", "shift(1, 0)"]
+    unit = Model.model_validate({"backbone": "foldwise/plain_cnn", "channels": 1})
+    images = torch.randint(0, 256, (4, 1, 6, 6), dtype=torch.uint8)
+    for softmax in (False, True):
+        alone, together = (
+            ThroughViews(Pixels(), unit, [make_view(name) for name in names], softmax, each)(images)
+            for each in (False, True)
+        )
+        assert torch.equal(alone, together)
+        assert alone.shape == (3, 4, 36)
+
+
 def test_crops_are_torchvisions() -> None:
     names = list(EXPANDED.validate_python(["ten_crop", "rot90 * top_right"]))
     assert len(names) == 11

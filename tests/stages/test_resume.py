@@ -13,7 +13,7 @@ import torch
 
 from foldwise.model.settings import Model
 from foldwise.params import read_params
-from foldwise.training.checkpoint import run_key
+from foldwise.training.checkpoint import key_of, run_key
 from foldwise.training.curves import Curves
 from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.settings import Averaging, EarlyStopping, Recipe, Train
@@ -166,3 +166,23 @@ def test_a_run_is_known_by_all_that_decides_its_weights() -> None:
     }
     assert len(keys) == 5
     assert run_key(CODE, recipe, 0, ["data"]) in keys
+
+
+def test_a_key_knows_the_named_code_and_no_other(tmp_path: Path) -> None:
+    for name in ("room/a.py", "room/inner/b.py", "file.py", "other/c.py", "room/notes.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+
+    def key(*parts: Any) -> str:
+        return key_of(["room", "file.py"], *parts, root=tmp_path)
+
+    before = key("data")
+    for name in ("other/c.py", "room/notes.md"):
+        (tmp_path / name).write_text("x = 2")
+        assert key("data") == before
+    seen = {before, key("other data")}
+    for name in ("room/a.py", "room/inner/b.py", "file.py"):
+        (tmp_path / name).write_text("x = 2")
+        seen.add(key("data"))
+    (tmp_path / "room/new.py").write_text("")
+    assert len(seen | {key("data")}) == 6
