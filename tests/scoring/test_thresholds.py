@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from foldwise.decision.class_thresholds import STRENGTHS, class_thresholds, drawn, shrunk_thresholds
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
 from foldwise.scoring.objective import Objective, image_counts, score, score_of_sums
-from foldwise.scoring.thresholds import best_threshold, threshold_curve
+from foldwise.scoring.thresholds import best_threshold, threshold_curve, threshold_fit
 from tests.scored import OBJECTIVES, cases, slow_score
 
 DECOMPOSING = [
@@ -190,3 +190,14 @@ def test_a_single_hold_out_is_parted() -> None:
     assert np.bincount(parts).tolist() == [3, 3, 2, 2, 2]
     groups = np.array([3, 3, 5])
     assert with_several(groups) is groups
+
+
+def test_what_is_fitted_decides_as_it_was_fitted() -> None:
+    """Between two neighbours of float32, where a rounded threshold would fall onto one of them."""
+    low = np.float32(0.1)
+    logits = np.array([[low], [np.nextafter(low, np.float32(1))]], np.float32)
+    labels, folds = np.array([[0], [1]], np.int8), np.zeros(2, int)
+    decide = threshold_fit(ACCURACY, single=False)(labels, logits, folds)
+    assert np.array_equal(decide(logits), labels)
+    single = threshold_fit(ACCURACY, single=True)(labels, logits, folds)
+    assert single(np.array([[1, 3, 3], [2, 1, 0]], np.float32)).tolist() == [[0, 1, 0], [1, 0, 0]]
