@@ -194,10 +194,14 @@ def test_a_single_hold_out_is_parted() -> None:
 
 def test_what_is_fitted_decides_as_it_was_fitted() -> None:
     """Between two neighbours of float32, where a rounded threshold would fall onto one of them."""
-    low = np.float32(0.1)
-    logits = np.array([[low], [np.nextafter(low, np.float32(1))]], np.float32)
     labels, folds = np.array([[0], [1]], np.int8), np.zeros(2, int)
-    decide = threshold_fit(ACCURACY, single=False)(labels, logits, folds)
-    assert np.array_equal(decide(logits), labels)
+    low = np.float32(0.1)
+    # Of two pairs in a row one has its middle rounded down.
+    for _ in range(2):
+        high = np.nextafter(low, np.float32(1))
+        logits = np.array([[low], [high]], np.float32)
+        decide = threshold_fit(ACCURACY, single=False)(labels, logits, folds)
+        assert np.array_equal(decide(logits), labels)
+        low = high
     single = threshold_fit(ACCURACY, single=True)(labels, logits, folds)
     assert single(np.array([[1, 3, 3], [2, 1, 0]], np.float32)).tolist() == [[0, 1, 0], [1, 0, 0]]
