@@ -7,7 +7,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 from dvclive import Live
+from scmrepo.exceptions import SCMError
 
+from foldwise.core.errors import UserError
 from foldwise.training.settings import Recipe
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
@@ -43,9 +45,13 @@ class Curves(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
         if not trainer.is_global_zero:
             return
-        self._live = Live(
-            str(self._folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
-        )
+        options: dict[str, Any] = {"save_dvc_exp": False, "dvcyaml": None, "report": None}
+        try:
+            self._live = Live(str(self._folder), monitor_system=False, **options)
+        except SCMError as error:
+            raise UserError(
+                f"git: {error}; make a first commit, to which a run's curves belong"
+            ) from None
         self._live.log_params({"lr": self._recipe.lr, "epochs": self._recipe.epochs})
         for row in self._rows:
             self._write(row)

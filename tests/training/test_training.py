@@ -1,6 +1,7 @@
 """What a recipe can say of training, each seen in what it does."""
 
 import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -362,3 +363,13 @@ def test_settings_that_contradict_each_other_are_refused(train: dict[str, Any], 
         recipe(**train)
     with pytest.raises(ValueError, match="take one view of an image"):
         recipe(model={"views": "five_crop", "shortest_edge": 20}, mixup=0.1)
+
+
+def test_a_repository_without_a_commit_is_one_line(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.chdir(tmp_path)
+    made = recipe(epochs=1)
+    with pytest.raises(UserError, match="git: .* make a first commit"):
+        fit(made, images(made), tmp_path)
