@@ -371,5 +371,5 @@ def test_a_repository_without_a_commit_is_one_line(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.chdir(tmp_path)
     made = recipe(epochs=1)
-    with pytest.raises(UserError, match="git: .* make a first commit"):
+    with pytest.raises(UserError, match=r"git: .* make a first commit"):
         fit(made, images(made), tmp_path)
