@@ -21,7 +21,9 @@ $(READY): requirements.txt
 		{ echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.12, say" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --requirement requirements.txt
+	@echo "installing requirements.txt into $(VENV): once, a few minutes at the most, about 7 GB"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+		--requirement requirements.txt
 	touch $@
 
 repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)

@@ -186,6 +186,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         old = fetch_run(arguments.old, Path(temporary) / "old")
         if arguments.new is None:
+            stale = revisions.outdated(NEEDED)
+            if stale:
+                raise UserError(
+                    f"{stale[0]}: is not what dvc.lock names, perhaps of another branch's run; "
+                    "`dvc checkout` brings this one's, `dvc repro` makes it"
+                )
             new = read_run(WORKSPACE, Path())
         else:
             new = fetch_run(arguments.new, Path(temporary) / "new")

@@ -31,6 +31,9 @@ def submission(
     """
     form = dataset["submission"]
     names = [PurePosixPath(id).name for id in ids] if form.get("file_names") else ids
+    if len(set(names)) < len(names):
+        # In folders per class names repeat: a bare one would not say which image is meant.
+        names = ids
     if "class" in form:
         classes = [dataset["classes"][index] for index in best]
         table = pd.DataFrame({form["class"]: classes}, dtype=object)

@@ -110,6 +110,10 @@ def test_commits_are_compared_through_dvc(
     np.savez(ensemble, **content)
     monkeypatch.chdir(copied.path)
     monkeypatch.setattr("sys.argv", ["compare", "main"])
+    # As another branch's data would lie there after `git switch` alone.
+    with pytest.raises(UserError, match=r"data/ensemble.npz: is not what dvc.lock names"):
+        compare.main()
+    copied.run("dvc", "commit", "--force", "ensemble")
     compare.main()
     said = capsys.readouterr().out
     oof, test = said.split("Test part: 16 images")

@@ -198,6 +198,12 @@ def test_submission_of_the_course_project() -> None:
         np.zeros((3, 2)),
     )
     assert table.to_csv(index=False) == "filename,class\nx.jpg,7\n9.jpg,7\n10.jpg,70\n"
+    alike = ["a/1.jpg", "b/1.jpg", "b/2.jpg"]
+    table = submission(
+        {"classes": ["7", "70"], "submission": form}, alike, np.zeros(3, int), np.zeros((3, 2))
+    )
+    # A bare name would not say which image is meant.
+    assert table["filename"].tolist() == alike
     none = submission(
         {"classes": ["7", "70"], "submission": form}, [], np.empty(0, int), np.empty((0, 2))
     )
