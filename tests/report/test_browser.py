@@ -12,6 +12,7 @@ from stages import present
 from tests.runs import write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+# Not everybody who changes a metric has a browser at hand; .ci/run installs one.
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed; `apt-get install chromium` gets it"
 )
