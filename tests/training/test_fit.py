@@ -3,27 +3,19 @@
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.settings import Compute, Model
-from foldwise.training.averaging import MeanOfEpochs, MovingAverage
 from foldwise.training.curves import METRICS, Curves
 from foldwise.training.fit import TrainingRun, fit_member
-from foldwise.training.losses import Loss
-from foldwise.training.metrics import EpochMetrics
-from foldwise.training.mixup import Mixing
-from foldwise.training.settings import LossOptions, Recipe, Train
+from foldwise.training.settings import Recipe, Train
 from tests.pictures import stored
 
 COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)
@@ -249,99 +241,6 @@ def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> 
     wide = recipe(model={"options": {"widths": [4, 16], "pools": [0]}})
     with pytest.raises(UserError, match=r"does not fit this network: .* warm-start from the same"):
         fit_member(wide, train, valid, training_run(tmp_path, curves, start=start))
-
-
-@given(st.integers(2, 9), st.booleans(), st.booleans(), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
-def test_mixed_labels_are_those_of_the_mixed_pixels(
-    count: int, mixup: bool, cutmix: bool, seed: int
-) -> None:
-    """Images whose every pixel is their label say what was mixed, and how much."""
-    torch.manual_seed(seed)
-    labels = torch.randint(0, 2, (count, 4)).float()
-    images = labels.view(count, 4, 1, 1).expand(count, 4, 8, 8).clone()
-    labels[0, 1] = -1
-    mixed, targets = Mixing(mixup * 0.5, cutmix * 1.0)(images, labels)
-    kept = targets >= 0
-    assert torch.allclose(mixed.mean((2, 3))[kept], targets[kept], atol=1e-5)
-    if not (mixup or cutmix):
-        assert torch.equal(targets, labels)
-    assert targets[0, 1] == -1
-    assert (targets < 0).sum() <= 2
-    assert (targets[:, [0, 2, 3]] >= 0).all()
-
-
-class Steps:
-    """A trainer that only counts."""
-
-    def __init__(self, per_epoch: int) -> None:
-        self.global_step = 0
-        self.per_epoch = per_epoch
-        self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
-
-    @property
-    def is_last_batch(self) -> bool:
-        return self.global_step % self.per_epoch == 0
-
-
-def averaged(callback: Any, values: list[float], per_epoch: int) -> list[float]:
-    """The average after every step, when a weight takes these values."""
-    module = pl.LightningModule()
-    module.layer = torch.nn.Linear(1, 1, bias=False)
-    trainer: Any = Steps(per_epoch)
-    callback.setup(trainer, module, "fit")
-    found = []
-    for value in values:
-        torch.nn.init.constant_(module.layer.weight, value)
-        trainer.global_step += 1
-        callback.on_train_batch_end(trainer, module, None, None, 0)
-        found.append(callback._average_model.module.layer.weight.item())
-    return found
-
-
-def test_averages_of_weights() -> None:
-    values = [float(each) for each in np.random.default_rng(0).normal(size=12)]
-    moving = averaged(MovingAverage(0.3), values, 3)
-    wanted = values[0]
-    for count, value in enumerate(values[1:], 1):
-        kept = min(0.3, (1 + count) / (10 + count))
-        wanted = kept * wanted + (1 - kept) * value
-    assert moving[0] == pytest.approx(values[0])
-    assert moving[-1] == pytest.approx(wanted)
-    mean = averaged(MeanOfEpochs(first=2), values, 3)
-    assert mean[2] == pytest.approx(values[2])
-    assert mean[5] == pytest.approx(values[5])
-    assert mean[8] == pytest.approx(values[8])
-    assert mean[11] == pytest.approx((values[8] + values[11]) / 2)
-
-
-@pytest.mark.filterwarnings("ignore:No positive samples found:UserWarning")
-def test_epoch_scores_leave_absent_classes_out() -> None:
-    from sklearn.metrics import average_precision_score
-
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, (20, 4))
-    labels[:, 2] = 0
-    labels[3, 0] = -1
-    logits = rng.normal(size=labels.shape).astype(np.float32)
-    given = torch.from_numpy(labels)
-    loss = Loss("bce", LossOptions(), given)
-    scores = EpochMetrics(4, loss)
-    for rows in (slice(0, 7), slice(7, 20)):
-        scores.update(torch.from_numpy(labels[rows]).float(), torch.from_numpy(logits[rows]))
-    found = scores.compute_and_reset()
-    # Of all images at once, whatever the batches were.
-    assert torch.equal(found["valid_loss"], loss(torch.from_numpy(logits), given.float()))
-    used = [labels[:, each] >= 0 for each in range(4)]
-    each = [average_precision_score(labels[used[c], c], logits[used[c], c]) for c in (0, 1, 3)]
-    assert float(found["valid_macro_ap"]) == pytest.approx(np.mean(each), abs=1e-6)
-    right = ((logits >= 0) == labels)[labels >= 0]
-    assert float(found["valid_accuracy"]) == pytest.approx(right.mean())
-    one = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 20)]
-    single = EpochMetrics(4, Loss("cross_entropy", LossOptions(), torch.from_numpy(one)))
-    single.update(torch.from_numpy(one), torch.from_numpy(logits))
-    share = (logits.argmax(1) == one.argmax(1)).mean()
-    assert float(single.compute_and_reset()["valid_accuracy"]) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""Tables of images and labels: every form, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from foldwise.core.errors import UserError
+from foldwise.sources.source import UNLABELLED, Source
+from foldwise.sources.table import load_table
+from tests.pictures import load, picture, write
+
+NONE = int(UNLABELLED)
+
+
+def table_source(
+    root: Path, rows: pd.DataFrame | str, file: str = "t.csv", **settings: Any
+) -> Source:
+    write(root, {f"img/{name}.png": index for index, name in enumerate("abc")})
+    if isinstance(rows, str):
+        write(root, {file: rows})
+    elif file.endswith(".csv"):
+        rows.to_csv(root / file, index=False)
+    else:
+        rows.to_parquet(root / file, index=False)
+    given = {"file": file, "images": "img", "labels": "columns"} | settings
+    return load(load_table, {"source": "table", "path": str(root), "table": given})
+
+
+@pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
+def test_table_of_columns(tmp_path: Path, file: str) -> None:
+    rows = pd.DataFrame(
+        {"file": ["b", "a", "c"], "x": [1, 0, -1], "y": [0.0, 1.0, 1.0], "who": [7, 7, 8]}
+    )
+    source = table_source(tmp_path, rows, file, suffix=".png", group="who")
+    assert source.ids == ["b", "a", "c"]
+    assert source.classes == ["x", "y"]
+    assert source.labels.tolist() == [[1, 0], [0, 1], [-1, 1]]
+    assert source.groups == ["7", "7", "8"]
+    assert source.read(0) == picture(1)
+    assert source.table(range(3))["group"].tolist() == ["7", "7", "8"]
+
+
+def test_names_are_the_same_however_accents_are_written(tmp_path: Path) -> None:
+    taken_apart, whole = "e\u0301", "\u00e9"
+    write(tmp_path, {f"img/{taken_apart}.png": 5, "img/\u202fpm.png": 6})
+    text = (
+        f"file,label\na.png,{whole}\nb.png,{taken_apart}\nc.png,x\n{whole}.png,x\n\u202fpm.png,x\n"
+    )
+    source = table_source(tmp_path, text, labels="class")
+    assert source.classes == ["x", whole]
+    assert source.read(3) == picture(5)
+
+
+def test_parquet_of_missing_values_and_two_columns_alike(tmp_path: Path) -> None:
+    columns = [pa.array(["a.png", "b.png", "c.png"]), pa.array([1.0, float("nan"), 2.0])]
+    (tmp_path / "img").mkdir()
+    pq.write_table(pa.table(columns, ["file", "label"]), tmp_path / "n.parquet")
+    write(tmp_path, {f"img/{name}.png": index for index, name in enumerate("abc")})
+    settings = {"file": "n.parquet", "images": "img", "labels": "class"}
+    data = {"source": "table", "path": str(tmp_path), "table": settings}
+    with pytest.raises(UserError, match="row 2: has no class"):
+        load(load_table, data)
+    pq.write_table(pa.table(columns, ["file", "file"]), tmp_path / "n.parquet")
+    with pytest.raises(UserError, match="two columns 'file'"):
+        load(load_table, data)
+
+
+def test_table_of_separated_labels_and_parts(tmp_path: Path) -> None:
+    text = "file,label,part\na.png,x|y,train\nb.png,,train\nc.png,,test\n"
+    source = table_source(tmp_path, text, labels="separated", separator="|", part="part")
+    assert source.labels.tolist() == [[1, 1], [0, 0], [NONE, NONE]]
+    assert source.parts == ["train", "train", "test"]
+
+
+def test_table_of_one_class_and_a_test_table(tmp_path: Path) -> None:
+    write(tmp_path, {"test.csv": "file\nc.png\n"})
+    text = "file,label,k\na.png,dog,0\nb.png,cat,1\n"
+    source = table_source(tmp_path, text, labels="class", test="test.csv", fold="k")
+    assert source.classes == ["cat", "dog"]
+    assert source.task == "multiclass"
+    assert source.labels.tolist() == [[0, 1], [1, 0], [NONE, NONE]]
+    assert source.parts == ["train", "train", "test"]
+    assert source.folds == [0, 1, -1]
+    write(tmp_path, {"test.csv": "file,label\nc.png,dog\n"})
+    source = table_source(tmp_path, text, labels="class", test="test.csv")
+    assert source.labels[2].tolist() == [0, 1]
+
+
+ROWS = "file,x,y\na.png,1,0\nb.png,0,1\nc.png,0,0\n"
+TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "label": (ROWS.replace("b.png,0,1", "b.png,0,3"), {}, r"row 3, column 'y': label '3'"),
+    "ragged": (ROWS.replace("b.png,0,1", "b.png,0"), {}, "row 3: has 2 cells where .* 3"),
+    "longer": (ROWS.replace("b.png,0,1", "b.png,0,1,1"), {}, "row 3: has 4 cells where .* 3"),
+    "no rows": ("file,x,y\n", {}, "has no rows"),
+    "nothing": ("", {}, "has no rows"),
+    "two columns alike": (ROWS.replace("x,y", "x,x"), {}, "two columns 'x'"),
+    "quotes": (ROWS.replace("b.png", '"b.png'), {}, "no readable CSV"),
+    "repeated": (ROWS + "a.png,1,0\n", {}, r"row 5: file 'a\.png' appears a second time"),
+    "no image": (ROWS + "d.png,1,0\n", {}, r"row 5: has no image .*img/d\.png"),
+    "no row": (ROWS.replace("c.png,0,0\n", ""), {}, r"img/c\.png: has no row"),
+    "file column": (ROWS, {"column": "name"}, "no column 'name'.*data.table"),
+    "group column": (ROWS, {"group": "who"}, "no column 'who'"),
+    "label column": (ROWS, {"labels": "class"}, "no column 'label'"),
+    "part": (ROWS, {"part": "x"}, "row 2, column 'x': '1' is neither train nor test"),
+    "fold": (ROWS.replace("b.png,0,1", "b.png,0,q"), {"fold": "y"}, "'q' is not a fold's number"),
+    "no class": ("file,label\na.png,k\nb.png,\nc.png,k\n", {"labels": "class"}, "row 3: has no cl"),
+    "fold out of range": (ROWS.replace("b.png,0,1", f"b.png,0,{10**20}"), {"fold": "y"}, "fold's"),
+    "reserved": (ROWS.replace("x", "fold"), {}, "may not be called 'fold'"),
+}
+
+
+@pytest.mark.parametrize("name", TABLE_BREAKS)
+def test_table_refuses(tmp_path: Path, name: str) -> None:
+    text, settings, said = TABLE_BREAKS[name]
+    with pytest.raises(UserError, match=said):
+        table_source(tmp_path, text, **settings).table([0])
+
+
+def test_tables_that_are_none(tmp_path: Path) -> None:
+    for file, content, said in (
+        ("t.csv", b"file,x\na.png,1\n\xff,1\n", "row 3: is not UTF-8"),
+        ("t.parquet", b"no", "no readable Parquet"),
+    ):
+        write(tmp_path, {file: content})
+        settings = {"file": file, "labels": "columns"}
+        with pytest.raises(UserError, match=said):
+            load(load_table, {"source": "table", "path": str(tmp_path), "table": settings})
+
+
+def test_table_needs_its_settings(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="table: is missing"):
+        load(load_table, {"source": "table", "path": str(tmp_path)})
