@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+
+# Peers, which only who measures installs.
 import ttach  # type: ignore[import-not-found,unused-ignore]
 from edafa import ClassPredictor  # type: ignore[import-not-found,unused-ignore]
 from torch import nn

@@ -90,7 +90,7 @@ def main() -> None:
             threshold_curve(labels, logits, ACCURACY)
         ),
         **{
-            f"global threshold, exact: {each.name}": lambda each=each: best_threshold(  # type: ignore[misc]
+            f"global threshold, exact: {each.name}": lambda each=each: best_threshold(  # type: ignore[misc]  # mypy infers no default of a lambda
                 threshold_curve(labels, logits, each)
             )
             for each in (MICRO, MACRO, Objective(name="sample_f1"))
@@ -110,7 +110,7 @@ def main() -> None:
         f"audit of {VIEWS} views, {DRAWS} draws": lambda: audit(select=False),
         f"audit of {VIEWS} views, {DRAWS} draws, and selection": lambda: audit(select=True),
         **{
-            f"calibration: {method}": lambda method=method: fit_calibrator(  # type: ignore[misc]
+            f"calibration: {method}": lambda method=method: fit_calibrator(  # type: ignore[misc]  # mypy infers no default of a lambda
                 labels, logits, method, False
             )
             for method in ("temperature", "class_temperature", "platt", "isotonic")

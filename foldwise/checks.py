@@ -26,8 +26,8 @@ def check_params(augment: bool = False, path: Path = PARAMS) -> None:
         UserError: names every wrong key, its value and what is allowed.
     """
     params = read_params(path)
-    for member in params.members:
-        if augment:
+    if augment:
+        for member in params.members:
             _try_augment(params.recipe(member))
 
 

@@ -172,6 +172,9 @@ def project(tmp_path: Path) -> Project:
 RUN = "FOLDWISE_TEST_RUN"
 """Environment variable: where the run lies that all processes of one pytest share."""
 
+SHARING = {"reproduced", "copied"}
+"""Fixtures that need the shared run."""
+
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the shared run beside the tests, in the process that starts all others."""
@@ -203,10 +206,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-SHARING = {"reproduced", "copied"}
-"""Fixtures that need the shared run."""
 
 
 def finished() -> Path:

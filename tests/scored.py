@@ -6,7 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from foldwise.evaluation.predictions import Part
 from foldwise.scoring.objective import Objective
+
+Case = tuple[np.ndarray, np.ndarray]
 
 OBJECTIVES = [
     Objective(name="accuracy"),
@@ -27,6 +30,12 @@ OBJECTIVES = [
 # Few distinct values, so that ties are common.
 VALUES = [-3.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 1e-7]
 values = st.sampled_from([float(np.float32(each)) for each in VALUES])
+
+
+def part_of(case: Case, threshold: float = 0.1) -> Part:
+    labels, logits = case
+    ids = np.arange(len(labels)).astype(str)
+    return Part(ids, labels, logits, logits, (logits >= threshold).astype(np.int8))
 
 
 def cases(images: int = 8, classes: int = 4) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:

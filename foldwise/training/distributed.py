@@ -104,7 +104,7 @@ def share_batch_norm(network: nn.Module, device: torch.device) -> None:
     from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 
     if device.type == "cuda":
-        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # timm has no types
         return
 
     layers: list[tuple[str, Any]] = list(network.named_modules())

@@ -137,6 +137,7 @@ def make_trainer(recipe: Recipe, compute: Compute, callbacks: list[pl.Callback])
             num_nodes=compute.num_nodes,
             strategy=_strategy(compute, recipe),
             plugins=[AtomicCheckpoints()],
+            # One of Lightning's names, which its types want as a literal.
             precision=choose_precision(compute.precision, device),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
             callbacks=callbacks,
@@ -172,12 +173,16 @@ def _strategy(compute: Compute, recipe: Recipe) -> str:
 
 
 def _hush_lightning() -> None:
-    """Silence what Lightning says of hardware and loaders at every start."""
+    """Silence what Lightning says of hardware and loaders at every start, and nothing else."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # `compute.workers: auto` takes none on CPU, on purpose.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # A run that goes on has checkpoints there, and its lock is always there.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    # Of Lightning's own use of torch.
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
     # Small folds lack classes; MacroAveragePrecision leaves them out.
     warnings.filterwarnings("ignore", "No positive samples found in target.*")
+    # Nothing is logged per step.
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")

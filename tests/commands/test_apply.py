@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from foldwise.commands import apply, export
 from foldwise.commands.apply import image_paths, read_image
 from foldwise.core.errors import UserError
 from foldwise.decision.decision import Decision
-from foldwise.deploy.agreement import agreement
 from foldwise.deploy.onnx_files import exported_members
 from foldwise.images.store import ImageStore
 from foldwise.model.settings import Model
 from foldwise.scoring.probability import sigmoid
 from stages import ensemble, predict, threshold, train
 from tests.conftest import ROOT, TINY, Project, environment
-
-
-@given(arrays(np.int8, (3, 4, 3), elements=st.sampled_from([0, 1])))
-@settings(max_examples=50, deadline=None)
-def test_agreement_by_its_definition(predicted: np.ndarray) -> None:
-    found = agreement(list(predicted))
-    for image in range(4):
-        sets = [set(np.flatnonzero(model[image])) for model in predicted]
-        pairs = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in combinations(sets, 2)]
-        assert found[image] == pytest.approx(np.mean(pairs))
-    assert agreement([predicted[0]]).tolist() == [1.0] * 4
 
 
 class Here:
