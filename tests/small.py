@@ -1,7 +1,11 @@
-"""Small models and recipes."""
+"""Small models and recipes, and members on disk."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from foldwise.model.saved import MODEL, SUMS, content_sum
 from foldwise.model.settings import Model
 from foldwise.training.settings import Recipe, Train
 
@@ -19,3 +23,14 @@ def recipe(**train: Any) -> Recipe:
         seed=3,
         train=Train(**train),
     )
+
+
+def edit_member(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what model.json says of a trained member, as if it had been saved so."""
+    path = folder / MODEL
+    content = json.loads(path.read_text())
+    edit(content)
+    content[SUMS]["model"] = content_sum(content)
+    # It may be a link to DVC's cache.
+    path.unlink()
+    path.write_text(json.dumps(content))

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -18,6 +22,8 @@ from foldwise.model.settings import Model
 
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
+SUMS = "sha256"
+"""Key of model.json: the sums by which damage to either file is seen."""
 
 
 def images_digest(shas: Iterable[str]) -> str:
@@ -60,7 +66,10 @@ def save_member(
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
-    save_file(weights, folder / WEIGHTS)
+    try:
+        save_file(weights, folder / WEIGHTS)
+    except SafetensorError as error:
+        raise _refused_by_system(error, folder / WEIGHTS) from None
     mean, std = model.mean_and_std()
     content: dict[str, Any] = {
         "backbone": model.backbone,
@@ -77,16 +86,52 @@ def save_member(
         "model": model.model_dump(mode="json"),
         **origin,
     }
+    content[SUMS] = {"weights": file_sum(folder / WEIGHTS)}
+    content[SUMS]["model"] = content_sum(content)
     (folder / MODEL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def _refused_by_system(error: SafetensorError, path: Path) -> Exception:
+    """The operating system's error that safetensors hides in its text; else its own."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+
+
+def file_sum(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sum(content: dict[str, Any]) -> str:
+    """Of all that stands in model.json but this sum itself, however it is laid out."""
+    rest = content | {SUMS: {"weights": content[SUMS]["weights"]}}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def damaged_file(path: Path) -> UserError:
+    """The line for a file of a member's folder, `<member>/<fold>`, that is not what was saved."""
+    folder = path.parent
+    stage = f"train@{folder.parent.name}-{folder.name}"
+    return UserError(
+        f"{path}: is damaged; `dvc checkout --force {folder}` brings back what was trained, "
+        f"`dvc repro -f {stage}` trains anew"
+    )
+
+
 def read_model(folder: Path) -> dict[str, Any]:
-    """What stands in model.json. Raises `UserError` if there is none."""
+    """What stands in model.json. Raises `UserError` if there is none, or it is damaged."""
     path = folder / MODEL
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro train`") from None
+    except ValueError:
+        raise damaged_file(path) from None
+    if not isinstance(content, dict) or not _is_whole(content):
+        raise damaged_file(path)
     if "model" not in content:
         # Of older commits, whose recipe held it: their members may join, and be gone on from.
         recipe = content["recipe"]
@@ -95,12 +140,29 @@ def read_model(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _is_whole(content: dict[str, Any]) -> bool:
+    """Whether the content of model.json is what was saved, as far as can be told."""
+    if SUMS in content:
+        sums = content[SUMS]
+        if not isinstance(sums, dict) or {*sums} != {"weights", "model"}:
+            return False
+        return bool(sums["model"] == content_sum(content))
+    # Members of older commits have neither sums nor the run that made them.
+    return "run" not in content and "classes" in content and bool({"model", "recipe"} & {*content})
+
+
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """A trained member's weights. Raises `UserError` if there are none."""
+    """A trained member's weights. Raises `UserError` if there are none, or they are damaged."""
+    path = folder / WEIGHTS
+    sums = read_model(folder).get(SUMS)
     try:
-        return load_file(folder / WEIGHTS)
+        if sums is not None and file_sum(path) != sums["weights"]:
+            raise damaged_file(path)
+        return load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{folder / WEIGHTS}: no such file; run `dvc repro train`") from None
+        raise UserError(f"{path}: no such file; run `dvc repro train`") from None
+    except SafetensorError:
+        raise damaged_file(path) from None
 
 
 def copy_weights(network: Classifier, folder: Path) -> None:
@@ -111,9 +173,21 @@ def copy_weights(network: Classifier, folder: Path) -> None:
 
 
 def load_member(folder: Path) -> TrainedMember:
-    """Load what `save_member` wrote. Raises `UserError` if the folder holds no trained member."""
+    """Load what `save_member` wrote.
+
+    Raises `UserError` if the folder holds no trained member, or a damaged one.
+    """
     content = read_model(folder)
-    model = Model.model_validate(content["model"])
+    try:
+        model = Model.model_validate(content["model"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, ("model", *first["loc"])))
+        raise UserError(
+            f"{folder / MODEL}: {key}: {first['msg']}; this version does not know such a member, "
+            "train it anew"
+        ) from None
     network = build_network(model, len(content["classes"]), pretrained=False)
-    network.load_state_dict(read_weights(folder))
+    advice = "train it anew"
+    load_matching_weights(network, read_weights(folder), str(folder / WEIGHTS), advice)
     return TrainedMember(network.eval(), model, content["classes"], content["softmax"])

@@ -24,6 +24,7 @@ from foldwise.model.settings import Model
 from foldwise.scoring.probability import sigmoid
 from stages import ensemble, predict, threshold, train
 from tests.conftest import ROOT, TINY, Project, environment
+from tests.small import edit_member
 
 
 class Here:
@@ -106,10 +107,7 @@ def test_two_members_by_torch_and_by_onnxruntime(
     for fold in "01":
         here.run(train, "--member", "other", "--fold", fold)
         # As if it had learned one class per image: its outputs are a softmax's.
-        model = Path(f"data/models/other/{fold}/model.json")
-        content = json.loads(model.read_text())
-        content["softmax"] = True
-        model.write_text(json.dumps(content))
+        edit_member(Path(f"data/models/other/{fold}"), lambda content: content.update(softmax=True))
         for member in params["members"]:
             here.run(predict, "--member", member, "--fold", fold)
     here.run(ensemble)

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from foldwise.decision.decision import Decision
 from foldwise.ensembling.merge import merge_logits
 from tests.conftest import TINY, Project
+from tests.small import edit_member
 
 WRITTEN = ("data/ensemble.npz", "data/ensemble.json", "data/decision.json")
 TABLES = ("plots/views.csv", "plots/ladder.csv", "plots/reliability.csv")
@@ -183,11 +183,10 @@ def test_crops_are_predicted(copied: Project) -> None:
     params["models"]["cnn"]["shortest_edge"] = 30
     params["tta"]["views"] = ["identity", "top_left", "bottom_right", "hflip * top_left"]
     copied.write_params(params)
-    model: Path = copied.path / "data/models/cnn/0/model.json"
-    content = json.loads(model.read_text())
-    content["model"]["shortest_edge"] = 30
-    model.unlink()
-    model.write_text(json.dumps(content))
+    edit_member(
+        copied.path / "data/models/cnn/0",
+        lambda content: content["model"].update(shortest_edge=30),
+    )
     copied.stage("predict", "--member", "cnn", "--fold", "0")
     arrays = np.load(copied.path / "data/predictions/cnn/0.npz")
     assert arrays["views"].tolist() == params["tta"]["views"]
@@ -220,7 +219,15 @@ def test_one_class_per_image_is_submitted_as_it_is_decided(copied: Project) -> N
     submission = pd.read_csv(copied.path / "data/submission.csv", dtype=str)
     assert submission["class"].tolist() == [classes[i] for i in decided.argmax(1)]
     assert (decided.argmax(1) != logits.argmax(1)).any()
-    assert "top1" in read(copied, "metrics/summary.json")["test"]
+    # What is handed in is what is scored.
+    truth = labels.set_index("id").loc[submission["id"], classes].to_numpy().argmax(1)
+    handed_in = (submission["class"] == np.array(classes)[truth]).mean()
+    summary = read(copied, "metrics/summary.json")["test"]
+    assert summary["top1"] == pytest.approx(handed_in)
+    assert summary["exact_match"] == pytest.approx(handed_in)
+    every = read(copied, "metrics/evaluation.json")["all"]["test"]
+    assert every["top1"] == pytest.approx(handed_in)
+    assert every["top1_uncalibrated"] == pytest.approx((logits.argmax(1) == truth).mean())
     confusion = pd.read_csv(copied.path / "plots/confusion.csv", dtype={"actual": str})
     counts = confusion[confusion["part"] == "test"].groupby("actual")["images"].sum()
     truth = labels.loc[labels["part"] == "test", classes].sum()
