@@ -145,7 +145,8 @@ def all_metrics(part: Part, single: bool) -> dict[str, Any]:
 
     Args:
         part: what is measured.
-        single: whether every image has one class, which adds `top1`, `top3` and `top5`.
+        single: whether every image has one class, which adds `top1`, `top3` and `top5` of the
+            calibrated logits, by which the labels are given, and `top1_uncalibrated`.
 
     >>> labels, logits = np.array([[1, 0], [0, 1]]), np.array([[2, -1], [1, 2]])
     >>> part = Part(np.array(["a", "b"]), labels, logits, logits, (logits > 0).astype(np.int8))
@@ -169,7 +170,9 @@ def all_metrics(part: Part, single: bool) -> dict[str, Any]:
         rows = (labels == 1).sum(1) == 1
         for k in TOP:
             if k < labels.shape[1]:
-                found[f"top{k}"] = float(top_k(labels[rows], logits[rows], k).mean())
+                hits = top_k(labels[rows], part.calibrated[rows], k, logits[rows])
+                found[f"top{k}"] = float(hits.mean())
+        found["top1_uncalibrated"] = float(top_k(labels[rows], logits[rows], 1).mean())
     found |= calibration_errors(labels, part.calibrated, single)
     found["tail_accuracy"] = last_tail_accuracy(labels, sigmoid(part.calibrated))
     return found

@@ -52,7 +52,12 @@ class Part:
 
     def predicted_by(self, logits: Sequence[np.ndarray], decision: Decision) -> list["Part"]:
         """The same images as other models predict them, of logits (images, classes) each."""
-        return [replace(self, logits=each, predicted=decision(each)) for each in logits]
+        return [
+            replace(
+                self, logits=each, calibrated=decision.calibrator(each), predicted=decision(each)
+            )
+            for each in logits
+        ]
 
 
 def read_parts(

@@ -84,7 +84,9 @@ def ranking_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     return {name: float(each[known].mean()) if known.any() else 0.0 for name, each in found.items()}
 
 
-def top_k(labels: np.ndarray, logits: np.ndarray, k: int) -> np.ndarray:
+def top_k(
+    labels: np.ndarray, logits: np.ndarray, k: int, ties: np.ndarray | None = None
+) -> np.ndarray:
     """Whether the class of each image is among its k largest logits, (images,) bool.
 
     Of equal logits those of the first classes are taken, as `argmax` does.
@@ -93,10 +95,12 @@ def top_k(labels: np.ndarray, logits: np.ndarray, k: int) -> np.ndarray:
         labels: (images, classes), one 1 in every row.
         logits: (images, classes).
         k: how many are taken.
+        ties: (images, classes), by which equal logits are told apart first: those from before a
+            calibration that made them equal, as `Decision` has it.
 
     >>> labels, logits = np.array([[1, 0, 0], [0, 0, 1]]), np.array([[2, 3, 1], [2, 3, 1]])
     >>> top_k(labels, logits, 1).tolist(), top_k(labels, logits, 2).tolist()
     ([False, False], [True, False])
     """
-    best = np.argsort(-logits, 1, "stable")[:, :k]
+    best = np.lexsort((-(logits if ties is None else ties), -logits), axis=1)[:, :k]
     return (np.take_along_axis(labels, best, 1) == 1).any(1)

@@ -18,12 +18,14 @@ class MacroAveragePrecision(MultilabelAveragePrecision):
     """Mean of the classes' average precisions; classes without a positive label have none."""
 
     def __init__(self, classes: int) -> None:
-        super().__init__(classes, average=None, ignore_index=-1)
+        # Unchecked: one class alone, which torchmetrics calls a mistake, is everyday work.
+        super().__init__(classes, average=None, ignore_index=-1, validate_args=False)
 
     def compute(self) -> Any:
         """A scalar, NaN if no class has a positive label."""
         present = (dim_zero_cat(self.target) == 1).any(0)
-        return super().compute()[present].mean()
+        # Of one class alone it comes as a scalar.
+        return super().compute().reshape(-1)[present].mean()
 
 
 class EpochLoss(Metric):
@@ -60,7 +62,8 @@ class EpochMetrics:
         accuracy: Metric = (
             MulticlassAccuracy(classes, average="micro")
             if softmax
-            else MultilabelAccuracy(classes, average="micro", ignore_index=-1)
+            # Unchecked for the same reason.
+            else MultilabelAccuracy(classes, average="micro", ignore_index=-1, validate_args=False)
         )
         self.metrics = MetricCollection(
             {

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from foldwise.decision.calibrator import Calibrator
+from foldwise.decision.decision import Decision
 from foldwise.evaluation.average_precision import (
     average_precision,
     drawn_average_precision,
@@ -61,6 +63,23 @@ def test_the_headline_is_what_the_full_list_says() -> None:
         assert row["low"] <= row["value"] <= row["high"]
         assert row["fold_mean"] == pytest.approx(np.mean(each))
         assert row["fold_std"] == pytest.approx(np.std(each, ddof=1))
+
+
+def test_top_k_is_of_the_labels_that_are_given() -> None:
+    """After calibration; what that makes equal is told apart by the logits, as by `Decision`."""
+    labels = np.eye(3, dtype=np.int8)
+    logits = np.float32([[1, 2, 0], [1, 2, 0], [3, 2, 1]])
+    calibrated = np.float32([[2, 1, 0], [1, 1, 1], [0, 1, 1]])
+    part = Part(np.array(["a", "b", "c"]), labels, logits, calibrated, labels)
+    # The first by calibration, the second by the logits; the third is given the second class.
+    assert headline_values(part, True)["top1"] == pytest.approx(2 / 3)
+    every = all_metrics(part, True)
+    assert every["top1"] == pytest.approx(2 / 3)
+    assert every["top1_uncalibrated"] == pytest.approx(1 / 3)
+    decision = Decision(Calibrator("platt", False, ((1, 0), (1, 9), (1, 0))), "top_k")
+    (moved,) = part.predicted_by([logits], decision)
+    assert headline_values(moved, True)["top1"] == pytest.approx(1 / 3)
+    assert (moved.predicted.argmax(1) == 1).all()
 
 
 def test_without_any_positive_label_there_is_no_average_precision() -> None:

@@ -37,3 +37,19 @@ def test_epoch_scores_leave_absent_classes_out() -> None:
     single.update(torch.from_numpy(one), torch.from_numpy(logits))
     share = (logits.argmax(1) == one.argmax(1)).mean()
     assert float(single.compute_and_reset()["valid_accuracy"]) == pytest.approx(share)
+
+
+def test_one_class_alone_is_scored_as_any_other() -> None:
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(-1, 2, (30, 1)).astype(np.float32)
+    logits = rng.normal(size=labels.shape).astype(np.float32)
+    scores = EpochMetrics(1, Loss("bce", LossOptions(), torch.from_numpy(labels)))
+    scores.update(torch.from_numpy(labels), torch.from_numpy(logits))
+    found = scores.compute_and_reset()
+    used = labels >= 0
+    precision = average_precision_score(labels[used], logits[used])
+    assert float(found["valid_macro_ap"]) == pytest.approx(precision)
+    right = ((logits >= 0) == labels)[used].mean()
+    assert float(found["valid_accuracy"]) == pytest.approx(right)
