@@ -4,11 +4,9 @@
 data/models/<member>/<fold>/ and the learning curves in plots/train/<member>/<fold>/.
 """
 
-import hashlib
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from foldwise.checks import check_data, check_networks, check_params
@@ -21,11 +19,12 @@ from foldwise.model.dataset import ImageDataset
 from foldwise.model.saved import images_digest, save_member
 from foldwise.model.settings import Compute, Model
 from foldwise.training.augment import make_augment
-from foldwise.training.checkpoint import checkpoint_folder, run_key
+from foldwise.training.checkpoint import checkpoint_folder
 from foldwise.training.curves import Curves
 from foldwise.training.data_module import few_batches
 from foldwise.training.distributed import is_main_process
 from foldwise.training.fit import TrainingRun, fit_member
+from foldwise.training.keys import parts_of_fold, run_key
 from foldwise.training.settings import Recipe, Train, make_recipe
 from foldwise.training.warm_start import starting_commit, starting_member
 
@@ -33,42 +32,29 @@ from foldwise.training.warm_start import starting_commit, starting_member
 CHECKPOINTS = Path(".checkpoints")
 FEATURES = Path(".features")
 
-CODE = (
-    "foldwise/core",
-    "foldwise/images",
-    "foldwise/model",
-    "foldwise/revisions.py",
-    "foldwise/training",
-    "foldwise/view_names.py",
-    "stages/train.py",
-)
-"""What decides the weights, as dvc.yaml names it: no checkpoint of other code is gone on from."""
-
 
 def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
     """The images that are trained on, and those that are held out."""
-    labels = files.read_labels().set_index("id")
-    folds = files.read_folds()
     store = ImageStore(files.IMAGES)
     classes = files.read_dataset()["classes"]
 
-    def part(rows: pd.DataFrame, augmented: bool) -> ImageDataset:
-        if rows.empty:
+    def part(labels: pd.DataFrame, augmented: bool) -> ImageDataset:
+        if labels.empty:
             raise UserError(
                 f"{files.FOLDS}: fold {fold} leaves no image to train on or to hold out"
             )
         return ImageDataset(
             store,
-            rows["id"].tolist(),
-            labels.loc[rows["id"], classes].to_numpy(np.int8),
+            labels.index.tolist(),
+            labels.to_numpy(),
             recipe.model,
             make_augment(recipe.train.augment) if augmented else None,
             recipe.train.augment_from,
             recipe.seed,
         )
 
-    held_out = folds["fold"] == fold
-    return part(folds[~held_out], augmented=True), part(folds[held_out], augmented=False)
+    train, valid = parts_of_fold(files.read_labels(), files.read_folds(), fold, classes)
+    return part(train, augmented=True), part(valid, augmented=False)
 
 
 def main() -> None:
@@ -91,11 +77,7 @@ def main() -> None:
     check_networks(len(classes), built=member)
     commit = starting_commit(recipe)
     shas = train.store.sha256()
-    data = [classes, commit, sorted(shas.items())]
-    if isinstance(recipe.model.pretrained, str) and Path(recipe.model.pretrained).is_file():
-        data.append(hashlib.sha256(Path(recipe.model.pretrained).read_bytes()).hexdigest())
-    data += [(each.ids, each.labels.numpy().tobytes()) for each in (train, valid)]
-    key = run_key(CODE, recipe, fold, data)
+    key = run_key(recipe, fold, commit, files.read_labels(), files.read_folds(), classes, shas)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     if recipe.train.overfit_batches is not None:
@@ -119,6 +101,7 @@ def main() -> None:
                 "epoch": epoch,
                 "unseen": unseen,
                 "warm_start": commit,
+                "run": key,
                 "recipe": recipe.model_dump(mode="json", exclude={"model"}),
             }
             save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)

@@ -8,9 +8,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 
 from foldwise.training.averaging import make_averaging
-from foldwise.training.checkpoint import LAST, EarlyStoppingOnce, StopWhenOrphaned
+from foldwise.training.checkpoint import LAST, SUFFIX
 from foldwise.training.curves import Curves
 from foldwise.training.distributed import is_main_process
+from foldwise.training.ending import EarlyStoppingOnce, EndOnSigterm, StopWhenOrphaned
 from foldwise.training.settings import Recipe
 
 
@@ -18,7 +19,12 @@ def make_callbacks(
     recipe: Recipe, checkpoints: Path, curves: Curves
 ) -> tuple[ModelCheckpoint | None, list[pl.Callback]]:
     """The best epoch's checkpoint, where that is wanted, and all callbacks with it."""
-    callbacks: list[pl.Callback] = [*make_averaging(recipe), curves, StopWhenOrphaned()]
+    callbacks: list[pl.Callback] = [
+        *make_averaging(recipe),
+        curves,
+        EndOnSigterm(),
+        StopWhenOrphaned(),
+    ]
 
     def mode(metric: str) -> str:
         return "min" if metric.endswith("loss") else "max"
@@ -47,5 +53,5 @@ def make_callbacks(
     if sys.stderr.isatty() and is_main_process():
         callbacks.append(TQDMProgressBar())
     # Saves the epoch's end after `curves` and the best weights took note of it.
-    last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(".ckpt"), **common)
+    last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(SUFFIX), **common)
     return best, [*callbacks, last]

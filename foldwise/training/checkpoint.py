@@ -1,69 +1,37 @@
-"""What survives a kill: checkpoints keyed by all that decides the weights."""
+"""What survives a kill: checkpoints, checked before they are gone on from."""
 
 import fcntl
-import hashlib
 import os
+import pickle
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import psutil
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from foldwise.core.errors import UserError
 from foldwise.training.distributed import is_main_process
-from foldwise.training.settings import Recipe
 
-ROOT = Path(__file__).parents[2]
-"""What paths of code are relative to."""
 LAST = "last.ckpt"
-LIBRARIES = (
-    "albumentations",
-    "efficientnet-pytorch",
-    "lightning",
-    "opencv-python-headless",
-    "timm",
-    "torch",
-    "torchvision",
+SUFFIX = ".ckpt"
+NEEDED = {"epoch", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers"}
+# What zipfile and torch raise for files that were cut, changed, or hold something else.
+READING = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    TypeError,
 )
-
-
-def key_of(code: Iterable[str], *parts: Any, root: Path = ROOT) -> str:
-    """A name for what is kept between runs, which differs where the content would.
-
-    Args:
-        code: folders and files of ours that decide the content, from the repository's root; of
-            folders all modules below them.
-        parts: anything else that does, with a stable `repr`. Versions of libraries are among it
-            anyway.
-        root: of the repository.
-    """
-    named = [root / each for each in code]
-    files = [path for each in named for path in (each.rglob("*.py") if each.is_dir() else [each])]
-    content = sorted((path.relative_to(root).as_posix(), path.read_bytes()) for path in files)
-    digest = hashlib.sha256()
-    for part in (content, [version(each) for each in LIBRARIES], *parts):
-        digest.update(repr(part).encode())
-    return digest.hexdigest()[:16]
-
-
-def run_key(code: Iterable[str], recipe: Recipe, fold: int, data: list[Any]) -> str:
-    """A hash of what decides the weights: the recipe, the data, our code, torch's version.
-
-    Args:
-        code: folders and files of ours, as for `key_of`.
-        recipe: of the member.
-        fold: that is held out.
-        data: anything with a stable `repr` that tells one data set and split from another.
-    """
-    return key_of(code, recipe.model_dump_json(), fold, data)
 
 
 @contextmanager
@@ -77,7 +45,7 @@ def checkpoint_folder(folder: Path) -> Iterator[Path]:
         yield folder
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
+    with (folder / "lock").open("a+", errors="replace") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,8 +59,48 @@ def checkpoint_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> Any:
+    """What a checkpoint holds: tensors and plain values alone, so that nothing in it is run."""
+    return torch.load(path, map_location=map_location, weights_only=True)
+
+
+def drop_damaged(folder: Path, title: str) -> None:
+    """Delete checkpoints that cannot be gone on from, and say so; training then starts over.
+
+    Args:
+        folder: of one run's checkpoints. The best epoch's is as much needed as the last one's.
+        title: of the training, for people.
+    """
+    found = sorted(folder.glob(f"*{SUFFIX}"))
+    damaged = [path for path in found if not _is_intact(path)]
+    if not damaged and (folder / LAST).exists():
+        damaged = [path for path in _named_as_best(folder / LAST) if path not in found]
+    if damaged:
+        print(f"{title}: {damaged[0]} is damaged; training starts over", file=sys.stderr)
+        for path in found:
+            path.unlink()
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a checkpoint holds what was written: torch itself compares no sums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return False
+        return {*load_checkpoint(path)} >= NEEDED
+    except READING:
+        return False
+
+
+def _named_as_best(last: Path) -> list[Path]:
+    """The best epochs' checkpoints that the last one refers to, wherever they lay then."""
+    states = load_checkpoint(last)["callbacks"].values()
+    named = [each.get("best_model_path") for each in states if isinstance(each, dict)]
+    return [last.with_name(Path(each).name) for each in named if each and Path(each).name != LAST]
+
+
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside the one that it replaces.
+    """Writes a checkpoint beside the one that it replaces, and reads nothing but plain values.
 
     Lightning's own way goes through the system's temporary folder: from another file system it is
     copied, and a kill leaves half a checkpoint.
@@ -101,46 +109,27 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
         temporary = Path(f"{path}.partial")
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            # Else the name could reach the disk before the content.
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                # Else the name could reach the disk before the content.
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            temporary.unlink()
+            raise _with_name(error, temporary) from error
         temporary.replace(path)
 
-
-class EarlyStoppingOnce(EarlyStopping):
-    """Early stopping that stays stopped when resumed from the epoch at which it stopped."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        content: dict[str, Any] = load_checkpoint(path, map_location)
+        return content
 
 
-class StopWhenOrphaned(pl.Callback):
-    """Ends training that DVC started once DVC is gone: nobody would collect its results."""
-
-    def __init__(self) -> None:
-        self._dvc = _dvc() if "DVC_STAGE" in os.environ else None
-
-    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        if self._dvc is not None and not _alive(self._dvc):
-            raise UserError("the `dvc` that started this training is gone; run it again to go on")
-
-
-def _dvc() -> psutil.Process:
-    """The process that started this one, or that started the shell which did.
-
-    DVC runs `$SHELL -c <cmd>`: bash becomes the command, dash waits for it. For a process that
-    helps another one, it is that one.
-    """
-    parent, *older = psutil.Process().parents()
-    return older[0] if older and parent.cmdline()[-2:-1] == ["-c"] else parent
-
-
-def _alive(process: psutil.Process) -> bool:
-    """Whether a process runs still; a killed one that nobody waited for does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def _with_name(error: Exception, path: Path) -> Exception:
+    """The operating system's error that torch may hide behind its own, naming the file."""
+    for each in (error, error.__context__):
+        if isinstance(each, OSError) and each.errno is not None:
+            return OSError(each.errno, os.strerror(each.errno), str(path))
+    return error

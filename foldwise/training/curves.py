@@ -20,7 +20,7 @@ class Curves(pl.Callback):
 
     def __init__(self, folder: Path, title: str, recipe: Recipe) -> None:
         self._folder = folder
-        self._title = title
+        self.title = title
         self._recipe = recipe
         self._rows: list[dict[str, float]] = []
         self._live: Live | None = None
@@ -57,7 +57,7 @@ class Curves(pl.Callback):
             self._write(row)
         if self._rows:
             print(
-                f"{self._title}: resumed after epoch {len(self._rows)}/{self._recipe.epochs}",
+                f"{self.title}: resumed after epoch {len(self._rows)}/{self._recipe.epochs}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -83,7 +83,7 @@ class Curves(pl.Callback):
             shown = ", ".join(f"{name} {row[name]:.4f}" for name in METRICS)
             seconds = time.monotonic() - self._start
             print(
-                f"{self._title}: epoch {len(self._rows)}/{self._recipe.epochs}: {shown} "
+                f"{self.title}: epoch {len(self._rows)}/{self._recipe.epochs}: {shown} "
                 f"({seconds:.1f} s)",
                 file=sys.stderr,
                 flush=True,

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from foldwise.core.errors import UserError
+from foldwise.core.errors import Terminated, UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import choose_device, choose_precision
 from foldwise.model.saved import copy_weights
 from foldwise.model.settings import Compute
 from foldwise.training.callbacks import make_callbacks
-from foldwise.training.checkpoint import LAST, AtomicCheckpoints
+from foldwise.training.checkpoint import LAST, AtomicCheckpoints, drop_damaged, load_checkpoint
 from foldwise.training.curves import Curves
 from foldwise.training.data_module import DataModule
 from foldwise.training.distributed import is_main_process, share_batch_norm
@@ -77,23 +79,40 @@ def fit_member(
     if run.compute.compile:
         network.compile()
     last = run.checkpoints / LAST
-    if last.exists():
-        # Lightning starts the loader's workers before it tells the sampler where it resumes; they
-        # would read the first batches in the first epoch's order.
-        done = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
-        data.start_at(done + 1)
+    if is_main_process():
+        drop_damaged(run.checkpoints, run.curves.title)
+    # Lightning starts the loader's workers before it tells the sampler where it resumes; they
+    # would read the first batches in the first epoch's order.
+    data.start_at(_epochs_kept(last))
     best, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
-    trainer = make_trainer(recipe, run.compute, callbacks)
-    trainer.fit(
-        member,
-        datamodule=data,
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=False,
-    )
+    trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks)
+    try:
+        trainer.fit(
+            member,
+            datamodule=data,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    except Terminated:
+        raise Terminated(_where_it_ended(run.curves.title, _epochs_kept(last), recipe)) from None
     epoch = run.curves.epochs
     if trainer.is_global_zero:
         epoch = restore_best(member, best, last) or epoch
     return network, epoch
+
+
+def _epochs_kept(last: Path) -> int:
+    """How many epochs the last checkpoint has behind it; 0 where there is none."""
+    return int(load_checkpoint(last)["epoch"]) + 1 if last.exists() else 0
+
+
+def _where_it_ended(title: str, epochs: int, recipe: Recipe) -> str:
+    if not epochs:
+        return f"{title}: ended by SIGTERM in its first epoch; run again to start over"
+    return (
+        f"{title}: ended by SIGTERM after epoch {epochs}/{recipe.epochs}, which is kept; "
+        "run again to go on"
+    )
 
 
 def restore_best(member: MemberModule, best: ModelCheckpoint | None, last: Path) -> int | None:
@@ -108,22 +127,25 @@ def restore_best(member: MemberModule, best: ModelCheckpoint | None, last: Path)
         How many epochs the best weights were trained; None for the last ones.
     """
     if best is not None:
-        kept = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+        kept = load_checkpoint(Path(best.best_model_path))
         member.load_state_dict(kept["state_dict"])
         return int(kept["epoch"]) + 1
     if member.recipe.train.averaging is not None:
         # A training that was resumed after its last epoch does not come to where Lightning would
         # put the average in the weights' place.
-        member.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
+        member.load_state_dict(load_checkpoint(last)["state_dict"])
     return None
 
 
-def make_trainer(recipe: Recipe, compute: Compute, callbacks: list[pl.Callback]) -> pl.Trainer:
+def make_trainer(
+    recipe: Recipe, compute: Compute, folder: Path, callbacks: list[pl.Callback]
+) -> pl.Trainer:
     """Lightning's trainer.
 
     Args:
         recipe: how to train.
         compute: where to run.
+        folder: for what Lightning may want to write.
         callbacks: what watches it.
 
     Raises:
@@ -136,7 +158,8 @@ def make_trainer(recipe: Recipe, compute: Compute, callbacks: list[pl.Callback])
             devices=compute.devices,
             num_nodes=compute.num_nodes,
             strategy=_strategy(compute, recipe),
-            plugins=[AtomicCheckpoints()],
+            plugins=[AtomicCheckpoints(), *_cluster()],
+            default_root_dir=folder,
             # One of Lightning's names, which its types want as a literal.
             precision=choose_precision(compute.precision, device),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
@@ -154,6 +177,16 @@ def make_trainer(recipe: Recipe, compute: Compute, callbacks: list[pl.Callback])
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())
         raise UserError(f"params.yaml: compute: {line}") from None
+
+
+def _cluster() -> list[ClusterEnvironment]:
+    """Slurm, which is not to requeue by Lightning: that one's checkpoints are of unfinished epochs.
+
+    Elsewhere none, which lets Lightning look for itself.
+    """
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        return [SLURMEnvironment(auto_requeue=False)]
+    return []
 
 
 def process_count(compute: Compute) -> int:

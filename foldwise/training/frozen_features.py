@@ -17,7 +17,7 @@ from foldwise.model.hardware import DTYPES, choose_device, choose_precision, wor
 from foldwise.model.loader import plain_loader
 from foldwise.model.settings import Compute
 from foldwise.model.views import make_view
-from foldwise.training.checkpoint import key_of
+from foldwise.training.keys import key_of
 
 FEATURES = "features.npy"
 CODE = (

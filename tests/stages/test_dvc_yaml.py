@@ -13,6 +13,7 @@ from foldwise import checks
 from foldwise.params import Params
 from foldwise.report.figures import Tables
 from foldwise.training import frozen_features
+from foldwise.training.keys import TRAINING
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
 from tests.imports import closure, parsed
@@ -86,7 +87,7 @@ def test_code_deps_are_what_the_stage_imports(stage: str) -> None:
 
 
 def test_a_checkpoint_is_known_by_the_code_that_dvc_knows_train_by() -> None:
-    assert sorted(train.CODE) == sorted(code_deps("train"))
+    assert sorted(TRAINING) == sorted(code_deps("train"))
 
 
 def test_the_page_depends_on_all_that_it_is_made_of() -> None:
@@ -182,7 +183,7 @@ def test_features_are_known_by_the_code_that_computes_them() -> None:
     """Not by how a head is trained on them, whose edits would throw them away."""
     kept = Path("foldwise/training/frozen_features.py")
     training = {path for path in closure(kept) if path.parent == kept.parent} - {kept}
-    assert {path.stem for path in training} == {"checkpoint", "distributed", "settings"}
+    assert {path.stem for path in training} == {"keys", "settings"}
     computing = {str(path) for path in closure(kept) - training}
     assert computing <= expanded(list(frozen_features.CODE))
     assert str(kept) in frozen_features.CODE

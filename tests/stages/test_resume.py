@@ -1,6 +1,7 @@
 """Killed training goes on where it was, and ends with the same bytes."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -8,16 +9,21 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
+import pandas as pd
+import psutil
 import pytest
 import torch
+import yaml
 
+from foldwise.core import files
+from foldwise.images.store import ImageStore
 from foldwise.model.settings import Model
 from foldwise.params import read_params
-from foldwise.training.checkpoint import key_of, run_key
 from foldwise.training.curves import Curves
 from foldwise.training.fit import TrainingRun, fit_member
+from foldwise.training.keys import key_of, run_key
 from foldwise.training.settings import Averaging, EarlyStopping, Recipe, Train
-from stages.train import CODE, datasets
+from stages.train import datasets
 from tests.conftest import Project, environment
 
 OUTS = ("data/models/cnn/1", "plots/train/cnn/1")
@@ -33,8 +39,8 @@ def wait_for(lines: IO[str] | None, text: str) -> None:
     pytest.fail(f"never said {text!r}")
 
 
-def interrupt(project: Project, how: signal.Signals) -> Path:
-    """Start training, end it after its second epoch; the folder of its checkpoints."""
+def interrupt(project: Project, how: signal.Signals, code: int | None = None) -> tuple[Path, str]:
+    """Start training, end it after its second epoch; its checkpoints' folder, its last line."""
     for out in OUTS:
         shutil.rmtree(project.path / out)
     process = subprocess.Popen(
@@ -47,13 +53,19 @@ def interrupt(project: Project, how: signal.Signals) -> Path:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(process.stderr, "epoch 2/8")
+    helpers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(how)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    _, said = process.communicate(timeout=60)
+    if code is None:
+        assert process.returncode != 0
+    else:
+        assert process.returncode == code
+        assert "Traceback" not in said
+        assert not psutil.wait_procs(helpers, timeout=10)[1]
     assert not (project.path / "data/models/cnn/1").exists()
     (kept,) = (project.path / ".checkpoints").iterdir()
     assert (kept / "last.ckpt").exists()
-    return kept
+    return kept, said.splitlines()[-1] if said else ""
 
 
 def resume(project: Project, kept: Path) -> dict[str, bytes]:
@@ -71,7 +83,8 @@ def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
     params = (copied.path / "params.yaml").read_text()
     # With workers, which begin to read before training does; the straight run had none.
     (copied.path / "params.yaml").write_text(params.replace("workers: 0", "workers: 2"))
-    assert resume(copied, interrupt(copied, signal.SIGKILL)) == straight
+    kept, _ = interrupt(copied, signal.SIGKILL)
+    assert resume(copied, kept) == straight
 
 
 @pytest.mark.long
@@ -80,11 +93,34 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     params = (project.path / "params.yaml").read_text()
     settings = "  keep: best\n  early_stopping: {patience: 9}\n  batch_size:"
     (project.path / "params.yaml").write_text(params.replace("  batch_size:", settings, 1))
-    resumed = resume(project, interrupt(project, signal.SIGINT))
+    kept, _ = interrupt(project, signal.SIGINT)
+    resumed = resume(project, kept)
     for out in OUTS:
         shutil.rmtree(project.path / out)
     assert "resumed" not in project.stage("train", "--member", "cnn", "--fold", "1")
     assert project.bytes_of(*OUTS) == resumed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("compute", [{"workers": 2}, {"devices": 2}], ids=str)
+def test_sigterm_keeps_the_last_epoch_and_says_so(copied: Project, compute: Any) -> None:
+    """As schedulers end a job; with processes that read images, and with one that trains too."""
+    straight = copied.bytes_of(*OUTS)
+    params = yaml.safe_load((copied.path / "params.yaml").read_text())
+    params["compute"] |= compute
+    copied.write_params(params)
+    kept, line = interrupt(copied, signal.SIGTERM, code=143)
+    said = re.fullmatch(
+        r"cnn fold 1: ended by SIGTERM after epoch (\d)/8, which is kept; run again to go on", line
+    )
+    assert said is not None, line
+    epoch = torch.load(kept / "last.ckpt", weights_only=True)["epoch"] + 1
+    assert int(said[1]) == epoch
+    params["compute"] |= {"workers": 0, "devices": 1}
+    copied.write_params(params)
+    resumed = resume(copied, kept)
+    if "devices" not in compute:
+        assert resumed == straight
 
 
 @pytest.mark.long
@@ -148,24 +184,59 @@ def test_a_finished_training_that_was_not_saved_is_not_trained_on(
     assert logged[0] == logged[1]
 
 
-def test_a_run_is_known_by_all_that_decides_its_weights() -> None:
+def test_a_run_is_known_by_all_that_decides_its_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"one")
     recipe = Recipe(
         member="cnn",
-        model=Model(backbone="foldwise/plain_cnn"),
+        model=Model(backbone="foldwise/plain_cnn", pretrained=str(weights)),
         lr=0.1,
         epochs=3,
         seed=0,
         train=Train(),
     )
-    keys = {
-        run_key(CODE, recipe, 0, ["data"]),
-        run_key(CODE, recipe, 1, ["data"]),
-        run_key(CODE, recipe, 0, ["other"]),
-        run_key(CODE, recipe.model_copy(update={"lr": 0.2}), 0, ["data"]),
-        run_key(CODE, recipe.model_copy(update={"train": Train(batch_size=7)}), 0, ["data"]),
+    labels = pd.DataFrame({"id": ["a", "b", "c"], "x": [0, 1, 1], "y": [1, 0, 1]}, dtype=object)
+    folds = pd.DataFrame({"id": ["a", "b"], "fold": [0, 1]})
+    same: dict[str, Any] = {
+        "recipe": recipe,
+        "fold": 0,
+        "commit": None,
+        "labels": labels,
+        "folds": folds,
+        "classes": ["x", "y"],
+        "shas": {"a": "1", "b": "2", "c": "3"},
     }
-    assert len(keys) == 5
-    assert run_key(CODE, recipe, 0, ["data"]) in keys
+    train = Train(batch_size=7)
+    others: list[dict[str, Any]] = [
+        {"recipe": recipe.model_copy(update={"lr": 0.2})},
+        {"recipe": recipe.model_copy(update={"train": train})},
+        {"fold": 1},
+        {"commit": "abc"},
+        {"labels": labels.assign(x=[1, 1, 1])},
+        {"folds": folds.assign(id=["a", "c"])},
+        {"classes": ["y", "x"]},
+        {"shas": same["shas"] | {"a": "9"}},
+    ]
+    keys = {run_key(**same | other) for other in ({}, *others)}
+    weights.write_bytes(b"two")
+    assert len(keys | {run_key(**same)}) == len(others) + 2
+    # The test part's labels decide nothing.
+    assert run_key(**same | {"labels": labels.assign(y=[1, 0, 0])}) == run_key(**same)
+
+
+def test_a_finished_training_tells_which_run_it_is(copied: Project) -> None:
+    params = read_params(copied.path / "params.yaml")
+    found = files.read_json(copied.path / "data/models/cnn/1/model.json", "train")["run"]
+    wanted = run_key(
+        params.recipe("cnn"),
+        1,
+        None,
+        files.read_labels(copied.path),
+        files.read_folds(copied.path / files.FOLDS),
+        files.read_dataset(copied.path)["classes"],
+        ImageStore(copied.path / files.IMAGES).sha256(),
+    )
+    assert found == wanted
 
 
 def test_a_key_knows_the_named_code_and_no_other(tmp_path: Path) -> None:
