@@ -16,6 +16,7 @@ from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.settings import Folds, Seed, read
 from foldwise.folds.chart import draw_data
+from foldwise.folds.coverage import coverage_warnings, refuse_lost_classes
 from foldwise.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
 from foldwise.folds.divide import divide, leaks
 from foldwise.folds.duplicates import Duplicates
@@ -38,7 +39,9 @@ def main() -> None:
     single = dataset["task"] == "multiclass"
     check_data(single, len(classes))
     division = divide(table, labels, single, duplicates.pictures, split, count, seed)
-    for warning in leaks(duplicates, division, table, split.group):
+    refuse_lost_classes(labels, division, classes)
+    warnings = leaks(duplicates, division, table, split.group)
+    for warning in warnings + coverage_warnings(labels, division, classes, count):
         print(f"warning: {warning}", file=sys.stderr)
 
     sets = division.sets(count)

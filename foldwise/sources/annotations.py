@@ -11,6 +11,7 @@ from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
 from foldwise.sources.names import natural, normal
 from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Annotations, Data
 from foldwise.sources.source import Source
@@ -37,7 +38,8 @@ def read_annotations(tree: Tree, name: str, problems: Problems) -> AnnotationFil
     """
     label = tree.label(name)
     try:
-        content = json.loads(tree.require(name).decode("utf-8-sig"))
+        # Bytes, of which it finds out whether they are UTF-8 or UTF-16.
+        content = json.loads(tree.require(name))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{label}: is no readable JSON ({error}); replace it") from None
     entries = content.get("annotations") if isinstance(content, dict) else None
@@ -60,7 +62,7 @@ def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> An
             )
             continue
         kinds.add(type(category))
-        rows[f"annotations[{index}]"] = (file, {normal(str(category))})
+        rows[f"annotations[{index}]"] = (file, {normal(str(category).strip())})
     if len(kinds) > 1:
         raise UserError(f"{label}: categories are numbers here and texts there; write one kind")
     return AnnotationFile(_entries_table(rows, label, problems), order=None, single=True)
@@ -82,8 +84,9 @@ def _coco(content: dict[str, Any], label: str, problems: Problems) -> Annotation
             elif id in named[what]:
                 problems.add(f"{label}: {what}[{index}]", f"id {id} is there a second time")
             else:
-                named[what][id] = normal(each[key])
-    categories, files = named["categories"], named["images"]
+                named[what][id] = each[key]
+    categories = {id: normal(name.strip()) for id, name in named["categories"].items()}
+    files = named["images"]
     # COCO numbers its categories with gaps; their order is that of the numbers.
     order = [categories[id] for id in sorted(categories, key=lambda each: (str(type(each)), each))]
     if len(set(order)) < len(order):
@@ -206,6 +209,6 @@ def _with_names(
 ) -> pd.DataFrame:
     """The entries, each file once, with the images' names in the tree as `name`."""
     table = annotated.table
-    table = table[~repeated(table["file"], tree.label(name), "file", problems)]
-    start = f"{folder.strip('/')}/" if folder.strip("/.") else ""
-    return table.assign(name=[normal(start + file) for file in table["file"]])
+    names = pd.Series(Resolver(tree, folder).names(table["file"].tolist()), table.index)
+    again = repeated(names, tree.label(name), "file", problems, table["file"])
+    return table.assign(name=names)[~again]

@@ -1,5 +1,6 @@
 """Tables that people wrote: CSV and Parquet, every cell a string, nothing guessed."""
 
+import codecs
 import csv
 import io
 
@@ -9,18 +10,32 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from foldwise.core.errors import UserError
-from foldwise.sources.names import normal
+from foldwise.sources.names import has_controls, normal, printable
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    # Before UTF-16's, with which it begins.
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+BLANKS = " \t\r\n"
+DELIMITERS = (",", ";", "\t")
+SNIFFED = 2**20
+"""Characters of a table that its delimiter is guessed from."""
 
 
 def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
     """A table of strings; its index holds what to call each row: "row 2", as an editor counts.
 
-    CSV is UTF-8 with commas, or tabs in a `.tsv` file; the first row names the columns.
+    CSV is UTF-8, or UTF-16 that says so, with whichever of commas, semicolons and tabs divides it;
+    the first row names the columns, and blanks around cells do not count.
 
-    Raises `UserError` for a file that is missing or no such table; notes ragged rows in `problems`
-    and leaves them out.
+    Raises `UserError` for a file that is missing or no such table, or a header that no column may
+    have; notes ragged rows in `problems` and leaves them out.
     """
     content = tree.require(name)
     label = tree.label(name)
@@ -28,7 +43,13 @@ def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
         table = _parquet(content, label)
     else:
         table = _csv(content, label, "\t" if name.endswith(".tsv") else ",", problems)
+    # Others, such as the narrow one of macOS's clock, are part of the names of files.
+    table = table.map(lambda cell: cell.strip(BLANKS))
     table.columns = pd.Index([normal(name.strip()) for name in table.columns])
+    for column in table.columns[[has_controls(name) for name in table.columns]]:
+        raise UserError(
+            f"{label}: header '{printable(column)}' holds control characters; write it anew"
+        )
     if table.columns.duplicated().any():
         column = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{label}: has two columns '{column}'; rename one")
@@ -38,13 +59,23 @@ def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
     return table
 
 
-def _csv(content: bytes, label: str, delimiter: str, problems: Problems) -> pd.DataFrame:
+def decoded(content: bytes, label: str) -> str:
+    """The text of a file in UTF-8, or in what its byte order mark says; else `UserError`."""
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{label}: row {line}: is not UTF-8; save it as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+
+
+def _csv(content: bytes, label: str, usual: str, problems: Problems) -> pd.DataFrame:
+    text = decoded(content, label)
+    delimiter = _delimiter(text, usual)
+    # Blanks in front of a quote would make the quote one of the cell's characters.
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     rows, numbers = [], []
     try:
         header = next(reader, [])
@@ -64,6 +95,24 @@ def _csv(content: bytes, label: str, delimiter: str, problems: Problems) -> pd.D
     return pd.DataFrame(rows, columns=header, index=numbers, dtype=str)
 
 
+def _delimiter(text: str, usual: str) -> str:
+    """What divides a table: the usual, or the only other that divides its first rows alike."""
+    lines = text[:SNIFFED].splitlines()[: -1 if len(text) > SNIFFED else None]
+    cells = {}
+    for sign in dict.fromkeys((usual, *DELIMITERS)):
+        try:
+            rows = list(csv.reader(lines, delimiter=sign, skipinitialspace=True))
+        except csv.Error:
+            continue
+        cells[sign] = [len(row) for row in rows if row] or [0]
+    divides = [sign for sign, counts in cells.items() if counts[0] > 1]
+    alike = [sign for sign in divides if len(set(cells[sign])) == 1]
+    for found in (alike, divides):
+        if usual in found or len(found) == 1:
+            return usual if usual in found else found[0]
+    return usual
+
+
 def _parquet(content: bytes, label: str) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(io.BytesIO(content))
@@ -72,7 +121,7 @@ def _parquet(content: bytes, label: str) -> pd.DataFrame:
             if names.count(name) > 1:
                 raise UserError(f"{label}: has two columns '{name}'; rename one")
         table = file.read()
-    except (pa.ArrowInvalid, OSError):
+    except (pa.ArrowException, OSError, ValueError, OverflowError):
         raise UserError(f"{label}: is no readable Parquet file; write it anew") from None
     columns = {name: _strings(table[name], f"{label}: column '{name}'") for name in names}
     return pd.DataFrame(columns, index=[f"row {row}" for row in range(1, table.num_rows + 1)])
@@ -86,10 +135,11 @@ def _strings(column: pa.ChunkedArray, label: str) -> list[str]:
         column = column.cast(pa.float64())
         column = pc.if_else(pc.is_nan(column), None, column)
     try:
-        strings = column.cast(pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return column.cast(pa.string()).fill_null("").to_pylist()
+    except pa.ArrowException:
         raise UserError(f"{label}: holds {column.type}, not text or numbers; convert it") from None
-    return strings.fill_null("").to_pylist()
+    except UnicodeDecodeError:
+        raise UserError(f"{label}: holds text that is not UTF-8; write it anew") from None
 
 
 def require_columns(table: pd.DataFrame, label: str, columns: list[str], key: str) -> None:

@@ -4,10 +4,15 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pandas as pd
-from PIL import Image
 
+from foldwise.images.decode import SUFFIXES
+from foldwise.sources.paths import what_misses
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
+
+TEXTS = {".csv", ".tsv", ".json", ".jsonl", ".md", ".parquet", ".txt", ".xlsx", ".xml", ".yaml"}
+READ_ME = {"AUTHORS", "CHANGELOG", "COPYING", "LICENCE", "LICENSE", "NOTICE", "README"}
+"""What lies beside images that have no suffix either."""
 
 
 def rows_with_images(
@@ -25,10 +30,11 @@ def rows_with_images(
     label = tree.label(table_name)
     present = [name in tree.files for name in names]
     if names and not any(present):
+        common = what_misses(tree, names)
         problems.add(
             label,
-            f"of its {len(names)} images none is there, not even {tree.root}/{names[0]}; put the "
-            "folder or archive of images in its place",
+            f"of its {len(names)} images none is there{common and f' ({common})'}, not even "
+            f"{tree.root}/{names[0]}; put the folder or archive of images in its place",
         )
         return table.iloc[:0], []
     for row, name, there in zip(table.index, names, present, strict=True):
@@ -44,18 +50,22 @@ def rows_with_images(
 def images_without_rows(
     tree: Tree, folder: str, wanted: Iterable[str], table_name: str, problems: Problems
 ) -> None:
-    """Note the files of a folder that no row speaks of.
+    """Note the images of a folder that no row speaks of.
 
     Args:
         tree: holds the images.
-        folder: where every file must have a row; in `""`, every file that is called an image.
+        folder: where every image must have a row; `""`: everywhere. An image is what is called
+            one or, in a folder, what is called like those that rows speak of.
         wanted: names in the tree that rows speak of.
         table_name: where a row would stand.
         problems: notes images without a row.
     """
     wanted = set(wanted)
+    alike = {PurePosixPath(name).suffix.lower() for name in wanted} if folder else set()
     for name in tree.below(folder):
-        if name not in wanted and (folder or is_called_an_image(name)):
+        suffix = PurePosixPath(name).suffix.lower()
+        is_text = suffix in TEXTS or (not suffix and PurePosixPath(name).name.upper() in READ_ME)
+        if name not in wanted and (is_called_an_image(name) or (suffix in alike and not is_text)):
             problems.bad_image(
                 tree.label(name), f"has no row in {table_name}", "add the row or remove the image"
             )
@@ -63,4 +73,4 @@ def images_without_rows(
 
 def is_called_an_image(name: str) -> bool:
     """Whether a file has a suffix of images."""
-    return PurePosixPath(name).suffix.lower() in Image.registered_extensions()
+    return PurePosixPath(name).suffix.lower() in SUFFIXES

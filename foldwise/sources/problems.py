@@ -1,6 +1,7 @@
 """Everything that is wrong with a data set, told in one go."""
 
 from foldwise.core.errors import UserError
+from foldwise.sources.names import printable
 
 LISTED = 20
 
@@ -28,12 +29,12 @@ class Problems:
         """
         self._count += 1
         if len(self._first) < LISTED:
-            self._first.append(f"{culprit}: {problem}")
+            self._first.append(printable(f"{culprit}: {problem}"))
 
     def bad_image(self, culprit: str, reason: str, remedy: str) -> None:
         """Note an image that cannot be used."""
         if self._skip:
-            self.dropped.append({"image": culprit, "reason": reason})
+            self.dropped.append({"image": printable(culprit), "reason": printable(reason)})
         else:
             self.add(culprit, f"{reason}; {remedy}, or set data.on_error: skip")
 

@@ -7,14 +7,24 @@ import numpy as np
 import pandas as pd
 
 from foldwise.sources.csv_files import read_table, require_columns
-from foldwise.sources.labels import class_order, indicators, one_hot, repeated, unlabelled
+from foldwise.sources.labels import (
+    class_order,
+    indicators,
+    one_hot,
+    refuse_leftovers,
+    repeated,
+    unlabelled,
+)
 from foldwise.sources.names import normal
 from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data, Table
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 
+IMAGE = "\0image"
+"""A column that no table has: its header would hold a control character."""
 FOLDS = {str(number) for number in range(-1, 1000)}
 
 
@@ -29,7 +39,10 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     given = {settings.file: _rows(tree, settings, settings.file, True, problems)}
     if settings.test is not None:
         given[settings.test] = _rows(tree, settings, settings.test, False, problems)
-    wanted = {name: _paths(settings, table) for name, table in given.items()}
+    resolver = Resolver(tree, settings.images, settings.suffix)
+    for name, table in given.items():
+        given[name] = _resolved(resolver, settings, table, tree.label(name), problems)
+    wanted = {name: table[IMAGE].tolist() for name, table in given.items()}
     cells: list[str] = []
     images_without_rows(
         tree, settings.images.strip("/."), chain(*wanted.values()), settings.file, problems
@@ -85,14 +98,16 @@ def _rows(
         columns += [each for each in (settings.group, settings.fold, settings.part) if each]
         columns += [] if settings.labels == "columns" else [settings.label]
     require_columns(table, label, columns, "data.table")
-    return table[~repeated(table[settings.column], label, "file", problems)]
+    return table
 
 
-def _paths(settings: Table, table: pd.DataFrame) -> list[str]:
-    """Names of the rows' images in the tree."""
-    folder = settings.images.strip("/.")
-    start = f"{folder}/" if folder else ""
-    return [normal(f"{start}{file}{settings.suffix}") for file in table[settings.column]]
+def _resolved(
+    resolver: Resolver, settings: Table, table: pd.DataFrame, label: str, problems: Problems
+) -> pd.DataFrame:
+    """The rows with their images' names in the tree as column `IMAGE`, each image once."""
+    cells = table[settings.column]
+    names = pd.Series(resolver.names(cells.tolist()), table.index)
+    return table.assign(**{IMAGE: names})[~repeated(names, label, "file", problems, cells)]
 
 
 def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.Series:
@@ -112,11 +127,14 @@ def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) ->
     assert settings is not None
     if settings.labels == "columns":
         if data.classes is not None:
-            require_columns(train, label, list(data.classes), "data.classes")
-            return list(data.classes)
-        other = {settings.column, settings.group, settings.fold, settings.part}
+            wanted = [normal(name.strip()) for name in data.classes]
+            require_columns(train, label, wanted, "data.classes")
+            return wanted
+        other = {IMAGE, settings.column, settings.group, settings.fold, settings.part}
         return [name for name in train.columns if name not in other]
     found = {name for names in class_names(settings, train) for name in names}
+    if settings.labels == "separated" and data.classes is None:
+        refuse_leftovers(found, settings.separator, label)
     return class_order(data.classes, found, label, problems)
 
 

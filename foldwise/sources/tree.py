@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from foldwise.core.errors import UserError
+from foldwise.sources.archive_checks import LARGEST, too_large
+from foldwise.sources.names import printable
+from foldwise.sources.problems import Problems
+
+# What operating systems leave in folders and archives.
+LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class Container(Protocol):
@@ -29,31 +35,51 @@ class Folder:
         self.path = path
 
     def names(self) -> Iterable[str]:
-        return self._below("", frozenset())
+        """Every file's name. Raises `UserError` that names each link to a folder.
 
-    def _below(self, folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+        DVC hashes what `path` itself and links to files lead to, but nothing behind links to
+        folders below it: whatever changed there, `fetch` would not run again.
+        """
+        problems = Problems()
+        names = list(self._below("", problems))
+        problems.check()
+        return names
+
+    def _below(self, folder: str, problems: Problems) -> Iterator[str]:
         path = self.path / folder
         try:
-            status = path.stat()
-            entries = list(os.scandir(path))
+            entries = [
+                (entry.name, entry.is_dir(), entry.is_symlink()) for entry in os.scandir(path)
+            ]
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); see to it") from None
-        here = (status.st_dev, status.st_ino)
-        # A link may lead to a folder beside it, but one that leads back up has no end.
-        if here not in above:
-            for entry in entries:
-                name = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir():
-                    yield from self._below(name, above | {here})
-                else:
-                    yield name
+            problems.add(str(path), f"cannot be read ({error.strerror}); see to it")
+            return
+        for own_name, is_folder, is_link in entries:
+            name = f"{folder}/{own_name}" if folder else own_name
+            if is_litter(own_name):
+                continue
+            if is_folder and is_link:
+                problems.add(
+                    f"{self.path / name}",
+                    "is a link to a folder, and DVC looks at nothing behind it, so that changed "
+                    "images would not count; set data.path to the folder itself, or put one in "
+                    "the link's place by `cp -al` or a bind mount",
+                )
+            elif is_folder:
+                yield from self._below(name, problems)
+            else:
+                yield name
 
     def read(self, name: str) -> bytes:
         path = self.path / name
         try:
             if path.exists() and not path.is_file():
                 raise ValueError("is a device or a pipe, not a file")
-            return path.read_bytes()
+            size = path.stat().st_size
+            if size > LARGEST:
+                raise ValueError(too_large(size))
+            with path.open("rb") as file:
+                return file.read(size)
         except OSError as error:
             raise ValueError(f"cannot be read ({error.strerror})") from None
 
@@ -78,7 +104,7 @@ class Tree:
     def require(self, name: str) -> bytes:
         """The content of a file that the data set cannot do without, or `UserError`."""
         if name not in self.files:
-            raise UserError(f"{self.root}/{name}: no such file; is data.path what you meant?")
+            raise UserError(f"{self.label(name)}: no such file; is data.path what you meant?")
         try:
             return self.read(name)
         except ValueError as error:
@@ -87,11 +113,16 @@ class Tree:
     def label(self, name: str) -> str:
         """How a person finds the file, whether it exists or not."""
         if name not in self.files:
-            return f"{self.root}/{name}"
+            return printable(f"{self.root}/{name}")
         container, inner = self.files[name]
-        return container.label(inner)
+        return printable(container.label(inner))
 
     def below(self, folder: str) -> list[str]:
         """Names of all files in a folder (`""`: in all), at any depth."""
         start = f"{folder.strip('/')}/" if folder.strip("/.") else ""
         return [name for name in self.files if name.startswith(start)]
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file, or a folder above it, is hidden or left by an operating system."""
+    return any(part.startswith(".") or part in LITTER for part in name.split("/"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from foldwise.core.errors import UserError
-from foldwise.sources import archives
+from foldwise.sources import archive_checks, archives
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
 from tests.pictures import write
@@ -81,12 +81,26 @@ def test_several_archives_make_one_tree(tmp_path: Path) -> None:
         open_tree([one, two])
 
 
-def test_links_that_lead_back_end(tmp_path: Path) -> None:
-    """One that leads to a folder beside it is that folder once more."""
-    write(tmp_path / "in", {"a/x": "1"})
+def test_links_to_folders_are_told_at_once(tmp_path: Path) -> None:
+    """DVC hashes nothing behind them; behind links to files, and `data.path` itself, it does."""
+    write(tmp_path, {"elsewhere/x": "1", "in/a/own": "2", "in/.cache/x": "3"})
+    make_zip(tmp_path / "kit.zip", {"z": b"4"})
     (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
-    (tmp_path / "in/b").symlink_to(tmp_path / "in/a")
-    assert list(open_tree([tmp_path / "in"]).files) == ["a/x", "b/x"]
+    (tmp_path / "in/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/.hidden").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError) as error:
+        open_tree([tmp_path / "in"])
+    assert sorted(line.split(": ")[0] for line in error.value.args) == [
+        str(tmp_path / "in/a/up"),
+        str(tmp_path / "in/b"),
+    ]
+    assert all("is a link to a folder" in line and "cp -al" in line for line in error.value.args)
+    (tmp_path / "in/a/up").unlink()
+    (tmp_path / "in/b").unlink()
+    (tmp_path / "in/file").symlink_to(tmp_path / "elsewhere/x")
+    (tmp_path / "in/set.zip").symlink_to(tmp_path / "kit.zip")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    assert content(open_tree([tmp_path / "link"])) == {"a/own": b"2", "file": b"1", "set/z": b"4"}
 
 
 def test_what_is_no_file_is_refused_when_it_is_read(tmp_path: Path) -> None:
@@ -161,7 +175,7 @@ def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["bomb.zip", "bomb.tar.gz"])
 def test_bombs_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "SMALL", 10**6)
+    monkeypatch.setattr(archive_checks, "SMALL", 10**6)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     if name.endswith(".zip"):
@@ -171,7 +185,7 @@ def test_bombs_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.Monkey
         make_tar(path, {"zeros": bytes(5 * 10**6)})
     with pytest.raises(UserError, match=r"bomb.*: would unpack to .* times its size"):
         open_tree([path])
-    monkeypatch.setattr(archives, "SMALL", 10**8)
+    monkeypatch.setattr(archive_checks, "SMALL", 10**8)
     assert len(open_tree([path]).read("zeros")) == 5 * 10**6
 
 

@@ -1,0 +1,127 @@
+"""Which file a row means: paths as tables and annotations spell them, on any system."""
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from foldwise.sources.names import normal
+from foldwise.sources.tree import Tree
+
+ABSOLUTE = re.compile(r"(/|~|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]+:/)")
+
+
+class Resolver:
+    """Finds the files that rows speak of.
+
+    A name that is there counts as it stands. Else what can mean only one thing is taken for it:
+    blanks around, `\\` for `/`, `./` and `a/../`, a path from the root of the disk or of the data
+    set, a suffix in another case.
+    """
+
+    def __init__(self, tree: Tree, folder: str, suffix: str = "") -> None:
+        """
+        Args:
+            tree: holds the files.
+            folder: that rows are relative to.
+            suffix: that rows leave out.
+        """
+        self._files = tree.files
+        self._folder = f"{folder.strip('/')}/" if folder.strip("/.") else ""
+        self._suffix = suffix
+        root = Path(tree.root)
+        self._roots = {f"{each}/" for each in (root.absolute(), root.resolve())}
+        self._any_case: dict[str, list[str]] = {}
+        for name in tree.files:
+            self._any_case.setdefault(_lower_suffix(name), []).append(name)
+
+    def names(self, cells: Sequence[str]) -> list[str]:
+        """(rows): each row's file in the tree, or where it should be."""
+        found = [self._find(cell) for cell in cells]
+        if None in found:
+            found = self._without_prefix(cells) or found
+        return [
+            name or normal(self._folder + _slashes(cell.strip() + self._suffix))
+            for name, cell in zip(found, cells, strict=True)
+        ]
+
+    def _find(self, cell: str) -> str | None:
+        exact = normal(self._folder + cell + self._suffix)
+        if exact in self._files:
+            return exact
+        spelled = list(self._spellings(_slashes(normal(cell).strip())))
+        for name in spelled:
+            if name in self._files:
+                return name
+        for name in spelled:
+            alike = self._any_case.get(_lower_suffix(name), [])
+            if len(alike) == 1:
+                return alike[0]
+        return None
+
+    def _spellings(self, path: str) -> Iterator[str]:
+        """Names that a path may stand for, the likeliest first."""
+        for suffix in dict.fromkeys((self._suffix, "")):
+            whole = posixpath.normpath(path + suffix)
+            yield posixpath.normpath(self._folder + path + suffix)
+            if self._folder and whole.startswith(self._folder):
+                yield whole
+            for root in self._roots:
+                if whole.startswith(root):
+                    yield whole[len(root) :]
+
+    def _without_prefix(self, cells: Sequence[str]) -> list[str | None] | None:
+        """Every row's file, if there is one way to cut the same folders off all absolute paths."""
+        paths = [posixpath.normpath(_slashes(normal(cell).strip())) for cell in cells]
+        if not all(ABSOLUTE.match(path) for path in paths):
+            return None
+        shared = common_folders(paths)
+        ways = []
+        for count in range(1, len(shared) + 1):
+            start = len("/".join(shared[:count])) + 1
+            found = [self._find(path[start:]) for path in paths]
+            if None not in found and found not in ways:
+                ways.append(found)
+        return ways[0] if len(ways) == 1 else None
+
+
+def common_folders(paths: Sequence[str]) -> list[str]:
+    """The folders that all paths begin with.
+
+    >>> common_folders(["/data/a/1.png", "/data/b/1.png"])
+    ['', 'data']
+    """
+    folders = [path.split("/")[:-1] for path in paths]
+    shared = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return shared
+
+
+def what_misses(tree: Tree, names: Sequence[str]) -> str:
+    """What the names of files that are all not there have in common, and where some may be."""
+    shared = "/".join(common_folders(names))
+    files = {PurePosixPath(name).stem: name for name in tree.files}
+    there = [files[stem] for name in names if (stem := PurePosixPath(name).stem) in files]
+    said = [f"all begin with '{shared}/'"] if shared else []
+    if there:
+        folder, _ = Counter(posixpath.dirname(name) for name in there).most_common(1)[0]
+        said.append(f"{len(there)} like them are in {tree.root}/{folder}".rstrip("/"))
+    suffixes = {PurePosixPath(name).suffix for name in names}
+    own = {PurePosixPath(name).suffix for name in there}
+    if len(suffixes) == 1 and own and suffixes.isdisjoint(own):
+        suffix, other = suffixes.pop() or "no suffix", " or ".join(sorted(own)) or "no suffix"
+        said.append(f"named with {suffix}, not {other}")
+    return ", ".join(said)
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def _lower_suffix(name: str) -> str:
+    stem, suffix = posixpath.splitext(name)
+    return stem + suffix.lower()
