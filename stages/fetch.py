@@ -13,9 +13,11 @@ from foldwise.core import files
 from foldwise.core.errors import UserError, run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
+from foldwise.images.decoding import Decoding, write_decoding
 from foldwise.images.store import ImageWriter
 from foldwise.sources.annotations import load_annotations
 from foldwise.sources.dacon import load_dacon
+from foldwise.sources.depth import decoding_facts, settled_decoding
 from foldwise.sources.download import download
 from foldwise.sources.folder import load_folder
 from foldwise.sources.glyphs.source import load_glyphs
@@ -54,7 +56,10 @@ def main() -> None:
     source = open_source(data, problems)
     with files.replacing(files.IMAGES) as temporary:
         with ImageWriter(temporary) as writer:
-            kept = copy_images(source, data.max_pixels, writer, problems)
+            known = Decoding(data.ground)
+            kept = copy_images(source, data.max_pixels, writer, problems, known)
+        decoding = settled_decoding(data, writer)
+        write_decoding(temporary, decoding)
         problems.check()
         parts = Counter(source.parts[position] for position in kept)
         for part in sorted({"train", *source.parts}):
@@ -80,7 +85,8 @@ def main() -> None:
             "submission": {"columns": source.classes} | source.submission,
             "origin": source.origin | {"downloads": [each.url for each in data.downloads]},
             "dropped": problems.dropped,
-        },
+        }
+        | decoding_facts(decoding, writer),
     )
 
 

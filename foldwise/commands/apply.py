@@ -23,7 +23,7 @@ from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.deploy.agreement import agreement
-from foldwise.deploy.ensemble import FinishedEnsemble, onnx_ensemble, torch_ensemble
+from foldwise.deploy.ensemble import DeployedMember, FinishedEnsemble, onnx_ensemble, torch_ensemble
 from foldwise.ensembling.combine import merge_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.images.decode import SUFFIXES, check, decode
@@ -78,19 +78,22 @@ def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | 
         if path.exists() and not path.is_file():
             return "is no file"
         data = path.read_bytes()
-        check(data, max_pixels)
-        # OpenCV decodes for the networks, and knows fewer oddities than Pillow.
-        height, width = decode(data, 1).shape[:2]
+        seen = check(data, max_pixels)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     except ValueError as error:
         return str(error)
     for model in models:
         # Of a strip, the shorter side may be resized to what makes the longer one endless.
-        rows, columns = resized_shape(height, width, model)
+        rows, columns = resized_shape(seen.height, seen.width, model)
         if rows * columns > max(max_pixels, RESIZED_PIXELS):
             return f"has to be resized to {rows} x {columns} pixels, more than memory is spent on"
     return data
+
+
+def pixels_for(data: bytes, member: DeployedMember) -> np.ndarray:
+    """An image file as a member takes it."""
+    return as_input(decode(data, member.model.channels, member.decoding), member.model)
 
 
 def predicted(
@@ -99,10 +102,7 @@ def predicted(
     """Logits of the ensemble (images, classes), and the models' agreement (images,)."""
     joined, models = [], []
     for member in ensemble.members:
-        model = member.model
-        pixels = np.stack(
-            list(pool.map(lambda data: as_input(decode(data, model.channels), model), images))  # noqa: B023  # done before the next member
-        )
+        pixels = np.stack(list(pool.map(lambda data: pixels_for(data, member), images)))  # noqa: B023  # done before the next member
         folds = [runner(pixels) for runner in member.folds]
         joined.append(merge_logits(folds, ensemble.folds_merge))
         models += folds

@@ -19,7 +19,7 @@ import torch
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
-from foldwise.deploy.ensemble import fold_folders, read_ensemble
+from foldwise.deploy.ensemble import fold_folders, member_decoding, read_ensemble
 from foldwise.deploy.graphs import write_graph
 from foldwise.deploy.merge_torch import MergedFolds
 from foldwise.deploy.onnx_files import fold_file, member_file, metadata
@@ -74,7 +74,11 @@ def main() -> None:
             ]
             model = loaded[0][1]
             images = examples(store, model)
-            content = common | {"member": member, "input": model.model_dump(mode="json")}
+            content = common | {
+                "member": member,
+                "input": model.model_dump(mode="json"),
+                "decoding": member_decoding(member, Path(temporary)).to_json(),
+            }
             for fold, (module, _) in zip(ensemble["folds"], loaded, strict=True):
                 path = fold_file(target, member, fold)
                 worst = max(worst, write_graph(module, images, path, content | {"fold": fold}))

@@ -15,6 +15,7 @@ from foldwise.decision.decision import Decision
 from foldwise.deploy.onnx_files import exported_members, fold_file, graph_runner, metadata
 from foldwise.ensembling.settings import Merge
 from foldwise.images.decode import MAX_PIXELS
+from foldwise.images.decoding import Decoding
 from foldwise.model.settings import Compute, Model
 
 
@@ -48,6 +49,23 @@ def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
     return [folder / str(fold) for fold in folds]
 
 
+def member_decoding(member: str, temporary: Path) -> Decoding:
+    """How the images were decoded that a member was trained on, as its commit's dataset.json says.
+
+    Args:
+        member: its name, as `fold_folders` has it.
+        temporary: an existing folder for what is brought.
+    """
+    revision = member.rpartition("/")[0]
+    if not revision:
+        return Decoding.from_json(files.read_dataset().get("decoding"))
+    target = temporary / f"{revision}-{files.DATASET.name}"
+    if not target.exists():
+        commit = revisions.resolve(revision, f"{files.MERGING}: {member}")
+        revisions.fetch(commit, files.DATASET, target)
+    return Decoding.from_json(files.read_json(target, "fetch").get("decoding"))
+
+
 Runner = Callable[[np.ndarray], np.ndarray]
 """uint8 images, as `geometry.as_input` makes them, to float32 logits (images, classes)."""
 
@@ -58,6 +76,8 @@ class DeployedMember:
 
     model: Model
     """What its input must be."""
+    decoding: Decoding
+    """How the images were decoded that it was trained on."""
     folds: Sequence[Runner]
     """Of each fold, all used views merged."""
     weight: float
@@ -101,7 +121,8 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         folders = fold_folders(name, ensemble["folds"], temporary)
         loaded = [load_fold(folder, classes, used["views"], merge["views"]) for folder in folders]
         runners = [TorchRunner(module, device) for module, _ in loaded]
-        members.append(DeployedMember(loaded[0][1], runners, used["weight"]))
+        decoding = member_decoding(name, temporary)
+        members.append(DeployedMember(loaded[0][1], decoding, runners, used["weight"]))
     return FinishedEnsemble(
         classes,
         members,
@@ -124,10 +145,11 @@ def onnx_ensemble(folder: Path) -> FinishedEnsemble:
     members = []
     for name, used in ensemble["members"].items():
         paths = [fold_file(folder, name, fold) for fold in ensemble["folds"]]
-        model = Model.model_validate(metadata(paths[0])["input"])
-        members.append(
-            DeployedMember(model, [graph_runner(path) for path in paths], used["weight"])
-        )
+        about = metadata(paths[0])
+        model = Model.model_validate(about["input"])
+        decoding = Decoding.from_json(about.get("decoding"))
+        runners = [graph_runner(path) for path in paths]
+        members.append(DeployedMember(model, decoding, runners, used["weight"]))
     return FinishedEnsemble(
         content["classes"],
         members,

@@ -1,11 +1,13 @@
 """The Arrow image store: a few large files instead of thousands of small ones.
 
 Every row holds one image's original bytes, untouched, with its id, height, width, sha256 and
-perceptual hash.
+perceptual hash. How they become pixels stands beside the shards (`decoding.py`).
 """
 
 import hashlib
+import json
 import os
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 
 from foldwise.core.errors import UserError
-from foldwise.images.decode import Inspected, decode
+from foldwise.images.decode import Inspected, bits_of, decode
+from foldwise.images.decoding import Decoding, read_decoding
 
 SCHEMA = pa.schema(
     [
@@ -48,6 +51,11 @@ class ImageWriter:
         self._ids: set[str] = set()
         self._rows: list[Row] = []
         self._pending = 0
+        self.deep: Counter[int] = Counter()
+        """Of images whose files do not say how many bits of a sample count: how many hold samples
+        of so many bits."""
+        self.largest = 0
+        """The largest sample of these."""
 
     def add(self, id: str, data: bytes, seen: Inspected) -> None:
         """Append one image. Raises `UserError` if the id is taken."""
@@ -60,6 +68,9 @@ class ImageWriter:
         digest = hashlib.sha256(data).hexdigest()
         self._rows.append((id, data, seen.height, seen.width, digest, seen.phash))
         self._pending += len(data)
+        if seen.largest is not None:
+            self.deep[bits_of(seen.largest)] += 1
+            self.largest = max(self.largest, seen.largest)
         if self._pending >= batch_bytes:
             self._flush()
 
@@ -101,6 +112,7 @@ class ImageStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.decoding = read_decoding(folder)
         paths = sorted(folder.glob("shard-*.arrow"))
         if not paths:
             raise UserError(f"{folder}: holds no images; `dvc repro fetch` makes them")
@@ -116,8 +128,15 @@ class ImageStore:
         self._size = np.concatenate([shard.size for shard in shards])
 
     def sha256(self) -> dict[str, str]:
-        """Every image's id and the sha256 of its bytes."""
-        return dict(zip(self.ids, self.table["sha256"].tolist(), strict=True))
+        """Every image's id and a digest of its pixels' origin: what is kept of images goes by it.
+
+        The sha256 of its bytes; of these and the decoding, where that is not the default.
+        """
+        digests = self.table["sha256"].tolist()
+        if self.decoding != Decoding():
+            how = json.dumps(self.decoding.to_json())
+            digests = [hashlib.sha256((each + how).encode()).hexdigest() for each in digests]
+        return dict(zip(self.ids, digests, strict=True))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,7 +151,7 @@ class ImageStore:
 
     def pixels(self, id: str, channels: int) -> np.ndarray:
         """The decoded image, an array (height, width, channels) of uint8."""
-        return decode(self.data(id), channels)
+        return decode(self.data(id), channels, self.decoding)
 
     def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path]]:
         return ImageStore, (self.folder,)

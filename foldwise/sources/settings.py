@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from foldwise.core.settings import Count, IntRange, Many, Number, Range, Settings
 from foldwise.images.decode import MAX_PIXELS
+from foldwise.images.decoding import DEPTHS, Decoding
 
 PRESETS: dict[str, dict[str, Any]] = {
     # DACON's dirty-MNIST, as its description and its images have it.
@@ -101,6 +102,7 @@ class Glyphs(Settings):
 
 
 Text = Annotated[str, Field(min_length=1)]
+Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class Download(Settings):
@@ -193,6 +195,11 @@ class Data(Settings):
     """Refuse a data set with bad images, or leave them out and record each in dataset.json."""
     max_pixels: Count = MAX_PIXELS
     """Height x width above which an image counts as bad: it would fill the memory."""
+    ground: Annotated[tuple[Level, Level, Level], Strict(False)] = Decoding().ground
+    """Red, green and blue, 0 to 255, that transparent pixels are laid on."""
+    depth: Literal["auto"] | Annotated[int, Field(ge=DEPTHS.start, lt=DEPTHS.stop)] = "auto"
+    """Bits of a sample in 16-bit files that do not say how many count; `auto`: the fewest, 8 at
+    least, that hold the data set's largest."""
     glyphs: Glyphs = Glyphs()
     voc: Voc = Voc()
     annotations: Annotations = Annotations()

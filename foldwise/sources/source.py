@@ -12,6 +12,7 @@ import pandas as pd
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.images.decode import Inspected, inspect
+from foldwise.images.decoding import Decoding
 from foldwise.images.store import ImageWriter
 from foldwise.sources.problems import Problems
 
@@ -81,7 +82,11 @@ class Source:
 
 
 def copy_images(
-    source: Source, max_pixels: int, writer: ImageWriter, problems: Problems
+    source: Source,
+    max_pixels: int,
+    writer: ImageWriter,
+    problems: Problems,
+    decoding: Decoding | None = None,
 ) -> list[int]:
     """Copy images into the store, each decoded once to be sure that it is one.
 
@@ -90,6 +95,7 @@ def copy_images(
         max_pixels: height x width above which an image counts as bad.
         writer: of the store.
         problems: gets what is wrong with images.
+        decoding: as far as it is known before all images are.
 
     Returns:
         Positions of those that are good.
@@ -98,7 +104,7 @@ def copy_images(
     def read(position: int) -> tuple[bytes, Inspected] | str:
         try:
             content = source.read(position)
-            return content, inspect(content, max_pixels)
+            return content, inspect(content, max_pixels, decoding)
         except ValueError as error:
             return str(error)
 

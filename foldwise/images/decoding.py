@@ -1,0 +1,58 @@
+"""What a file's bytes leave open about its pixels, settled once for a whole data set."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from foldwise.core.errors import UserError
+
+FILE = "decoding.json"
+"""Beside a store's shards, where the decoding is another than the default."""
+
+DEPTHS = range(8, 17)
+"""Bits that samples of 16-bit files may be taken for."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How images become pixels, the same in training and wherever a member is applied."""
+
+    ground: tuple[int, int, int] = (255, 255, 255)
+    """Red, green and blue, 0 to 255, that transparent pixels are laid on."""
+    depth: int = 16
+    """Bits of a sample where a file has more than 8 and does not say how many count: a sample of
+    `2 ** depth - 1` is white, and so is all above it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"ground": list(self.ground)}
+
+    @staticmethod
+    def from_json(content: dict[str, Any] | None) -> "Decoding":
+        """Of what `to_json` gave; the default for None, as older commits have it.
+
+        >>> Decoding.from_json({"ground": [0, 0, 0], "depth": 12})
+        Decoding(ground=(0, 0, 0), depth=12)
+        """
+        if content is None:
+            return Decoding()
+        red, green, blue = content["ground"]
+        return Decoding((red, green, blue), content["depth"])
+
+
+def read_decoding(folder: Path) -> Decoding:
+    """The decoding of a store. Raises `UserError` if its file is damaged."""
+    path = folder / FILE
+    if not path.exists():
+        return Decoding()
+    try:
+        return Decoding.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is damaged ({error}); run `dvc repro fetch`") from None
+
+
+def write_decoding(folder: Path, decoding: Decoding) -> None:
+    """Write it into the folder of a store; nothing where it is the default."""
+    if decoding != Decoding():
+        text = json.dumps(decoding.to_json(), indent=2)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
