@@ -5,6 +5,7 @@ then reruns it for what it read, and what it did not read can neither change nor
 """
 
 import difflib
+import re
 import types
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, overload
@@ -48,6 +49,23 @@ def _yaml_1_1_float(value: Any) -> Any:
     return value
 
 
+# A number that YAML 1.1 takes for text: with an exponent, but without a dot or its sign.
+MISSED = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
+
+
+def _yaml_1_1_floats(value: Any) -> Any:
+    """Read such numbers anywhere in dictionaries and lists; any other text stays one."""
+    if isinstance(value, dict):
+        return {name: _yaml_1_1_floats(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_yaml_1_1_floats(each) for each in value]
+    if isinstance(value, str) and MISSED.fullmatch(value):
+        return float(value)
+    return value
+
+
+FreeForm = Annotated[dict[str, Any], BeforeValidator(_yaml_1_1_floats)]
+"""Names and values that a library takes, and nobody here knows."""
 Number = Annotated[float, BeforeValidator(_yaml_1_1_float), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from foldwise.core.settings import Count, Fraction, Many, Number, Positive, Settings
+from foldwise.core.settings import Count, Fraction, FreeForm, Many, Number, Positive, Settings
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch")
@@ -59,7 +59,7 @@ class Model(Settings):
     """1: images are read as grey, and the backbone's first convolution takes one channel."""
     normalize: Literal["imagenet", "half"] | Normalize = "imagenet"
     """ImageNet's mean and deviation, 0.5 and 0.5, or your own."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: FreeForm = Field(default_factory=dict)
     """Arguments handed to the library's constructor."""
     lr: Positive | None = None
     epochs: Count | None = None

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from foldwise.core.settings import (
     Count,
     Fraction,
+    FreeForm,
     Many,
     NotNegative,
     Number,
@@ -72,7 +73,7 @@ class SchedulerOptions(Settings):
 
 
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
-Augment = Many[str | dict[str, dict[str, Any]]]
+Augment = Many[str | dict[str, FreeForm]]
 
 
 class EarlyStopping(Settings):
