@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +49,6 @@ def committed_params() -> Any:
 
     with DVCFileSystem(rev="HEAD").open("params.yaml") as file:
         return yaml.safe_load(file)
-
-
-def outdated(paths: Iterable[Path]) -> list[Path]:
-    """Outputs of the pipeline that are not what dvc.lock names, as after `git switch` alone."""
-    from dvc.repo import Repo
-
-    wanted = {path.as_posix(): path for path in paths}
-    with Repo() as repo:
-        outs = [out for stage in repo.index.stages for out in stage.outs if str(out) in wanted]
-        return [wanted[str(out)] for out in outs if out.status()]
 
 
 def fetch(commit: str, path: Path, target: Path) -> None:

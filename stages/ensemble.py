@@ -33,7 +33,7 @@ def main() -> None:
     oof_id = held_out["id"].to_numpy(str)
     test_id = labels.loc[~labels["id"].isin(folds["id"]), "id"].to_numpy(str)
     held = Held(
-        labels.set_index("id").loc[oof_id, dataset["classes"]].to_numpy(np.int8),
+        files.labels_of(oof_id, dataset["classes"]).to_numpy(np.int8),
         held_out["fold"].to_numpy(),
         objective,
         threshold_fit(objective, dataset["task"] == "multiclass"),
@@ -75,7 +75,7 @@ def main() -> None:
         files.METRICS / "ensemble.json",
         {"objective": objective.name, "views": audits(members), "weights": weighed},
     )
-    files.write_csv(files.PLOTS / "views.csv", audit)
+    files.write_plot(files.PLOTS / "views.csv", audit)
 
 
 if __name__ == "__main__":

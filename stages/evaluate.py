@@ -17,7 +17,7 @@ from foldwise.core import files
 from foldwise.core.errors import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
-from foldwise.decision.decision import Decision
+from foldwise.decision.decision import Decision, steps_from_json
 from foldwise.decision.ladder import test_ladder, test_models
 from foldwise.evaluation import tables
 from foldwise.evaluation.headline import headline, headline_rows, headline_values
@@ -40,8 +40,7 @@ def main() -> None:
     dataset = files.read_dataset()
     classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
-    written = files.read_json(files.DECISION, "threshold")
-    decision = Decision.from_json(written)
+    decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
     parts = read_parts(dataset, ensemble)
     oof, test = parts["oof"], parts.get("test")
 
@@ -53,7 +52,8 @@ def main() -> None:
     steps: dict[str, dict[str, Any]] = {}
     if test is not None:
         by_fold["test"] = test.predicted_by(list(ensemble["test_by_fold"]), decision)
-        steps = test_ladder(ensemble, test.labels, written["steps"], objective, single)
+        way = files.read_json(files.DECISION, "threshold", steps_from_json)
+        steps = test_ladder(ensemble, test.labels, way, objective, single)
         models = test_models(ensemble)
         for name, step in steps.items():
             own = models.get(name, [ensemble["test_logits"]])
@@ -68,7 +68,7 @@ def main() -> None:
         Path(settings.submission),
         submission(dataset, ensemble["test_id"].tolist(), decision.best(logits), decision(logits)),
     )
-    rungs = pd.read_csv(files.PLOTS / "ladder.csv")
+    rungs = files.read_csv(files.PLOTS / "ladder.csv", "threshold", ["step", "score"])
     test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
     one = decision.decoder == "threshold" and len(decision.thresholds) == 1
     plots = tables.class_tables(parts, headlines, classes, single) | {
@@ -83,7 +83,7 @@ def main() -> None:
         ),
     }
     for name, table in plots.items():
-        files.write_csv(files.PLOTS / f"{name}.csv", table)
+        files.write_plot(files.PLOTS / f"{name}.csv", table)
     draw_pictures((test or oof).of(slice(settings.examples)), classes, rungs, plots, objective.name)
 
 
@@ -118,8 +118,8 @@ def draw_pictures(
         examples.save(temporary, format="png")
     chart = draw_results(
         pd.concat([rungs.assign(part="out-of-fold"), plots["test_ladder"].assign(part="test")]),
-        pd.read_csv(files.PLOTS / "views.csv"),
-        pd.read_csv(files.PLOTS / "reliability.csv"),
+        files.read_csv(files.PLOTS / "views.csv", "ensemble", ["member", "view"]),
+        files.read_csv(files.PLOTS / "reliability.csv", "threshold", ["calibration"]),
         plots["threshold"],
         plots["classes"],
         objective,

@@ -7,9 +7,10 @@ plots/report.html.
 from dataclasses import fields
 
 import pandas as pd
+from pydantic import BaseModel
 
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import run
 from foldwise.core.progress import track
 from foldwise.evaluation.predictions import read_parts
 from foldwise.images.store import ImageStore
@@ -34,19 +35,44 @@ INPUTS = ("params.yaml", "dvc.yaml", "requirements.txt", "stages", "foldwise")
 TEXT = ("class", "part", "actual", "predicted", "step", "verdict", "member", "view", "series",
         "calibration", "kind")  # fmt: skip
 
+WRITERS = {"ladder": "threshold", "reliability": "threshold", "views": "ensemble", "data": "split"}
+"""What stage writes a table, where it is not `evaluate`."""
+
+
+class HeadlineRow(BaseModel):
+    """One figure of one part."""
+
+    part: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    fold_mean: float | None
+    fold_std: float | None
+
+
+class EvaluationFile(BaseModel):
+    """What metrics/evaluation.json must hold."""
+
+    headline: list[HeadlineRow]
+    all: dict[str, dict[str, float | None]]
+
 
 def read_plot_table(name: str) -> pd.DataFrame:
     """A table of plots/."""
     path = files.PLOTS / f"{name}.csv"
-    if not path.exists():
-        raise UserError(f"{path}: no such file; `dvc repro evaluate` makes it")
-    columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
+    stage = WRITERS.get(name, "evaluate")
+    columns = files.read_csv(path, stage, [], nrows=0).columns
+    texts = [name for name in columns if name in TEXT]
+    table = files.read_csv(
         path,
-        dtype={name: str for name in columns if name in TEXT},
+        stage,
+        [],
+        dtype=dict.fromkeys(texts, str),
         na_values={name: [""] for name in columns if name not in TEXT},
         keep_default_na=False,
     )
+    return table.assign(**{name: table[name].map(files.plain_text) for name in texts})
 
 
 def main() -> None:
@@ -67,7 +93,7 @@ def main() -> None:
         facts=run_facts(params, dataset, read_origin(INPUTS)),
         params=written_params(),
         part=part,
-        evaluation=files.read_json(EVALUATION, "evaluate"),
+        evaluation=files.read_json(EVALUATION, "evaluate", files.checked_as(EvaluationFile)),
         ladders={name: table for name, table in ladders.items() if len(table)},
         figures=figures(tables, objective, part, single),
         classes=tables.classes,

@@ -23,8 +23,8 @@ def main() -> None:
     dataset = files.read_dataset()
     classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ids, logits = ensemble["oof_id"], ensemble["oof_logits"]
-    labels = files.read_labels().set_index("id").loc[ids, classes].to_numpy(np.int8)
-    folds = files.read_folds().set_index("id").loc[ids, "fold"].to_numpy()
+    labels = files.labels_of(ids, classes).to_numpy(np.int8)
+    folds = files.folds_of(ids).to_numpy()
     check_decision(settings, single, len(classes))
     decoder = decoder_of(settings, single)
     try:
@@ -55,7 +55,7 @@ def main() -> None:
     labelled = list(rungs.values())[-1][0] if steps else plain_decision(single)(logits)
     files.write_arrays(files.OUT_OF_FOLD, oof_id=ids, logits=calibrated, labels=labelled)
     files.write_json(files.METRICS / "threshold.json", content)
-    files.write_csv(
+    files.write_plot(
         files.PLOTS / "reliability.csv",
         pd.concat(
             [
@@ -64,7 +64,7 @@ def main() -> None:
             ]
         ),
     )
-    files.write_csv(
+    files.write_plot(
         files.PLOTS / "ladder.csv",
         pd.DataFrame.from_dict(ladder, orient="index").rename_axis("step").reset_index(),
     )

@@ -92,7 +92,9 @@ def write_run(
             "task": "multiclass" if single else "multilabel",
             "classes": classes,
             "images": {"train": images, "test": images // 2},
+            "submission": {"index": "id", "columns": classes},
             "origin": {"path": "data/incoming", "downloads": []},
+            "dropped": [],
         },
     )
     (folder / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))

@@ -16,6 +16,7 @@ from tabulate import tabulate
 
 from foldwise import revisions
 from foldwise.core import files
+from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.evaluation.headline import Drawn, headline
@@ -186,12 +187,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         old = fetch_run(arguments.old, Path(temporary) / "old")
         if arguments.new is None:
-            stale = revisions.outdated(NEEDED)
-            if stale:
-                raise UserError(
-                    f"{stale[0]}: is not what dvc.lock names, perhaps of another branch's run; "
-                    "`dvc checkout` brings this one's, `dvc repro` makes it"
-                )
+            # Perhaps they are still of another branch's run.
+            refuse_changed(NEEDED)
             new = read_run(WORKSPACE, Path())
         else:
             new = fetch_run(arguments.new, Path(temporary) / "new")

@@ -4,7 +4,7 @@
 export/<member>/<fold>.onnx, and export/<member>.onnx, in which all folds are merged. Views, their
 merge and normalisation are in the graph; how an image is resized, the other merges and the decision
 are in its metadata (`foldwise`, JSON). Every graph is compared with torch on images of the data set
-before any file is put in its place.
+before any file is put in its place. `sha256sum --check SHA256SUMS` sees damage.
 """
 
 import argparse
@@ -17,12 +17,14 @@ import numpy as np
 import torch
 
 from foldwise.core import files
+from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
+from foldwise.decision.decision import Decision
 from foldwise.deploy.ensemble import fold_folders, member_decoding, read_ensemble
 from foldwise.deploy.graphs import write_graph
 from foldwise.deploy.merge_torch import MergedFolds
-from foldwise.deploy.onnx_files import fold_file, member_file, metadata
+from foldwise.deploy.onnx_files import SUMS, fold_file, member_file, metadata, write_sums
 from foldwise.deploy.torch_runner import load_fold
 from foldwise.images.store import ImageStore
 from foldwise.model.geometry import as_input
@@ -45,16 +47,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("export"), help="folder to write")
     out = parser.parse_args().out
     _refuse_what_is_not_ours(out)
+    refuse_changed((files.DATASET, files.MERGING, files.DECISION))
     ensemble = read_ensemble()
-    decision = files.read_json(files.DECISION, "threshold")
-    decision.pop("steps")
+    decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
     dataset = files.read_dataset()
     store = ImageStore(files.IMAGES)
     common = {
         "classes": dataset["classes"],
         "task": dataset["task"],
         "ensemble": ensemble,
-        "decision": decision,
+        "decision": decision.as_json(),
     }
     with tempfile.TemporaryDirectory() as temporary, files.replacing(out) as target:
         folders = {
@@ -85,16 +87,17 @@ def main() -> None:
             merged = MergedFolds([module for module, _ in loaded], ensemble["merge"]["folds"])
             path = member_file(target, member)
             worst = max(worst, write_graph(merged.eval(), images, path, content | {"fold": None}))
+        write_sums(target)
     print(f"{out}: {len(folders)} members; logits within {worst:.1e} of torch's")
 
 
 def _refuse_what_is_not_ours(out: Path) -> None:
     """The folder is replaced as a whole: nothing but an earlier export may be in it."""
-    other = f"{out}: holds other things than an export; name another folder"
+    other = f"{out}: holds other things than an export, or a damaged one; name another folder"
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(other)
     for path in out.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path != out / SUMS:
             try:
                 metadata(path)
             except UserError:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -41,7 +42,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     Each problem of a `UserError`, and what the disk refuses, is printed as one line on stderr; the
     exit code is 1 then, 130 after Ctrl-C, 143 after SIGTERM, else 0. Any other exception is a bug
-    of ours and keeps its traceback.
+    of ours and keeps its traceback, but where a stage's input is not what dvc.lock has of it.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
@@ -64,10 +65,13 @@ def run(main: Callable[[], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(141)
     except Exception as error:
-        refused = refusal(error)
-        if refused is None:
+        # Only here: it stands on this module.
+        from foldwise.core.damage import suspect
+
+        line = refusal(error) or suspect(Path(sys.argv[0]), error)
+        if line is None:
             raise
-        _say(f"error: {refused}")
+        _say(f"error: {line}")
         _leave(1)
     _leave(0)
 

@@ -1,16 +1,22 @@
 """Every file that flows between stages: where it lies, how it is written and read."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
 
+from foldwise.core.damage import damaged, reading, refuse_changed, run_by_dvc
 from foldwise.core.errors import UserError
+
+T = TypeVar("T")
 
 IMAGES = Path("data/images")
 LABELS = Path("data/labels.parquet")
@@ -39,6 +45,10 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary.is_dir():
             _remove(path)
         temporary.replace(path)
+    except OSError as error:
+        # A full disk names no file by itself.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         _remove(temporary)
 
@@ -63,44 +73,180 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
+def write_plot(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that `dvc plots` draws.
+
+    DVC puts its texts unescaped into a page, where `<script>` in a class's name would be run: an
+    invisible character (U+2060) behind such a `<` makes it text.
+    """
+    texts = table.select_dtypes(["object", "string"]).columns
+    shown = {name: table[name].map(_inert) for name in texts}
+    write_csv(path, table.assign(**shown))
+
+
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
+JOINER = "\u2060"
+
+
+def _inert(value: Any) -> Any:
+    return MARKUP.sub("<" + JOINER, value) if isinstance(value, str) else value
+
+
+def plain_text(value: str) -> str:
+    """A text of a plot's table as it was before `write_plot`."""
+    return value.replace("<" + JOINER, "<")
+
+
+def write_labels(path: Path, table: pd.DataFrame) -> None:
+    """Write the labels, each page with a checksum."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write named arrays (.npz); nothing in them is pickled."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
+class DatasetFile(BaseModel):
+    """What data/dataset.json must hold, beside what only some read."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: str
+    task: Literal["multilabel", "multiclass"]
+    classes: list[str] = Field(min_length=1)
+    images: dict[str, int]
+    submission: dict[str, Any]
+    origin: dict[str, Any]
+    dropped: list[dict[str, str]]
+
+
+def checked_as(kind: type[BaseModel]) -> Callable[[Any], dict[str, Any]]:
+    """A function that gives its argument back if it holds what `kind` asks for, and raises else."""
+
+    def check(content: Any) -> dict[str, Any]:
+        kind.model_validate(content)
+        return content
+
+    return check
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Named arrays; one that is not there is one line, not a traceback."""
+
+    def __init__(self, path: Path, stage: str, arrays: dict[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self._path, self._stage = path, stage
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise damaged(self._path, f"it lacks `{name}`", self._stage)
+
+
 def _made_by(path: Path, stage: str) -> Path:
     if not path.exists():
         raise UserError(f"{path}: no such file; `dvc repro {stage}` makes it")
+    if run_by_dvc():
+        refuse_changed([path])
     return path
 
 
-def read_json(path: Path, stage: str) -> Any:
-    """Read what `stage` wrote."""
-    return json.loads(_made_by(path, stage).read_text(encoding="utf-8"))
+def read_json(path: Path, stage: str, make: Callable[[Any], T] | None = None) -> T | Any:
+    """Read what `stage` wrote.
+
+    Args:
+        path: of the file.
+        stage: that writes it.
+        make: what its content is made to; an error that this raises counts as damage.
+
+    Raises:
+        UserError: it is missing, no JSON, or `make` makes nothing of it.
+    """
+    with reading(_made_by(path, stage), stage):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if make is None else make(content)
 
 
-def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
-    """Read the named arrays that `stage` wrote."""
-    with np.load(_made_by(path, stage), allow_pickle=False) as arrays:
-        return dict(arrays)
+def read_arrays(path: Path, stage: str) -> Arrays:
+    """Read the named arrays that `stage` wrote. Raises `UserError` if they are not all intact."""
+    # A zip file, every array with a CRC.
+    with reading(_made_by(path, stage), stage), np.load(path, allow_pickle=False) as arrays:
+        return Arrays(path, stage, dict(arrays))
+
+
+def read_csv(path: Path, stage: str, columns: Sequence[str], **options: Any) -> pd.DataFrame:
+    """Read a table that `stage` wrote, with pandas' options.
+
+    Raises `UserError` if it is missing, no such table, or lacks one of the columns.
+    """
+    with reading(_made_by(path, stage), stage):
+        table = pd.read_csv(path, **options)
+        lacking = [name for name in columns if name not in table.columns]
+        if lacking:
+            raise ValueError(f"it has no column `{lacking[0]}`")
+        return table
 
 
 def read_labels(root: Path = Path()) -> pd.DataFrame:
     """`id`, `part`, `group` and `fold` where the source has them, then one column per class.
 
     Labels are 1, 0, -1 (ignore) or null (test, unlabelled).
+
+    Raises:
+        UserError: the file is missing or damaged.
     """
-    return pd.read_parquet(_made_by(root / LABELS, "fetch"))
+    path = root / LABELS
+    with reading(_made_by(path, "fetch"), "fetch"):
+        table = pq.read_table(path, page_checksum_verification=True).to_pandas()
+        if not table["part"].isin(["train", "test"]).all() or not table["id"].is_unique:
+            raise ValueError("its ids or parts are not what they were")
+        return table
+
+
+def labels_of(ids: Sequence[str] | np.ndarray, classes: Sequence[str], root: Path = Path()) -> Any:
+    """The labels of images: a table (images, classes) of 1, 0, -1 or null, its index the ids.
+
+    Raises:
+        UserError: the file is missing or damaged, or of other images or classes.
+    """
+    table = read_labels(root).set_index("id")
+    lacking = [each for each in classes if each not in table.columns]
+    if lacking:
+        raise damaged(root / LABELS, f"it has no class '{lacking[0]}'", "fetch")
+    rows = table.index.get_indexer(pd.Index(ids))
+    if (rows < 0).any():
+        raise damaged(root / LABELS, f"it has no image '{ids[int(rows.argmin())]}'", "fetch")
+    return table[list(classes)].iloc[rows]
 
 
 def read_dataset(root: Path = Path()) -> dict[str, Any]:
-    """Name, task, classes in order, counts and origin of the data set."""
-    return read_json(root / DATASET, "fetch")
+    """Name, task, classes in order, counts and origin of the data set.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return read_json(root / DATASET, "fetch", checked_as(DatasetFile))
 
 
 def read_folds(path: Path = FOLDS) -> pd.DataFrame:
-    """`id` and `fold`, the fold that holds the image out, or -1: it is always trained on."""
-    return pd.read_csv(
-        _made_by(path, "split"), dtype={"id": str, "fold": int}, keep_default_na=False
-    )
+    """`id` and `fold`, the fold that holds the image out, or -1: it is always trained on.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    kinds = {"id": str, "fold": int}
+    table = read_csv(path, "split", list(kinds), dtype=kinds, keep_default_na=False)
+    with reading(path, "split"):
+        if not table["id"].is_unique or (table["fold"] < -1).any():
+            raise ValueError("its ids or folds are not what they were")
+    return table
+
+
+def folds_of(ids: Sequence[str] | np.ndarray) -> Any:
+    """The fold that holds each image out; raises `UserError` if one is in none."""
+    folds = read_folds().set_index("id")["fold"]
+    rows = folds.index.get_indexer(pd.Index(ids))
+    if (rows < 0).any():
+        raise damaged(FOLDS, f"it has no image '{ids[int(rows.argmin())]}'", "split")
+    return folds.iloc[rows]

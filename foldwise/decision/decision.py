@@ -106,6 +106,16 @@ class Decision:
         )
 
 
+def steps_from_json(content: dict[str, Any]) -> dict[str, Decision]:
+    """The decisions on the way to that of decision.json, a rung of the ladder each.
+
+    >>> plain = plain_decision(single=False)
+    >>> steps_from_json({"steps": {"+ calibration": plain.as_json()}}) == {"+ calibration": plain}
+    True
+    """
+    return {name: Decision.from_json(each) for name, each in content["steps"].items()}
+
+
 def plain_decision(single: bool) -> Decision:
     """What needs no fitting: the largest logit where images have one label, else p >= 1/2.
 

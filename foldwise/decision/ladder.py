@@ -207,7 +207,7 @@ def test_models(ensemble: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
 def test_ladder(
     ensemble: dict[str, np.ndarray],
     labels: np.ndarray,
-    steps: dict[str, Any],
+    steps: dict[str, Decision],
     objective: Objective,
     single: bool,
 ) -> dict[str, dict[str, Any]]:
@@ -216,7 +216,7 @@ def test_ladder(
     Args:
         ensemble: as for `test_models`.
         labels: (images, classes).
-        steps: of the decision, each as decision.json has it.
+        steps: on the way to the decision.
         objective: the score.
         single: whether every image has one class.
 
@@ -229,7 +229,7 @@ def test_ladder(
     >>> ensemble = {"test_logits": np.array([[1], [3]])}
     >>> ensemble |= {name: ensemble["test_logits"][None] for name in names}
     >>> plain = plain_decision(single=False)
-    >>> steps = {"+ threshold": Decision(plain.calibrator, "threshold", (2.0,)).as_json()}
+    >>> steps = {"+ threshold": Decision(plain.calibrator, "threshold", (2.0,))}
     >>> labels, accuracy = np.array([[0], [1]]), Objective(name="accuracy")
     >>> ladder = test_ladder(ensemble, labels, steps, accuracy, single=False)
     >>> {name: rung["score"] for name, rung in ladder.items()}
@@ -237,6 +237,6 @@ def test_ladder(
     """
     plain = plain_decision(single)
     rungs = {name: [plain(each) for each in found] for name, found in test_models(ensemble).items()}
-    for name, content in steps.items():
-        rungs[name] = [Decision.from_json(content)(ensemble["test_logits"])]
+    for name, step in steps.items():
+        rungs[name] = [step(ensemble["test_logits"])]
     return ablation(labels, rungs, objective)

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel
 
 from foldwise import revisions
 from foldwise.core import files
+from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
 from foldwise.core.settings import Count, read
 from foldwise.decision.decision import Decision
@@ -19,9 +21,24 @@ from foldwise.images.decoding import Decoding
 from foldwise.model.settings import Compute, Model
 
 
+class UsedMember(BaseModel):
+    """How one member takes part."""
+
+    views: list[str]
+    weight: float
+
+
+class MergedFile(BaseModel):
+    """What data/ensemble.json must hold."""
+
+    folds: list[int]
+    merge: dict[Literal["views", "folds", "members"], Merge]
+    members: dict[str, UsedMember]
+
+
 def read_ensemble() -> dict[str, Any]:
     """`folds`, `merge` (of views, folds and members) and `members` (their `views` and `weight`)."""
-    return files.read_json(files.MERGING, "ensemble")
+    return files.read_json(files.MERGING, "ensemble", files.checked_as(MergedFile))
 
 
 def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
@@ -111,6 +128,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
     from foldwise.deploy.torch_runner import TorchRunner, load_fold
     from foldwise.model.hardware import choose_device
 
+    refuse_changed((files.DATASET, files.MERGING, files.DECISION))
     compute = read("compute", Compute, Compute())
     ensemble = read_ensemble()
     classes = files.read_dataset()["classes"]
@@ -128,7 +146,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         members,
         merge["folds"],
         merge["members"],
-        Decision.from_json(files.read_json(files.DECISION, "threshold")),
+        files.read_json(files.DECISION, "threshold", Decision.from_json),
         _images_at_once(compute.batch_size, ensemble),
         read("data.max_pixels", Count, MAX_PIXELS),
     )

@@ -71,11 +71,10 @@ def read_parts(
         root: the folder that data/ lies in.
 
     Raises:
-        UserError: a file is missing.
+        UserError: a file is missing or damaged.
     """
-    table = files.read_labels(root).set_index("id")[dataset["classes"]]
     own = files.read_arrays(root / files.OUT_OF_FOLD, "threshold")
-    decision = Decision.from_json(files.read_json(root / files.DECISION, "threshold"))
+    decision = files.read_json(root / files.DECISION, "threshold", Decision.from_json)
     logits = ensemble["test_logits"]
     said = {"oof": (own["logits"], own["labels"])}
     if len(logits):
@@ -83,7 +82,7 @@ def read_parts(
     parts = {}
     for part, (calibrated, predicted) in said.items():
         ids = ensemble[f"{part}_id"]
-        rows = table.loc[ids]
+        rows = files.labels_of(ids, dataset["classes"], root)
         if rows.notna().to_numpy().all():
             labels = rows.to_numpy(np.int8)
             parts[part] = Part(ids, labels, ensemble[f"{part}_logits"], calibrated, predicted)

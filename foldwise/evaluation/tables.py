@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
+from foldwise.core import files
 from foldwise.evaluation.average_precision import average_precision, precision_recall_points
 from foldwise.evaluation.headline import Drawn, Headline
 from foldwise.evaluation.metrics import per_class
@@ -103,10 +104,11 @@ def curves_table(series: dict[str, Path]) -> pd.DataFrame:
 
 
 def _curves(folder: Path) -> pd.DataFrame:
+    stage = f"train@{folder.parent.name}-{folder.name}"
     metrics = {
-        name: pd.read_csv(folder / "plots" / "metrics" / f"{name}.tsv", sep="\t", index_col="step")[
-            name
-        ]
+        name: files.read_csv(
+            folder / "plots" / "metrics" / f"{name}.tsv", stage, ["step", name], sep="\t"
+        ).set_index("step")[name]
         for name in CURVES
     }
     table = pd.DataFrame(metrics).rename_axis("epoch").reset_index()

@@ -111,7 +111,7 @@ def test_commits_are_compared_through_dvc(
     monkeypatch.chdir(copied.path)
     monkeypatch.setattr("sys.argv", ["compare", "main"])
     # As another branch's data would lie there after `git switch` alone.
-    with pytest.raises(UserError, match=r"data/ensemble.npz: is not what dvc.lock names"):
+    with pytest.raises(UserError, match=r"data/ensemble.npz: is not what dvc.lock has on record"):
         compare.main()
     copied.run("dvc", "commit", "--force", "ensemble")
     compare.main()
