@@ -8,7 +8,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 
 COMMANDS = Path(__file__).with_name("commands")
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from foldwise.checks import check_params
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
 from foldwise.ensembling.combine import Held, audits, merge_views, merged_arrays, weigh_members

@@ -14,7 +14,7 @@ from foldwise.charts.examples import draw_examples
 from foldwise.charts.overview import draw_results
 from foldwise.charts.save import save_chart
 from foldwise.core import files
-from foldwise.core.errors import run
+from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
 from foldwise.decision.decision import Decision, steps_from_json

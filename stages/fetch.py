@@ -10,7 +10,8 @@ from pathlib import Path
 
 from foldwise.checks import check_params
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
 from foldwise.images.decoding import Decoding, write_decoding

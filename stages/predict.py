@@ -11,7 +11,8 @@ import numpy as np
 from foldwise.checks import check_params
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
 from foldwise.images.store import ImageStore

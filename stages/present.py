@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from foldwise.core import files
-from foldwise.core.errors import run
+from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.evaluation.predictions import read_parts
 from foldwise.images.store import ImageStore

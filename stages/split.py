@@ -13,7 +13,8 @@ import pandas as pd
 from foldwise.charts.save import save_chart
 from foldwise.checks import check_data, check_params
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.settings import Folds, Seed, read
 from foldwise.folds.chart import draw_data
 from foldwise.folds.coverage import coverage_warnings, refuse_lost_classes

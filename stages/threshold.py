@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core import files
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.settings import read
 from foldwise.decision.calibration_error import calibration_errors, reliability
 from foldwise.decision.decision import cross_fitted_probabilities, fit_decision, plain_decision

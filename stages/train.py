@@ -12,7 +12,8 @@ import pandas as pd
 from foldwise.checks import check_data, check_networks, check_params
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 from foldwise.core.settings import Count, Positive, Seed, read
 from foldwise.images.store import ImageStore
 from foldwise.model.dataset import ImageDataset

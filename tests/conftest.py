@@ -85,7 +85,7 @@ class Project:
     def stage(self, name: str, *arguments: str, code: int | None = 0) -> str:
         """Run a stage there in this process, which has imported all of it; its stderr.
 
-        A `UserError` is what exits with 1; tests/core/test_errors.py sees how.
+        A `UserError` is what exits with 1; tests/core/test_program.py sees how.
         """
         return self._here(f"stages.{name}", *arguments, code=code)
 

@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 PROGRAM = """
 import sys
 import threading
-from foldwise.core.errors import UserError, run
+from foldwise.core.errors import UserError
+from foldwise.core.program import run
 
 def main():
     print("some output")
