@@ -72,7 +72,7 @@ def by_predict(folds: list[Forward], data: ImageDataset, device: torch.device) -
     found = []
     for forward in folds:
         batches = plain_loader(data, BATCH, worker_count("auto", device))
-        logits = view_logits(ThroughViews(forward, data.model, views), batches, device)
+        logits = view_logits(ThroughViews(forward, data.model, views), batches, device, "network")
         found.append(sigmoid(merge_logits(logits, "mean_probability")))
     return np.stack(found)
 

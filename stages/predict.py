@@ -91,7 +91,7 @@ def main() -> None:
         if dataset.ids:
             loader = plain_loader(dataset, compute.batch_size, workers)
             batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
-            arrays[f"{part}_logits"] = view_logits(seen, batches, device)
+            arrays[f"{part}_logits"] = view_logits(seen, batches, device, str(folder))
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 
 

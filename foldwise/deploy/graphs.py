@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from foldwise.core.errors import UserError
+from foldwise.inference.finite import check_finite
 from foldwise.inference.onnx import export_network, open_session
 
 TOLERANCE = 1e-4
@@ -24,11 +25,14 @@ def write_graph(
         module: uint8 images to logits.
         images: at least three.
         path: file to write, in a folder that need not exist.
-        content: `member` and all else that stands beside the graph.
+        content: `member`, `fold` and all else that stands beside the graph.
 
     Raises:
-        UserError: torch cannot bring it to ONNX, or the graph gives other logits.
+        UserError: its logits are no finite numbers, torch cannot bring it to ONNX, or the graph
+            gives other logits.
     """
+    with torch.inference_mode():
+        check_finite(module(images).numpy(), f"{content['member']} fold {content['fold']}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         export_network(module, images[:2], path, {"foldwise": json.dumps(content)})

@@ -1,5 +1,6 @@
 """Exported members: their files, and running them with onnxruntime alone."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,10 +11,20 @@ import numpy as np
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from foldwise.core.errors import UserError
+from foldwise.inference.finite import check_finite
 from foldwise.inference.onnx import open_session
 
 SUFFIX = ".onnx"
-REFUSALS = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument)
+SUMS = "SHA256SUMS"
+"""Of an export's files, as `sha256sum --check` takes them."""
+REFUSALS = (
+    errors.Fail,
+    errors.InvalidArgument,
+    errors.InvalidGraph,
+    errors.InvalidProtobuf,
+    errors.NotImplemented,
+    errors.RuntimeException,
+)
 """What onnxruntime raises for a file that it cannot load."""
 
 
@@ -43,22 +54,63 @@ def metadata(path: Path) -> dict[str, Any]:
 
 
 def graph_runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Runs a graph: uint8 images to float32 logits (images, classes)."""
+    """Runs a graph: uint8 images to float32 logits (images, classes).
+
+    What it gives back raises `UserError` if some logits are no finite numbers.
+    """
     graph = open_session(path, os.cpu_count() or 1)
 
     def run(images: np.ndarray) -> np.ndarray:
         found: np.ndarray = graph.run(["logits"], {"images": images})[0]
-        return found
+        return check_finite(found, str(path))
 
     return run
+
+
+def write_sums(folder: Path) -> None:
+    """Write the sums of all graphs below a folder, beside them."""
+    paths = sorted(folder.rglob(f"*{SUFFIX}"))
+    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def check_sums(folder: Path) -> None:
+    """Compare an export with its sums; those of older versions have none.
+
+    Raises:
+        UserError: a file is missing, or is not what was exported.
+    """
+    path = folder / SUMS
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = [line.partition("  ") for line in lines]
+    named = {name: digest for digest, _, name in pairs}
+    for each in sorted(folder.rglob(f"*{SUFFIX}")):
+        if each.relative_to(folder).as_posix() not in named:
+            raise UserError(f"{each}: is not named in {path}; copy the export anew, or export anew")
+    for name, digest in named.items():
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: no such file; copy the export anew, or export anew")
+        if _sum(folder / name) != digest:
+            raise UserError(
+                f"{folder / name}: is damaged, by its sum in {path}; copy the export anew, or "
+                "export anew"
+            )
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exported_members(folder: Path) -> dict[str, Any]:
     """What an export holds: any fold's metadata, once all folds of all members are there.
 
     Raises:
-        UserError: files are missing, or of different exports.
+        UserError: files are missing, damaged, or of different exports.
     """
+    check_sums(folder)
     paths = sorted(folder.rglob(f"*{SUFFIX}"))
     if not paths:
         raise UserError(

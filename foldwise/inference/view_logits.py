@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from foldwise.inference.finite import check_finite
 from foldwise.inference.log_odds import softmax_log_odds
 from foldwise.inference.runtime import Forward
 from foldwise.model.classifier import Normalizer
@@ -75,14 +76,23 @@ def input_of(model: Model, views: Sequence[View]) -> Model:
 
 
 @torch.inference_mode()
-def view_logits(seen: ThroughViews, batches: Iterable[Any], device: torch.device) -> np.ndarray:
+def view_logits(
+    seen: ThroughViews, batches: Iterable[Any], device: torch.device, source: str
+) -> np.ndarray:
     """float32 (views, images, classes) of all batches.
 
     Args:
         seen: the network and its views.
         batches: of (images uint8 (images, [crops,] channels, height, width), anything).
         device: that the network is on.
+        source: of the network, for people.
+
+    Raises:
+        UserError: some logits are no finite numbers.
     """
     seen.normalize.to(device)
-    parts = [seen(images.to(device, non_blocking=True)).cpu() for images, _ in batches]
-    return torch.cat(parts, 1).numpy()
+    parts = [
+        check_finite(seen(images.to(device, non_blocking=True)).cpu().numpy(), source)
+        for images, _ in batches
+    ]
+    return np.concatenate(parts, 1)

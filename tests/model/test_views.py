@@ -125,7 +125,7 @@ def seen_through(images: torch.Tensor, names: list[str], cut: bool) -> np.ndarra
     )
     seen = ThroughViews(Pixels(), unit, made)
     assert seen.cut == cut
-    return view_logits(seen, batches, torch.device("cpu"))
+    return view_logits(seen, batches, torch.device("cpu"), "network")
 
 
 def test_views_of_a_batch_are_those_of_its_images() -> None:
