@@ -17,6 +17,7 @@ from foldwise.core.settings import read
 from foldwise.images.decoding import Decoding, write_decoding
 from foldwise.images.store import ImageWriter
 from foldwise.sources.annotations import load_annotations
+from foldwise.sources.class_names import check_names
 from foldwise.sources.dacon import load_dacon
 from foldwise.sources.depth import decoding_facts, settled_decoding
 from foldwise.sources.download import download
@@ -46,7 +47,9 @@ SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
 def open_source(data: Data, problems: Problems) -> Source:
     """The source that `data` names, its tables read and its images not."""
     paths = download(data.downloads, DOWNLOADS, track) if data.downloads else [Path(data.path)]
-    return SOURCES[data.source](data, open_tree(paths), problems)
+    source = SOURCES[data.source](data, open_tree(paths, data.zip_encoding), problems)
+    check_names(source, data.path)
+    return source
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ DAMAGED = (
     OverflowError,
     LookupError,
     RuntimeError,
+    # A dictionary of gigabytes that LZMA is told to make room for.
+    MemoryError,
 )
 
 # Images hardly compress; what unpacks to far more than itself was made to fill a disk.

@@ -32,10 +32,11 @@ def open_archive(path: Path, zip_encoding: str | None = None) -> Zip | Tar:
     try:
         return Zip(path, zip_encoding) if path.name.lower().endswith(".zip") else Tar(path)
     except OSError as error:
-        # bz2 and gzip raise it too, without a number, for what they cannot decompress.
         if error.errno == errno.ENOSPC:
             raise
-        if error.errno is not None:
+        # bz2 and gzip raise it too, without a number, for what they cannot decompress; and the
+        # system, for places beyond any file.
+        if error.errno not in (None, errno.EINVAL):
             raise UserError(f"{path}: cannot be read ({error.strerror}); see to it") from None
         reason = "is damaged"
     except NotImplementedError as error:

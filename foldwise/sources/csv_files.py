@@ -148,5 +148,8 @@ def require_columns(table: pd.DataFrame, label: str, columns: list[str], key: st
     if lacking:
         known = ", ".join(table.columns[:20])
         raise UserError(
-            *(f"{label}: has no column '{each}' (it has {known}); see {key}" for each in lacking)
+            *(
+                printable(f"{label}: has no column '{each}' (it has {known}); see {key}")
+                for each in lacking
+            )
         )

@@ -13,6 +13,7 @@ from foldwise.core.errors import UserError
 from foldwise.sources.csv_files import read_table
 from foldwise.sources.labels import indicators, refuse_wanted, repeated, unlabelled
 from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
@@ -89,6 +90,7 @@ def _match(
     tree: Tree, table_name: str, table: pd.DataFrame, folder: str, problems: Problems
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows that have an image, and the images' names."""
-    names = [f"{folder}/{int(value):05d}.png" for value in table[table.columns[0]]]
+    index = table[table.columns[0]]
+    names = Resolver(tree, folder, ".png").names([f"{int(value):05d}" for value in index])
     images_without_rows(tree, folder, names, table_name, problems)
     return rows_with_images(tree, table_name, table, names, problems)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from foldwise.core.settings import Count, IntRange, Many, Number, Range, Settings
 from foldwise.images.decode import MAX_PIXELS
@@ -105,6 +105,17 @@ Text = Annotated[str, Field(min_length=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
+def _code_page(name: str) -> str:
+    ascii_bytes = bytes(range(32, 127))
+    try:
+        keeps_ascii = ascii_bytes.decode(name) == ascii_bytes.decode()
+    except (LookupError, ValueError):
+        keeps_ascii = False
+    if not keeps_ascii:
+        raise ValueError(f"{name!r} is no code page of file names; cp949, cp932, gbk, cp437, ...")
+    return name
+
+
 class Download(Settings):
     """A file from the web, which takes part in the data set as if it lay in `data.path`."""
 
@@ -189,6 +200,9 @@ class Data(Settings):
     """Folder or archive that holds the source's files; `glyphs` of digits needs none."""
     downloads: Many[Download] = ()
     """Files from the web that the source's files are in, instead of `path`."""
+    zip_encoding: Annotated[str, AfterValidator(_code_page)] | None = None
+    """Code page of names in zip files that are not said to be UTF-8: cp949 of Korean Windows, cp932
+    of Japanese, gbk of Chinese, cp437 of old programs."""
     classes: Annotated[Many[Text], Field(min_length=1)] | None = None
     """The classes in order; without it they are found in the data."""
     on_error: Literal["stop", "skip"] = "stop"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.images.decode import Inspected, inspect
 from foldwise.images.decoding import Decoding
@@ -21,9 +20,6 @@ UNLABELLED = np.int8(-128)
 
 CHUNK = 256
 """Images in flight between reading and writing: bounds the memory, whatever the size of the set."""
-
-# Columns of labels.parquet that are no class.
-COLUMNS = ("id", "part", "group", "fold")
 
 
 @dataclass(frozen=True)
@@ -60,9 +56,6 @@ class Source:
 
         Args:
             kept: positions of the images, in order.
-
-        Raises:
-            UserError: a class has the name of another column.
         """
         rows = np.asarray(kept, np.int64)
         columns: dict[str, Any] = {
@@ -73,8 +66,6 @@ class Source:
             columns["group"] = np.array(self.groups, object)[rows]
         if self.folds is not None:
             columns["fold"] = np.array(self.folds, np.int64)[rows]
-        for name in sorted(set(COLUMNS) & set(self.classes)):
-            raise UserError(f"{self.name}: a class may not be called '{name}'; rename it")
         for index, name in enumerate(self.classes):
             column = self.labels[rows, index]
             columns[name] = pd.arrays.IntegerArray(column.copy(), column == UNLABELLED)

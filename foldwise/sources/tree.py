@@ -48,9 +48,9 @@ class Folder:
     def _below(self, folder: str, problems: Problems) -> Iterator[str]:
         path = self.path / folder
         try:
-            entries = [
+            entries = sorted(
                 (entry.name, entry.is_dir(), entry.is_symlink()) for entry in os.scandir(path)
-            ]
+            )
         except OSError as error:
             problems.add(str(path), f"cannot be read ({error.strerror}); see to it")
             return

@@ -3,11 +3,14 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from foldwise.core.errors import UserError
+from foldwise.sources.csv_files import decoded
 from foldwise.sources.labels import class_order, unlabelled
+from foldwise.sources.names import normal
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
@@ -51,7 +54,7 @@ def load_voc(data: Data, tree: Tree, problems: Problems) -> Source:
             f"{tree.root}: {settings.test_list}",
             f"class '{name}' is in no list of the train part; name it in data.classes",
         )
-    names = [devkit.name(f"JPEGImages/{id}.jpg") for id in ids]
+    names = devkit.images(ids)
     present = [name in tree.files for name in names]
     for id, name, there in zip(ids, names, present, strict=True):
         if not there:
@@ -125,12 +128,24 @@ class Devkit:
         """The tree's name of a file, or where it should be."""
         return self._names.get(place, place)
 
+    def images(self, ids: Sequence[str]) -> list[str]:
+        """Names of images in the tree, or where they should be."""
+        found = {place.lower(): place for place in self._names if place.startswith("JPEGImages/")}
+        places = []
+        for id in ids:
+            place = f"JPEGImages/{id}.jpg"
+            # A suffix in another case, as some cameras write it.
+            other = found.get(place.lower(), place)
+            is_suffix = PurePosixPath(other).stem == id
+            places.append(other if place not in self._names and is_suffix else place)
+        return [self.name(place) for place in places]
+
     def lines(self, list_name: str) -> list[list[str]] | None:
         """The words of each line of a list, or None if there is no such file."""
         name = self._names.get(f"ImageSets/Main/{list_name}.txt")
         if name is None:
             return None
-        text = self.tree.require(name).decode("utf-8", "replace")
+        text = decoded(self.tree.require(name), self.tree.label(name))
         return [line.split() for line in text.splitlines() if line.strip()]
 
     def classes_of(self, list_name: str) -> list[str]:
@@ -201,11 +216,12 @@ def _from_annotations(
             continue
         try:
             objects = ET.fromstring(devkit.tree.require(place)).findall("object")
-        except ET.ParseError as error:
+        except (ET.ParseError, ValueError, LookupError) as error:
+            # The latter two are of encodings that it names and nobody knows.
             problems.add(label, f"is no readable XML ({error}); replace it")
             continue
         for each in objects:
-            name = (each.findtext("name") or "").strip()
+            name = normal((each.findtext("name") or "").strip())
             difficult = (each.findtext("difficult") or "0").strip() == "1"
             if not name:
                 problems.add(label, "has an object without a name; add it")

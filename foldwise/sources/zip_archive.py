@@ -107,7 +107,8 @@ class Zip:
         try:
             return self._unpacked(self._members[name])
         except (*DAMAGED, OSError) as error:
-            raise ValueError(f"cannot be unpacked ({error})") from None
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"cannot be unpacked ({reason[:200]})") from None
 
     def _unpacked(self, member: zipfile.ZipInfo) -> bytes:
         pieces = []

@@ -87,13 +87,6 @@ BREAKS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         edit(ANSWER, lambda table: table[table["index"] != "5"]),
         ["00005.png", "has no row"],
     ),
-    "class of a reserved name": (
-        lambda root: [
-            edit(name, lambda table: table.rename(columns={"b": "part"}))(root)
-            for name in (ANSWER, "sample_submission.csv")
-        ],
-        ["'part'", "rename"],
-    ),
     "duplicate index": (
         edit(ANSWER, lambda table: pd.concat([table, table.iloc[:1]])),
         [ANSWER, "row 10", "second time"],
