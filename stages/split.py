@@ -15,7 +15,7 @@ from foldwise.checks import check_data, check_params
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
-from foldwise.core.settings import Folds, Seed, read
+from foldwise.core.settings import Folds, Members, Seed, read
 from foldwise.folds.chart import draw_data
 from foldwise.folds.coverage import coverage_warnings, refuse_lost_classes
 from foldwise.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
@@ -27,13 +27,16 @@ from foldwise.images.store import ImageStore
 
 def main() -> None:
     split, folds, seed = read("split", Split), read("folds", Folds), read("seed", Seed)
+    # Of members' names DVC makes paths that it empties: none but a name may come that far. With
+    # this param of it, the stage runs first whenever they change.
+    read("members", Members)
     check_params()
     dataset = files.read_dataset()
     table, classes = files.read_labels(), dataset["classes"]
     if not (table["part"] == "train").any():
         raise UserError(f"{files.LABELS}: has no image in the train part; check the source")
-    images = ImageStore(files.IMAGES).table.set_index("id").loc[table["id"]]
-    known = table[classes].to_numpy(np.float64, na_value=np.nan)
+    images = ImageStore(files.IMAGES).rows(table["id"])
+    known = files.labels_of(table["id"].to_numpy(str), classes).to_numpy(np.float64, na_value=np.nan)
     labels = np.nan_to_num(known).astype(np.int8)
     duplicates = Duplicates(images["sha256"].to_numpy(), images["phash"].to_numpy(), split.near)
     count = len(folds)
@@ -62,7 +65,7 @@ def main() -> None:
             "imbalance": imbalance({name: labelled[name] for name in compared}, classes),
         },
     )
-    files.write_csv(files.PLOTS / "data.csv", prevalences)
+    files.write_plot(files.PLOTS / "data.csv", prevalences)
     with files.replacing(files.PLOTS / "data.png") as temporary:
         chart = draw_data(prevalences, labels_per_image_table(labelled))
         save_chart(chart, temporary)

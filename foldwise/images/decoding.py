@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from foldwise.core.errors import UserError
+from foldwise.core.damage import reading
 
 FILE = "decoding.json"
 """Beside a store's shards, where the decoding is another than the default."""
@@ -45,10 +45,8 @@ def read_decoding(folder: Path) -> Decoding:
     path = folder / FILE
     if not path.exists():
         return Decoding()
-    try:
+    with reading(path, "fetch"):
         return Decoding.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is damaged ({error}); run `dvc repro fetch`") from None
 
 
 def write_decoding(folder: Path, decoding: Decoding) -> None:

@@ -7,7 +7,9 @@ perceptual hash. How they become pixels stands beside the shards (`decoding.py`)
 import hashlib
 import json
 import os
+import zlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from foldwise.core.damage import damaged, reading
 from foldwise.core.errors import UserError
 from foldwise.images.decode import Inspected, bits_of, decode
 from foldwise.images.decoding import Decoding, read_decoding
@@ -30,10 +33,25 @@ SCHEMA = pa.schema(
         ("phash", pa.uint64()),
     ]
 )
+CRC = "crc"
+"""Metadata of every batch."""
+STAGE = "fetch"
+"""That writes a store."""
 SHARD_BYTES = 512 * 10**6
 BATCH_BYTES = 16 * 10**6
 
 Row = tuple[str, bytes, int, int, str, int]
+
+
+def _facts_crc(batch: pa.RecordBatch) -> str:
+    """CRC-32 of all columns but the images, which have a digest each."""
+    crc = 0
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_string(column.type):
+            crc = zlib.crc32("\0".join(column.to_pylist()).encode(), crc)
+        elif name != "image":
+            crc = zlib.crc32(column.to_numpy().astype(np.uint64).tobytes(), crc)
+    return str(crc)
 
 
 class ImageWriter:
@@ -85,7 +103,8 @@ class ImageWriter:
             pa.array(column, field.type)
             for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
         ]
-        self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+        batch = pa.record_batch(columns, schema=SCHEMA)
+        self._writer.write_batch(batch, custom_metadata={CRC: _facts_crc(batch)})
         self._written += self._pending
         self._rows, self._pending = [], 0
 
@@ -123,6 +142,7 @@ class ImageStore:
         """`id`, `height`, `width`, `sha256` and `phash` of every image."""
         self.ids: list[str] = self.table["id"].tolist()
         self._rows = {id: row for row, id in enumerate(self.ids)}
+        self._sha256: list[str] = self.table["sha256"].tolist()
         self._shard = np.repeat(np.arange(len(shards)), counts)
         self._start = np.concatenate([shard.start for shard in shards])
         self._size = np.concatenate([shard.size for shard in shards])
@@ -141,13 +161,29 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def rows(self, ids: Iterable[str]) -> pd.DataFrame:
+        """`height`, `width`, `sha256` and `phash` of these images, their ids the index.
+
+        Raises `UserError` if one is not there.
+        """
+        wanted = list(ids)
+        return self.table.set_index("id").iloc[[self._row(each) for each in wanted]]
+
+    def _row(self, id: str) -> int:
+        if id not in self._rows:
+            raise damaged(self.folder, f"it has no image '{id}'", STAGE)
+        return self._rows[id]
+
     def data(self, id: str) -> bytes:
-        """The image file's bytes."""
-        row = self._rows[id]
+        """The image file's bytes; raises `UserError` if they are not those that were stored."""
+        row = self._row(id)
         # Not through the memory map: its pages would count as this process's memory until, after
         # an epoch, all of the store did. Forked workers may share the file: it is never sought in.
-        file = self._files[self._shard[row]].fileno()
-        return os.pread(file, int(self._size[row]), int(self._start[row]))
+        file = self._files[self._shard[row]]
+        data = os.pread(file.fileno(), int(self._size[row]), int(self._start[row]))
+        if hashlib.sha256(data).hexdigest() != self._sha256[row]:
+            raise damaged(Path(file.name), f"image '{id}' is not what it was", STAGE)
+        return data
 
     def pixels(self, id: str, channels: int) -> np.ndarray:
         """The decoded image, an array (height, width, channels) of uint8."""
@@ -161,12 +197,21 @@ class _Shard:
     """One file of a store: everything but the images in memory, and where each image lies."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            mapped = pa.memory_map(str(path))
-            reader = pa.ipc.open_file(mapped)
-            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path}: is damaged ({error}); run `dvc repro fetch`") from None
+        with reading(path, STAGE):
+            self._index(path)
+        self.file = path.open("rb")
+
+    def _index(self, path: Path) -> None:
+        mapped = pa.memory_map(str(path))
+        reader = pa.ipc.open_file(mapped)
+        batches = []
+        for number in range(reader.num_record_batches):
+            batch, metadata = reader.get_batch_with_custom_metadata(number)
+            # Arrow trusts offsets until it is asked not to, and reads wherever they lead.
+            batch.validate(full=True)
+            if metadata is None or metadata.get(CRC.encode()) != _facts_crc(batch).encode():
+                raise ValueError("what it says of its images is not what it was")
+            batches.append(batch)
         mapped.seek(0)
         base = mapped.read_buffer().address
         starts, sizes = [], []
@@ -180,4 +225,5 @@ class _Shard:
         self.size = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
         names = [name for name in SCHEMA.names if name != "image"]
         self.table = pa.Table.from_batches(batches, SCHEMA).select(names).to_pandas()
-        self.file = path.open("rb")
+        if not self.table["id"].is_unique:
+            raise ValueError("two images have one id")

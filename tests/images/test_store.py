@@ -100,3 +100,34 @@ def test_truncated_images_and_other_files_are_refused(suffix: str) -> None:
     for wrong in (b"", b"GIF89a", b"<html></html>", bytes(200)):
         with pytest.raises(ValueError, match=r"does not decode|is no image"):
             inspect(wrong, 1600)
+
+
+def test_every_byte_that_matters_is_checked(tmp_path: Path) -> None:
+    """A damaged shard is refused, or gives what it gave: never other images or other facts."""
+    with ImageWriter(tmp_path / "whole", batch_bytes=300) as writer:
+        for index in range(12):
+            writer.add(f"image {index}", bytes([index]) * 90, Inspected(index, 2, index << 40))
+    whole = ImageStore(tmp_path / "whole")
+    content = (tmp_path / "whole/shard-00000.arrow").read_bytes()
+    (tmp_path / "damaged").mkdir()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(0, len(content), 300).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(0, 8))
+        (tmp_path / "damaged/shard-00000.arrow").write_bytes(changed)
+        said = ""
+        try:
+            store = ImageStore(tmp_path / "damaged")
+            found = [store.data(id) for id in whole.ids]
+        except UserError as error:
+            said = str(error)
+            refused += 1
+        else:
+            assert store.table.equals(whole.table)
+            assert found == [whole.data(id) for id in whole.ids]
+        assert not said or ": is damaged (" in said
+        assert not said or "`dvc repro --force --single-item fetch` brings it back" in said
+    assert refused > 200
+    with pytest.raises(UserError, match=r"whole: is damaged \(it has no image 'other'\)"):
+        whole.rows(["other"])
