@@ -44,23 +44,28 @@ def check_data(single: bool, classes: int) -> None:
     check_decision(read_params().threshold, single, classes)
 
 
-def check_networks(classes: int, built: str) -> None:
+def check_networks(classes: int, built: str, images: int | None = None) -> None:
     """Refuse other members whose networks cannot be built, before one member is trained for long.
 
     Args:
         classes: how many outputs they have.
         built: the member that is built anyway.
+        images: that they are trained on, to try a step of each, which takes seconds; None: don't.
 
     Raises:
-        UserError: a library has no such network, or refuses its options.
+        UserError: a library has no such network, refuses its options, or the network cannot learn
+            from its input.
     """
     # Only here: torch takes seconds to import.
     from foldwise.model.classifier import build_network
+    from foldwise.training.trial import try_step
 
     params = read_params()
     for member in params.members:
         if member != built:
-            build_network(params.models[member], classes, pretrained=False)
+            network = build_network(params.models[member], classes, pretrained=False)
+            if images is not None:
+                try_step(params.recipe(member), network, images, classes)
 
 
 def _try_augment(recipe: Recipe) -> None:

@@ -75,7 +75,8 @@ def main() -> None:
     dataset = files.read_dataset()
     classes = dataset["classes"]
     check_data(dataset["task"] == "multiclass", len(classes))
-    check_networks(len(classes), built=member)
+    # Other members' steps are tried once per run: every member's own is before its training.
+    check_networks(len(classes), built=member, images=len(train) if fold == 0 else None)
     commit = starting_commit(recipe)
     shas = train.store.sha256()
     key = run_key(recipe, fold, commit, files.read_labels(), files.read_folds(), classes, shas)

@@ -13,8 +13,9 @@ class Batches(Sampler[list[Key]]):
     """One process's share of every batch; all processes together see every image once.
 
     A shuffled order depends on (seed, epoch) alone, and the epoch is handed on in the keys, so that
-    workers need no state. Where a batch has fewer images than there are processes, some get an
-    image that does not count, as all must take part in every step.
+    workers need no state. There, a last batch of a single image joins the batch before it: batch
+    normalisation learns nothing from one, or refuses it. Where a batch has fewer images than there
+    are processes, some get an image that does not count, as all must take part in every step.
     """
 
     def __init__(
@@ -45,7 +46,18 @@ class Batches(Sampler[list[Key]]):
         return self
 
     def __len__(self) -> int:
-        return -(-self.images // self.size)
+        return len(self._starts)
+
+    @property
+    def _starts(self) -> range:
+        """Where in the order each batch begins."""
+        joined = self.seed is not None and self.images > self.size and self.images % self.size == 1
+        return range(0, self.images - joined, self.size)
+
+    @property
+    def smallest(self) -> int:
+        """Images of the smallest batch, of all processes together."""
+        return min(self.size, self.images - self._starts[-1])
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = 0
@@ -54,8 +66,9 @@ class Batches(Sampler[list[Key]]):
             epoch = self.epoch
             generator = torch.Generator().manual_seed(self.seed + epoch)
             order = torch.randperm(self.images, generator=generator)
-        for start in range(0, self.images, self.size):
-            keys = [(epoch, each, True) for each in order[start : start + self.size].tolist()]
+        for start in self._starts:
+            end = self.images if start == self._starts[-1] else start + self.size
+            keys = [(epoch, each, True) for each in order[start:end].tolist()]
             keys += [(*keys[0][:2], False)] * (self.processes - len(keys))
             yield keys[self.rank :: self.processes]
 

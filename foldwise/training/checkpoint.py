@@ -124,7 +124,28 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
         content: dict[str, Any] = load_checkpoint(path, map_location)
+        states = content["callbacks"]
+        here = os.path.realpath(Path(path).parent)
+        content["callbacks"] = {name: _moved(each, here) for name, each in states.items()}
         return content
+
+
+def _moved(state: Any, here: str) -> Any:
+    """A callback's state whose paths lead to this folder, wherever it lay when they were written.
+
+    Lightning would forget which epoch was the best one.
+    """
+    if not isinstance(state, dict) or not state.get("dirpath"):
+        return state
+
+    def path(value: Any) -> Any:
+        inside = isinstance(value, str) and Path(value).is_relative_to(state["dirpath"])
+        return str(here / Path(value).relative_to(state["dirpath"])) if inside else value
+
+    moved = {name: path(value) for name, value in state.items()}
+    if "best_k_models" in state:
+        moved["best_k_models"] = {path(name): x for name, x in state["best_k_models"].items()}
+    return moved
 
 
 def _with_name(error: Exception, path: Path) -> Exception:

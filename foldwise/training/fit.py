@@ -27,6 +27,7 @@ from foldwise.training.distributed import is_main_process, share_batch_norm
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
 from foldwise.training.settings import Recipe
+from foldwise.training.trial import try_step
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ def fit_member(
     network = build_network(recipe.model, train.labels.shape[1], pretrained=run.start is None)
     if run.start is not None:
         copy_weights(network, run.start)
+    last = run.checkpoints / LAST
+    if is_main_process():
+        drop_damaged(run.checkpoints, run.curves.title)
+        if not last.exists():
+            try_step(recipe, network, len(train), train.labels.shape[1])
     if run.compute.channels_last:
         network.use_channels_last()
     member = MemberModule(network, recipe, train.labels, run.seed)
@@ -78,9 +84,6 @@ def fit_member(
         share_batch_norm(network, choose_device(run.compute.accelerator))
     if run.compute.compile:
         network.compile()
-    last = run.checkpoints / LAST
-    if is_main_process():
-        drop_damaged(run.checkpoints, run.curves.title)
     # Lightning starts the loader's workers before it tells the sampler where it resumes; they
     # would read the first batches in the first epoch's order.
     data.start_at(_epochs_kept(last))

@@ -2,6 +2,8 @@
 
 import fcntl
 import hashlib
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +17,7 @@ from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
 from foldwise.model.loader import plain_loader
+from foldwise.model.saved import file_sum
 from foldwise.model.settings import Compute
 from foldwise.model.views import make_view
 from foldwise.training.keys import key_of
@@ -119,15 +122,48 @@ def kept_features(
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists() and not _is_intact(path):
+            print(f"{path}: is damaged; computed anew", file=sys.stderr)
+            path.unlink()
         if not path.exists():
             loader = plain_loader(images, compute.batch_size, worker_count(compute.workers, device))
             batches = track(loader, len(loader), "features of the frozen backbone")
             normalize = Normalizer(*images.model.mean_and_std()).to(device)
             partial = path.with_name("features.partial.npy")
             shape = (len(images), len(views))
-            _compute(partial, shape, network.to(device), normalize, batches, views, dtype)
-            partial.replace(path)
+            try:
+                _compute(partial, shape, network.to(device), normalize, batches, views, dtype)
+                _sum_file(path).write_text(file_sum(partial) + "\n", encoding="utf-8")
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
+
+
+def _sum_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether the features are what was computed, by the sum beside them."""
+    try:
+        if _sum_file(path).read_bytes().strip() != file_sum(path).encode():
+            return False
+        np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError):
+        return False
+    return True
+
+
+def _reserve(path: Path) -> None:
+    """Take the space of a mapped file: on a full disk, writing to it would kill the process."""
+    if sys.platform == "darwin":
+        return  # which has no such call
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
 
 
 @torch.inference_mode()
@@ -154,6 +190,7 @@ def _compute(
         if out is None:
             whole = (*shape, *found.shape[2:])
             out = np.lib.format.open_memmap(path, "w+", np.float32, whole)
+            _reserve(path)
         out[start : start + len(found)] = found.cpu().numpy()
         start += len(found)
     assert out is not None

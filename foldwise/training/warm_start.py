@@ -1,10 +1,12 @@
 """Training that goes on from another commit's weights."""
 
+import shutil
+import sys
 from pathlib import Path
 
 from foldwise import revisions
 from foldwise.core.errors import UserError
-from foldwise.model.saved import read_model
+from foldwise.model.saved import read_model, read_weights
 from foldwise.training.settings import Recipe
 
 KEY = "train.warm_start"
@@ -53,10 +55,18 @@ def starting_member(
         UserError: it cannot be had, its classes are others, or it was trained on images that are
             held out or tested here.
     """
+    where = f"{folder} of commit {commit[:10]}"
+    if target.exists() and not _is_intact(target):
+        print(f"{target}: is damaged; fetched anew", file=sys.stderr)
+        shutil.rmtree(target)
     if not target.exists():
         revisions.fetch(commit, folder, target)
+        if not _is_intact(target):
+            raise UserError(
+                f"{where}: is damaged in DVC's cache or remote; `dvc push` it from where it is "
+                f"whole, or name another revision in {KEY}"
+            )
     content = read_model(target)
-    where = f"{folder} of commit {commit[:10]}"
     if content["classes"] != classes:
         raise UserError(f"{where}: has other classes; drop {KEY}, or name another revision")
     if content.get("unseen") != unseen:
@@ -65,3 +75,12 @@ def starting_member(
             f"so some of them may not be new to it; drop {KEY}, or split as that commit does"
         )
     return target
+
+
+def _is_intact(folder: Path) -> bool:
+    """Whether a folder holds a trained member that can be read."""
+    try:
+        read_weights(folder)
+    except UserError:
+        return False
+    return True

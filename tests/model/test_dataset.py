@@ -82,6 +82,13 @@ def test_processes_share_every_batch(images: int, size: int, processes: int, epo
     alone = keys(0, 1)
     assert sorted(each for batch in alone for _, each, _ in batch) == list(range(images))
     assert all(key[0] == epoch and key[2] for batch in alone for key in batch)
+    sizes = [len(batch) for batch in alone]
+    assert min(sizes) >= Batches(images, size, seed=1).smallest
+    assert all(each == size for each in sizes[:-1])
+    # A single image is never left for the last batch, and no other batch is another.
+    plain = [min(size, images - start) for start in range(0, images, size)]
+    wanted = [*plain[:-2], plain[-2] + 1] if plain[1:] and plain[-1] == 1 < size else plain
+    assert sizes == wanted
     shares = [keys(rank, processes) for rank in range(processes)]
     for index, batch in enumerate(alone):
         together = [key for share in shares for key in share[index]]

@@ -29,12 +29,12 @@ def set_params(project: Project, **settings: Any) -> None:
 
 @pytest.mark.long
 def test_two_processes_agree_with_one(copied: Project) -> None:
-    """From `dvc repro`, with batch normalisation and a last batch of one image."""
+    """From `dvc repro`, with batch normalisation and a last batch that is shared unequally."""
     content = yaml.safe_load((copied.path / "params.yaml").read_text())
     content["epochs"] = 3
     # What is dropped is drawn by each process for itself.
     content["models"]["cnn"]["dropout"] = 0.0
-    # 24 images are trained on: the last batch has one, and one process none that counts.
+    # 24 images are trained on: the last one, left over, joins the batch before it.
     content["train"] |= {"batch_size": 23, "loss": "bce"}
     content["compute"] |= {"precision": "32-true"}
     copied.write_params(content)

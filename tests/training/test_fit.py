@@ -12,83 +12,11 @@ import torch
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.settings import Compute, Model
+from foldwise.model.settings import Compute
 from foldwise.training.curves import METRICS, Curves
-from foldwise.training.fit import TrainingRun, fit_member
-from foldwise.training.settings import Recipe, Train
-from tests.pictures import stored
-
-COMPUTE = Compute(accelerator="cpu", precision="32-true", workers=0, batch_size=4)
-
-
-def recipe(epochs: int = 2, model: dict[str, Any] | None = None, **train: Any) -> Recipe:
-    network = {
-        "backbone": "foldwise/plain_cnn",
-        "options": {"widths": [4, 8], "pools": [0]},
-        "image_size": 16,
-        "channels": 1,
-    }
-    chosen = {"batch_size": 4, "scheduler": "constant", "optimizer": "momentum"} | train
-    return Recipe(
-        member="m",
-        model=Model.model_validate(network | (model or {})),
-        lr=0.05,
-        epochs=epochs,
-        seed=3,
-        train=Train.model_validate(chosen),
-    )
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Any:
-    """Makes data sets of a recipe: 10 images to train on, 5 held out."""
-    store = stored(tmp_path, [(20, 24)] * 15)
-    labels = np.random.default_rng(0).integers(0, 2, (15, 3))
-    labels[:3] = np.eye(3)
-
-    def make(made: Recipe) -> tuple[ImageDataset, ImageDataset]:
-        if made.train.loss == "cross_entropy":
-            labels[:] = np.eye(3)[np.arange(15) % 3]
-        return (
-            ImageDataset(store, store.ids[:10], labels[:10], made.model),
-            ImageDataset(store, store.ids[10:], labels[10:], made.model),
-        )
-
-    return make
-
-
-def training_run(
-    folder: Path, curves: Curves, compute: Compute = COMPUTE, start: Path | None = None
-) -> TrainingRun:
-    return TrainingRun(1, compute, folder / "kept", folder / "features", curves, start)
-
-
-def fit(
-    made: Recipe, data: tuple[ImageDataset, ImageDataset], folder: Path, until: int | None = None
-) -> tuple[Classifier, list[dict[str, float]]]:
-    """Train (or be killed after `until` epochs); the network and the epochs' metrics."""
-    curves = Curves(folder / "curves", "m", made)
-    if until is not None:
-        # What a kill leaves: the checkpoint of an epoch before the last.
-        stop = Curves.on_train_epoch_start
-
-        def killed(self: Curves, trainer: Any, module: Any) -> None:
-            if trainer.current_epoch == until:
-                raise KeyboardInterrupt
-            stop(self, trainer, module)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Curves, "on_train_epoch_start", killed)
-            with pytest.raises((KeyboardInterrupt, SystemExit)):
-                fit_member(made, *data, training_run(folder, curves))
-        curves = Curves(folder / "curves", "m", made)
-    network, _ = fit_member(made, *data, training_run(folder, curves))
-    return network, curves._rows
-
-
-def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(each, theirs[name]) for name, each in one.state_dict().items())
+from foldwise.training.fit import fit_member
+from foldwise.training.settings import Recipe
+from tests.fitting import COMPUTE, fit, recipe, same, training_run
 
 
 @pytest.mark.parametrize(
@@ -128,6 +56,8 @@ def test_a_frozen_backbone_stays_and_its_features_are_computed_once(
         return forward(self, pixels)
 
     monkeypatch.setattr(Classifier, "features", counted)
+    # Only passes over images count, not the step on trial.
+    monkeypatch.setattr("foldwise.training.fit.try_step", lambda *_: None)
     torch.manual_seed(0)
     network, rows = fit(made, data, tmp_path)
     assert sum(passes) == 2 * 15

@@ -1,0 +1,169 @@
+"""What is kept between runs may be damaged: training, or what it needs, starts over."""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from foldwise.training import frozen_features
+from foldwise.training.checkpoint import AtomicCheckpoints, checkpoint_folder
+from tests.fitting import fit, recipe, same
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip(path: Path) -> None:
+    """One bit in the middle of the largest tensor, which torch would not notice."""
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda each: each.file_size)
+        before = archive.read(largest)
+    content = bytearray(path.read_bytes())
+    content[content.index(before) + len(before) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def foreign(path: Path) -> None:
+    torch.save({"epoch": 1}, path)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best-*.ckpt"])
+@pytest.mark.parametrize("damage", [cut, empty, flip, foreign, Path.unlink])
+def test_a_damaged_checkpoint_is_dropped_and_training_starts_over(
+    images: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    made = recipe(epochs=3, keep="best", monitor="train_loss")
+    data = images(made)
+    straight, rows = fit(made, data, tmp_path / "straight")
+    capsys.readouterr()
+
+    def harm(kept: Path) -> None:
+        (path,) = kept.glob(name)
+        damage(path)
+        capsys.readouterr()
+
+    resumed, again = fit(made, data, tmp_path / "resumed", until=2, meanwhile=harm)
+    assert same(straight, resumed)
+    assert again == rows
+    said = capsys.readouterr().err
+    # What was never there is missed by nobody.
+    gone = damage is Path.unlink and name == "last.ckpt"
+    assert said.count("is damaged; training starts over") == (0 if gone else 1)
+    assert "resumed after" not in said
+
+
+@pytest.mark.parametrize("monitor", ["valid_loss", "train_loss"])
+def test_a_project_may_be_moved_before_training_goes_on(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monitor: str
+) -> None:
+    made = recipe(epochs=3, keep="best", monitor=monitor)
+    straight, _ = fit(made, images(made), tmp_path / "straight")
+
+    def moved(kept: Path) -> None:
+        content = torch.load(kept / "last.ckpt", weights_only=True)
+        text = repr(content["callbacks"]).replace(str(kept.resolve()), "/elsewhere/kept")
+        content["callbacks"] = eval(text, {"tensor": torch.tensor, "inf": torch.inf})
+        assert "/elsewhere/kept/best-" in text
+        torch.save(content, kept / "last.ckpt")
+
+    resumed, _ = fit(made, images(made), tmp_path / "resumed", until=2, meanwhile=moved)
+    assert same(straight, resumed)
+    assert "damaged" not in capsys.readouterr().err
+
+
+def test_a_lock_may_hold_anything(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/lock").write_bytes(b"\xff\xfe\0")
+    with checkpoint_folder(tmp_path / "run"):
+        assert (tmp_path / "run/lock").read_text() == str(os.getpid())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_names_the_checkpoint_and_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"before")
+    # Every write fails there.
+    (tmp_path / "last.ckpt.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"\[Errno 28\] .*last.ckpt.partial"):
+        AtomicCheckpoints().save_checkpoint({"state_dict": torch.zeros(10_000)}, path)
+    assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
+    assert path.read_bytes() == b"before"
+
+
+def features(folder: Path) -> Path:
+    (path,) = (folder / "features").glob("*/features.npy")
+    return path
+
+
+@pytest.mark.parametrize("name", ["features.npy", "features.npy.sha256"])
+@pytest.mark.parametrize("damage", [cut, empty, Path.unlink])
+def test_damaged_features_are_computed_anew(
+    images: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    made = recipe(epochs=1, freeze={"epochs": "all"})
+    data = images(made)
+    first, _ = fit(made, data, tmp_path)
+    path = features(tmp_path)
+    whole = path.read_bytes()
+    damage(path.with_name(name))
+    for said in (1, 0):
+        capsys.readouterr()
+        shutil.rmtree(tmp_path / "kept")
+        again, _ = fit(made, data, tmp_path)
+        assert same(first, again)
+        assert path.read_bytes() == whole
+        gone = damage is Path.unlink and name == "features.npy"
+        wanted = said and not gone
+        assert capsys.readouterr().err.count("features.npy: is damaged; computed") == wanted
+
+
+def test_a_flipped_bit_of_features_is_seen(images: Any, tmp_path: Path) -> None:
+    made = recipe(epochs=1, freeze={"epochs": "all"})
+    fit(made, images(made), tmp_path)
+    path = features(tmp_path)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 50):
+        broken = bytearray(whole)
+        broken[place] ^= 4
+        path.write_bytes(broken)
+        assert not frozen_features._is_intact(path)
+    path.write_bytes(whole)
+    assert frozen_features._is_intact(path)
+
+
+def test_a_disk_without_space_for_features_is_an_error_with_a_name(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def full(_: int, start: int, size: int) -> None:
+        asked.append((start, size))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    made = recipe(epochs=1, freeze={"epochs": "all"})
+    with pytest.raises(OSError, match=r"Errno 28.*features.partial.npy"):
+        fit(made, images(made), tmp_path)
+    # A header, and 15 images of one view with 8 features.
+    assert asked == [(0, 128 + 15 * 8 * 4)]
+    (folder,) = (tmp_path / "features").iterdir()
+    assert [each.name for each in folder.iterdir()] == ["lock"]
