@@ -70,7 +70,7 @@ def graph_runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 def write_sums(folder: Path) -> None:
     """Write the sums of all graphs below a folder, beside them."""
     paths = sorted(folder.rglob(f"*{SUFFIX}"))
-    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+    lines = [f"{_graph_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -92,14 +92,14 @@ def check_sums(folder: Path) -> None:
     for name, digest in named.items():
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: no such file; copy the export anew, or export anew")
-        if _sum(folder / name) != digest:
+        if _graph_sum(folder / name) != digest:
             raise UserError(
                 f"{folder / name}: is damaged, by its sum in {path}; copy the export anew, or "
                 "export anew"
             )
 
 
-def _sum(path: Path) -> str:
+def _graph_sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

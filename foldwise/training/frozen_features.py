@@ -122,7 +122,7 @@ def kept_features(
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists() and not _is_intact(path):
+        if path.exists() and not _features_intact(path):
             print(f"{path}: is damaged; computed anew", file=sys.stderr)
             path.unlink()
         if not path.exists():
@@ -144,7 +144,7 @@ def _sum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _is_intact(path: Path) -> bool:
+def _features_intact(path: Path) -> bool:
     """Whether the features are what was computed, by the sum beside them."""
     try:
         if _sum_file(path).read_bytes().strip() != file_sum(path).encode():

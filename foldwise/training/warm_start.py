@@ -56,12 +56,12 @@ def starting_member(
             held out or tested here.
     """
     where = f"{folder} of commit {commit[:10]}"
-    if target.exists() and not _is_intact(target):
+    if target.exists() and not _start_intact(target):
         print(f"{target}: is damaged; fetched anew", file=sys.stderr)
         shutil.rmtree(target)
     if not target.exists():
         revisions.fetch(commit, folder, target)
-        if not _is_intact(target):
+        if not _start_intact(target):
             raise UserError(
                 f"{where}: is damaged in DVC's cache or remote; `dvc push` it from where it is "
                 f"whole, or name another revision in {KEY}"
@@ -77,7 +77,7 @@ def starting_member(
     return target
 
 
-def _is_intact(folder: Path) -> bool:
+def _start_intact(folder: Path) -> bool:
     """Whether a folder holds a trained member that can be read."""
     try:
         read_weights(folder)

@@ -145,9 +145,9 @@ def test_a_flipped_bit_of_features_is_seen(images: Any, tmp_path: Path) -> None:
         broken = bytearray(whole)
         broken[place] ^= 4
         path.write_bytes(broken)
-        assert not frozen_features._is_intact(path)
+        assert not frozen_features._features_intact(path)
     path.write_bytes(whole)
-    assert frozen_features._is_intact(path)
+    assert frozen_features._features_intact(path)
 
 
 def test_a_disk_without_space_for_features_is_an_error_with_a_name(
