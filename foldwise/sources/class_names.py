@@ -34,10 +34,10 @@ def check_names(source: Source, path: str) -> None:
     headers = {source.submission.get(key) for key in ("index", "class")}
     for index, name in enumerate(source.classes):
         culprit = f"{path}: class '{name}'"
-        if not name.strip():
-            problems.add(culprit, f"number {index} has no name; name it, or remove its column")
-        elif has_controls(name):
+        if has_controls(name):
             problems.add(culprit, "holds control characters; rename it")
+        elif not name.strip():
+            problems.add(culprit, f"number {index} has no name; name it, or remove its column")
         elif name in RESERVED | headers:
             problems.add(
                 culprit,

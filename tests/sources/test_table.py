@@ -133,3 +133,54 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
 def test_table_needs_its_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="table: is missing"):
         load(load_table, {"source": "table", "path": str(tmp_path)})
+
+
+LEFTOVERS = [
+    ("cough fever", " ", None),
+    ("cough, fever", " ", "cough,"),
+    ("cough,fever", " ", "cough,fever"),
+    ("cough;fever", ",", "cough;fever"),
+    ("cough|fever", ";", "cough|fever"),
+    ("cough/fever", ",", "cough/fever"),
+    ("cough\tfever", ",", "cough\\tfever"),
+    ("cough ,fever", " ", ",fever"),
+    ("cough, fever", ", ", None),
+    ("animal/dog", ",", None),
+    ("a;b", ",", None),
+]
+
+
+@pytest.mark.parametrize(("cell", "separator", "left"), LEFTOVERS)
+def test_what_a_separator_leaves_is_looked_at(
+    tmp_path: Path, cell: str, separator: str, left: str | None
+) -> None:
+    text = f'file,label\na.png,"{cell}"\nb.png,fever\nc.png,cough\n'
+    settings = {"labels": "separated", "separator": separator}
+    if left is None:
+        assert "fever" in table_source(tmp_path, text, **settings).classes
+        return
+    with pytest.raises(UserError, match=r"data\.table\.separator is .* data\.classes") as error:
+        table_source(tmp_path, text, **settings)
+    assert any(f"class '{left}': holds" in line for line in error.value.args)
+    # Whoever lists them means them.
+    classes = sorted({part.strip() for part in cell.split(separator)} | {"fever", "cough"})
+    given = {"file": "t.csv", "images": "img", **settings}
+    data = {"source": "table", "path": str(tmp_path), "table": given}
+    if "\t" not in cell:
+        assert load(load_table, data | {"classes": classes}).classes == classes
+
+
+def test_pieces_that_only_joined_classes_share_are_looked_at_too(tmp_path: Path) -> None:
+    text = "file,label\na.png,x;y\nb.png,y;z\nc.png,x;z\n"
+    with pytest.raises(UserError, match="class 'x;y': holds ';'"):
+        table_source(tmp_path, text, labels="separated")
+    paths = text.replace(";", "/").replace("y/z", "x/z").replace("x/z", "x/w", 1)
+    assert table_source(tmp_path, paths, labels="separated").classes == ["x/w", "x/y", "x/z"]
+
+
+def test_a_column_of_anything_else_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path, {f"img/{index}.png": index for index in range(9)})
+    rows = "".join(f"{name}.png,1,p{name}\n" for name in [*"abc", *range(9)])
+    with pytest.raises(UserError, match="column 'patient': no cell is 0, 1 or -1") as error:
+        table_source(tmp_path, f"file,x,patient\n{rows}")
+    assert len(error.value.args) == 1

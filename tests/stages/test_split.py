@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from foldwise.core import files
+from foldwise.core.errors import UserError
 from foldwise.core.settings import read
 from foldwise.evaluation.submission import submission
 from foldwise.sources.problems import Problems
@@ -219,3 +220,48 @@ def test_submission_of_columns_in_their_own_order() -> None:
         np.array([[1, 0], [0, 0]]),
     )
     assert table.to_csv(index=False) == "file,b,a\n2.png,0,1\n1.png,0,0\n"
+
+
+def test_classes_that_a_division_takes_away_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        tmp_path,
+        {
+            f"in/{name}/{index}.png": index + 20 * (name == "b")
+            for name in "ab"
+            for index in range(8)
+        },
+    )
+    write(tmp_path, {"in/rare/0.png": 99})
+    data = {"source": "folder", "path": "in"}
+    refused: list[str] = []
+    warned = 0
+    for seed in range(12):
+        try:
+            run(tmp_path, monkeypatch, data, split={"method": "kfold", "test": 0.4}, seed=seed)
+        except UserError as error:
+            refused.append(str(error))
+            continue
+        warned += 1
+        fold = files.read_folds().set_index("id")["fold"]["rare/0.png"]
+        said = capsys.readouterr().err
+        assert f"warning: fold {fold} trains on no image that shows 'rare'" in said
+    assert warned
+    assert refused
+    assert all("params.yaml: split.test: " in line and "'rare'" in line for line in refused)
+
+
+def test_one_class_alone_is_divided_by_its_two_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"{index}.png,{int(index % 4 == 0)}\n" for index in range(32))
+    write(tmp_path, {f"in/i/{index}.png": index for index in range(32)})
+    write(tmp_path, {"in/t.csv": f"file,defect\n{rows}"})
+    table = {"file": "t.csv", "images": "i", "labels": "columns"}
+    data = {"source": "table", "path": "in", "table": table}
+    split = {"method": "kfold", "stratify": True, "test": 0.25}
+    told = run(tmp_path, monkeypatch, data, split=split)
+    for part in ("train", "test", "fold 0", "fold 1"):
+        assert told[part]["prevalence"]["mean"] == 0.25
+    assert "warning" not in capsys.readouterr().err

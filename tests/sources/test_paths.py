@@ -1,0 +1,157 @@
+"""Rows find their images however other systems spell paths, and say what misses when none does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from foldwise.core.errors import UserError
+from foldwise.sources.annotations import load_annotations
+from foldwise.sources.paths import Resolver
+from foldwise.sources.source import Source
+from foldwise.sources.table import load_table
+from foldwise.sources.tree_mount import open_tree
+from tests.pictures import load, picture, write
+
+NAMES = ["img/a.png", "img/sub/b.PNG", "img/\u202fc.png"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write(tmp_path / "set", {name: index for index, name in enumerate(NAMES)})
+
+
+SPELLINGS = {
+    "as they are": NAMES,
+    "blanks": [f" {name}\t" for name in NAMES],
+    "backslashes": [name.replace("/", "\\") for name in NAMES],
+    "dots": [f"./x/../{name}" for name in NAMES],
+    "case": ["img/a.PNG", "img/sub/b.png", NAMES[2]],
+    "absolute elsewhere": [f"/home/someone/data/{name}" for name in NAMES],
+    "a drive": ["D:\\work\\" + name.replace("/", "\\") for name in NAMES],
+    "a share": ["\\\\host\\share\\" + name.replace("/", "\\") for name in NAMES],
+    "a bucket": [f"gs://bucket/data/{name}" for name in NAMES],
+    "a home": [f"~/data/{name}" for name in NAMES],
+}
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
+def test_every_spelling_finds_its_image(root: Path, how: str) -> None:
+    assert Resolver(open_tree([root]), "").names(SPELLINGS[how]) == NAMES
+
+
+def test_absolute_paths_below_the_data_sets_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    (root.parent / "link").symlink_to(root)
+    for path, start in (("set", root), ("link", root), ("link", root.parent / "link")):
+        tree = open_tree([Path(path)])
+        assert Resolver(tree, "").names([str(start / name) for name in NAMES]) == NAMES
+        # Whatever folder the others are relative to.
+        one = Resolver(tree, "img").names([str(start / NAMES[0]), "sub/b.PNG"])
+        assert one == NAMES[:2]
+
+
+def test_the_folder_and_the_suffix_may_stand_in_the_cell_too(root: Path) -> None:
+    tree = open_tree([root])
+    assert (
+        Resolver(tree, "img", ".png").names(["a", "a.png", "img/a", "img/a.png"]) == [NAMES[0]] * 4
+    )
+
+
+def test_a_name_that_is_there_counts_as_it_stands(tmp_path: Path) -> None:
+    odd = ["a\\b.png", "a/b.png", "c.png", "c.PNG", " d.png"]
+    tree = open_tree([write(tmp_path, {name: index for index, name in enumerate(odd)})])
+    assert Resolver(tree, "").names(odd) == odd
+    # Two files differ by case alone: neither is meant.
+    assert Resolver(tree, "").names(["c.Png"]) == ["c.Png"]
+
+
+def test_a_prefix_that_could_be_cut_in_two_ways_is_kept(tmp_path: Path) -> None:
+    tree = open_tree([write(tmp_path, {"a.png": 1, "img/a.png": 2})])
+    assert Resolver(tree, "").names(["/x/img/a.png"]) == ["/x/img/a.png"]
+
+
+def table(root: Path, text: str | bytes, **settings: str) -> Source:
+    write(root, {"t.csv": text})
+    given = {"file": "t.csv", "labels": "class"} | settings
+    return load(load_table, {"source": "table", "path": str(root), "table": given})
+
+
+def test_one_image_spelled_twice_is_there_twice(root: Path) -> None:
+    rows = "".join(f"{name},x\n" for name in (*NAMES, "./img/a.png"))
+    with pytest.raises(UserError, match=r"row 5: file '\./img/a\.png' appears a second time"):
+        table(root, f"file,label\n{rows}")
+
+
+def test_ids_stay_as_the_table_spells_them(root: Path) -> None:
+    rows = [" img\\a.png", "./img/sub/b.png ", NAMES[2]]
+    source = table(root, "file, label\n" + "".join(f"{name}, x\n" for name in rows))
+    assert source.ids == [name.strip(" ") for name in rows]
+    assert source.classes == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([f"photos/{name}" for name in NAMES], r"all begin with 'photos/img/', 3 like them are in"),
+        (["img/a.jpg", "img/b.jpg"], r"named with \.jpg, not \.PNG or \.png"),
+        (["a", "b"], "named with no suffix, not"),
+        (["/data/q/1.png", "/data/q/2.png"], "all begin with '/data/q/'"),
+    ],
+)
+def test_where_all_rows_miss_what_they_share_is_said_first(
+    root: Path, names: list[str], said: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        table(root, "file,label\n" + "".join(f"{name},x\n" for name in names))
+    line = next(line for line in error.value.args if "none is there" in line)
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(line)
+
+
+def test_annotations_find_images_alike(root: Path) -> None:
+    entries = [{"file_name": name, "category": "x"} for name in SPELLINGS["a drive"]]
+    write(root, {"answer.json": json.dumps({"annotations": entries}).encode("utf-16")})
+    settings = {"train_images": "img", "test_images": None}
+    data = {"source": "annotations", "path": str(root), "annotations": settings}
+    assert load(load_annotations, data).ids == NAMES
+
+
+TEXT = 'file;label\r\nimg/a.png;"x;y"\r\nimg/sub/b.PNG;a,b\r\nimg/\u202fc.png;x\r\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("sign", [";", ",", "\t"])
+def test_tables_in_other_encodings_and_delimiters(root: Path, encoding: str, sign: str) -> None:
+    quoted = TEXT.replace('"x;y"', "x y") if sign == ";" else TEXT.replace("a,b", '"a,b"')
+    text = quoted if sign == ";" else quoted.replace(";label", f"{sign}label")
+    if sign != ";":
+        for cell in (';"x;y"', ';"a,b"', ";x"):
+            text = text.replace(cell, sign + cell[1:])
+    mark = b"\xff\xfe" if encoding == "utf-16-le" else b""
+    source = table(root, mark + text.encode(encoding))
+    assert len(source.classes) == 3
+    assert source.classes[0] == "a,b"
+    assert [len(source.read(index)) > 0 for index in range(3)] == [True] * 3
+
+
+def test_what_lies_beside_images_needs_no_row(root: Path) -> None:
+    beside: dict[str, bytes | str | int] = {
+        f"img/{each}": "" for each in ("_classes.csv", "x.json", "README", "README.md", "n.txt")
+    }
+    write(root, beside)
+    rows = "".join(f"{name[4:]},x\n" for name in NAMES)
+    assert len(table(root, f"file,label\n{rows}", images="img").ids) == 3
+    write(root, {"img/more.webp": 1})
+    with pytest.raises(UserError, match=r"more\.webp: has no row"):
+        table(root, f"file,label\n{rows}", images="img")
+
+
+def test_images_without_a_suffix_need_a_row(tmp_path: Path) -> None:
+    write(tmp_path, {"img/1": picture(1), "img/2": picture(2), "img/README": "text"})
+    with pytest.raises(UserError) as error:
+        table(tmp_path, "file,label\n1,x\n", images="img")
+    (line,) = error.value.args
+    assert "img/2: has no row in t.csv" in line
