@@ -102,8 +102,8 @@ def inspect(data: bytes, max_pixels: int, decoding: Decoding | None = None) -> I
     checked = check(data, max_pixels)
     decoding = decoding or Decoding()
     if checked.largest is not None:
-        # The hash of what is a scaled copy is the same, so it can be taken before the data set's
-        # depth is known, but not of what is too dark to see.
+        # The data set's depth is known only once all images are. A hash does not change with the
+        # scale, as long as steps are left: so by the depth of this image alone.
         decoding = replace(decoding, depth=bits_of(checked.largest))
     # Of the pixels that are trained on.
     grey = decode(data, 1, decoding)[:, :, 0]

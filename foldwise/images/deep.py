@@ -145,18 +145,30 @@ def _colours(image: PIL.Image.Image, data: bytes, bits: int) -> Samples:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         found = None
-    shown = np.asarray(image)[..., :3]
-    white = 2**bits - 1 if image.format == "JPEG2000" else _declared_white(image, data)
     if found is not None and found.dtype == np.uint16 and found.ndim == 3:
-        for pixels in (found, oriented(found, turned)):
-            colours = pixels[..., 2::-1].astype(np.uint16)
-            # Of JPEG 2000 Pillow rounds them, and white to 256, which a byte has as 0.
-            half = 1 << (bits - 9) if image.format == "JPEG2000" else 0
-            if np.array_equal(((colours.astype(np.uint32) + half) >> (bits - 8)) & 255, shown):
+        shown = np.asarray(image)[..., :3]
+        # Of JPEG 2000 Pillow rounds, and white to 256, which a byte has as 0.
+        half = 1 << (bits - 9) if image.format == "JPEG2000" else 0
+        for number in {1, turned}:
+            pixels = found if number == 1 else oriented(found, number)
+            colours = pixels[..., 2::-1]
+            if _upper_bits_are(shown, colours, bits - 8, half):
                 opaque = pixels.shape[2] < 4 or image.mode == "RGBX"
                 alpha = None if opaque else eight_bits(2**bits - 1)[pixels[..., 3]]
+                white = 2**bits - 1 if image.format == "JPEG2000" else _declared_white(image, data)
                 return Samples(colours, alpha, white)
     raise ImageError(f"has colours of {bits} bits that cannot be read to the last; convert it to 8")
+
+
+def _upper_bits_are(shown: np.ndarray, colours: np.ndarray, shift: int, half: int) -> bool:
+    """Whether samples, shifted down with `half` added, are those of 8 bits."""
+    if shown.shape != colours.shape:
+        return False
+    # Some rows at a time: the image may be vast.
+    rows = max(1, (1 << 20) // shown.shape[1])
+    starts = range(0, len(shown), rows)
+    parts = ((shown[at : at + rows], colours[at : at + rows].astype(np.uint32)) for at in starts)
+    return all(np.array_equal((part + half) >> shift & 255, seen) for seen, part in parts)
 
 
 def orientation(image: PIL.Image.Image) -> int:

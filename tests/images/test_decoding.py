@@ -53,7 +53,7 @@ def test_what_is_kept_of_images_goes_by_their_decoding(tmp_path: Path) -> None:
 def test_a_damaged_decoding_is_named(tmp_path: Path, text: str) -> None:
     store_of(tmp_path / "store", Decoding())
     (tmp_path / "store" / FILE).write_text(text)
-    with pytest.raises(UserError, match=r"decoding\.json: is damaged .*run `dvc repro fetch`"):
+    with pytest.raises(UserError, match=r"decoding\.json: is damaged"):
         ImageStore(tmp_path / "store")
 
 
