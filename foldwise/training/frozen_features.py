@@ -137,7 +137,7 @@ def kept_features(
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+    return np.lib.format.open_memmap(path, "r")
 
 
 def _sum_file(path: Path) -> Path:
@@ -149,7 +149,7 @@ def _features_intact(path: Path) -> bool:
     try:
         if _sum_file(path).read_bytes().strip() != file_sum(path).encode():
             return False
-        np.load(path, mmap_mode="r")
+        np.lib.format.open_memmap(path, "r")
     except (FileNotFoundError, ValueError, EOFError):
         return False
     return True

@@ -1,5 +1,6 @@
 """What is kept between runs may be damaged: training, or what it needs, starts over."""
 
+import hashlib
 import os
 import shutil
 import zipfile
@@ -14,6 +15,7 @@ import torch
 from foldwise.training import frozen_features
 from foldwise.training.checkpoint import AtomicCheckpoints, checkpoint_folder
 from tests.fitting import fit, recipe, same
+from tests.planted import disguises
 
 
 def cut(path: Path) -> None:
@@ -167,3 +169,34 @@ def test_a_disk_without_space_for_features_is_an_error_with_a_name(
     assert asked == [(0, 128 + 15 * 8 * 4)]
     (folder,) = (tmp_path / "features").iterdir()
     assert [each.name for each in folder.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best-*.ckpt"])
+def test_nothing_in_a_checkpoint_is_run(images: Any, tmp_path: Path, name: str) -> None:
+    mark = tmp_path / "mark"
+    made = recipe(epochs=2, keep="best", monitor="train_loss")
+    straight, _ = fit(made, images(made), tmp_path / "straight")
+    for number, content in enumerate(disguises(mark).values()):
+
+        def plant(kept: Path, content: bytes = content) -> None:
+            (path,) = kept.glob(name)
+            path.write_bytes(content)
+
+        again, _ = fit(made, images(made), tmp_path / str(number), until=1, meanwhile=plant)
+        assert same(straight, again)
+        assert not mark.exists()
+
+
+def test_nothing_in_kept_features_is_run(images: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    made = recipe(epochs=1, freeze={"epochs": "all"})
+    straight, _ = fit(made, images(made), tmp_path)
+    path = features(tmp_path)
+    for content in disguises(mark).values():
+        path.write_bytes(content)
+        # Who plants a file can plant its sum.
+        path.with_name("features.npy.sha256").write_text(hashlib.sha256(content).hexdigest())
+        shutil.rmtree(tmp_path / "kept")
+        again, _ = fit(made, images(made), tmp_path)
+        assert same(straight, again)
+        assert not mark.exists()
