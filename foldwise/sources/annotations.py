@@ -9,7 +9,7 @@ import pandas as pd
 
 from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
-from foldwise.sources.names import natural, normal
+from foldwise.sources.names import has_controls, natural, normal
 from foldwise.sources.pairs import images_without_rows, rows_with_images
 from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
@@ -58,7 +58,8 @@ def _course(entries: list[dict[str, Any]], label: str, problems: Problems) -> An
         if not _is_text(file) or not (type(category) is int or _is_text(category)):
             problems.add(
                 f"{label}: annotations[{index}]",
-                'needs "file_name", a text, and "category", a whole number or a text; correct it',
+                'needs "file_name", a text, and "category", a whole number or a text, without '
+                "control characters; correct it",
             )
             continue
         kinds.add(type(category))
@@ -79,7 +80,8 @@ def _coco(content: dict[str, Any], label: str, problems: Problems) -> Annotation
             if type(id) not in (int, str) or not _is_text(each.get(key)):
                 problems.add(
                     f"{label}: {what}[{index}]",
-                    f'needs "id", a whole number or a text, and "{key}", a text; correct it',
+                    f'needs "id", a whole number or a text, and "{key}", a text without control '
+                    "characters; correct it",
                 )
             elif id in named[what]:
                 problems.add(f"{label}: {what}[{index}]", f"id {id} is there a second time")
@@ -118,7 +120,7 @@ def _entries_table(
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and not has_controls(value)
 
 
 def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:

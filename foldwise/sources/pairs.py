@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from foldwise.images.decode import SUFFIXES
@@ -44,7 +45,8 @@ def rows_with_images(
                 f"has no image {tree.root}/{name}",
                 "add the image or remove the row",
             )
-    return table[present], [name for name in names if name in tree.files]
+    # An empty list would choose no columns instead of no rows.
+    return table[np.array(present, bool)], [name for name in names if name in tree.files]
 
 
 def images_without_rows(
