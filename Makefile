@@ -27,6 +27,7 @@ $(READY): requirements.txt
 	touch $@
 
 repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
+	@python -m foldwise doctor --quiet
 	dvc repro
 
 folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU each)

@@ -8,19 +8,22 @@ where there are any. dvc.lock is afterwards what it would be after `dvc repro pr
 import argparse
 import os
 import queue
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import yaml
 from dvc.utils.serialize import modify_yaml
 
 from foldwise.checks import check_params
+from foldwise.commands.doctor import mend
+from foldwise.core import files
+from foldwise.core.damage import LOCK
 from foldwise.core.errors import UserError
+from foldwise.core.receipts import only_dvc
 from foldwise.core.settings import Folds, Members, read
 
-LOCK = "dvc.lock"
 STAGES = ("train", "predict")
 
 
@@ -63,10 +66,14 @@ def sort_lock(before: list[str], names: list[str]) -> None:
         before: stages that it had, which keep their places.
         names: `<member>-<fold>` in order.
     """
-    with modify_yaml(LOCK) as content:
-        stages = content["stages"]
-        order = [*before, *(f"{stage}@{name}" for stage in STAGES for name in names), *stages]
-        content["stages"] = {name: stages[name] for name in dict.fromkeys(order) if name in stages}
+    # DVC writes it in place; a kill in that moment would leave half of it.
+    with only_dvc(), files.replacing(LOCK) as temporary:
+        shutil.copyfile(LOCK, temporary)
+        with modify_yaml(temporary) as content:
+            stages = content["stages"]
+            order = [*before, *(f"{stage}@{name}" for stage in STAGES for name in names), *stages]
+            found = {name: stages[name] for name in dict.fromkeys(order) if name in stages}
+            content["stages"] = found
 
 
 def all_folds(jobs: int, stages: list[str]) -> list[str]:
@@ -98,10 +105,12 @@ def main() -> None:
         raise UserError(f"JOBS: got {jobs}; write how many folds are trained at once, as in JOBS=2")
     members, folds = read("members", Members), read("folds", Folds)
     check_params()
-    if subprocess.run(["dvc", "repro", "split"], check=False).returncode:
+    mend()
+    # What an earlier run's kill has left running may hold DVC's lock for seconds.
+    if subprocess.run(["dvc", "--wait-for-lock", "repro", "split"], check=False).returncode:
         raise UserError("dvc repro split: failed; see above")
     names = [f"{member}-{fold}" for member in members for fold in folds]
-    before = list(yaml.safe_load(Path(LOCK).read_text(encoding="utf-8"))["stages"])
+    before = list(yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"])
     failed = all_folds(jobs, names)
     sort_lock(before, names)
     if failed:

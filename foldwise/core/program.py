@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from foldwise.core.damage import suspect
 from foldwise.core.errors import Terminated, UserError
+from foldwise.core.receipts import receipt
 
 # What the disk or its owner refuses is no bug of ours. Without a file to name, it may be one.
 REFUSED = {
@@ -36,7 +37,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        main()
+        with receipt():
+            main()
         # What is still to be written may not fit either.
         sys.stdout.flush()
     except UserError as error:
