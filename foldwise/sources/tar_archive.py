@@ -1,6 +1,7 @@
 """Tar files, read in place."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -8,8 +9,9 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from foldwise.core.errors import UserError
 from foldwise.sources.archive_checks import (
     Clipped,
     check_member_size,
@@ -79,8 +81,7 @@ def _decompressed(path: Path) -> Clipped:
     if opener is None:
         return Clipped(path)
     problems = Problems()
-    # Beside the data, not in the system's temporary folder, which may be small.
-    with opener(path) as compressed, tempfile.TemporaryFile(dir=".") as file:
+    with opener(path) as compressed, _scratch(path) as file:
         while part := compressed.read(COPIED):
             file.write(part)
             check_unpacked_size(problems, path, file.tell())
@@ -88,3 +89,16 @@ def _decompressed(path: Path) -> Clipped:
         file.flush()
         # The file lives as long as a descriptor of it.
         return Clipped(os.dup(file.fileno()))
+
+
+def _scratch(path: Path) -> IO[bytes]:
+    """A file without a name, beside the data: the system's folder for such may be small."""
+    try:
+        return tempfile.TemporaryFile(dir=".")
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(
+            f"{Path.cwd()}: cannot be written ({error.strerror}), and {path} is unpacked here; "
+            "see to it, or unpack it yourself"
+        ) from None

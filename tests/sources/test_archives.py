@@ -1,6 +1,7 @@
 """Archives: read in place like folders; nothing unsafe in them is."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from foldwise.core.errors import UserError
-from foldwise.sources import archive_checks, archives
+from foldwise.sources import archive_checks, archives, zip_archive
+from foldwise.sources import tree as tree_module
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
 from tests.pictures import write
@@ -221,3 +223,47 @@ def test_paths_that_are_nothing(tmp_path: Path) -> None:
         open_tree([tmp_path / "data.rar"])
     with pytest.raises(UserError, match=r"a\.csv: no such file"):
         open_tree([tmp_path]).require("a.csv")
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything: another's error is raised in its place."""
+    write(tmp_path, {"in/a/x": "1", "in/b/x": "2"})
+    archive = make_zip(tmp_path / "s.zip")
+    packed = make_tar(tmp_path / "s.tar.gz")
+
+    def refuse(path: Any = "", *_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    scan = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: (refuse if path.name == "b" else scan)(path))
+        with pytest.raises(UserError, match=r"in/b: cannot be read \(Permission denied\)"):
+            open_tree([tmp_path / "in"])
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "FileIO", refuse)
+        with pytest.raises(UserError, match=r"s\.zip: cannot be read \(Permission denied\)"):
+            open_tree([archive])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        tree = open_tree([tmp_path / "in"])
+        with pytest.raises(UserError, match=r"in/a/x: cannot be read \(Permission denied\)"):
+            tree.require("a/x")
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", refuse)
+        with pytest.raises(UserError, match=r"cannot be written .*s\.tar\.gz is unpacked here"):
+            open_tree([packed])
+
+
+def test_a_file_may_only_be_so_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"small": bytes(100), "large": bytes(3 * 2**20)}
+    paths = [make_zip(tmp_path / "s.zip", files), make_tar(tmp_path / "s.tar", files)]
+    for module in (archive_checks, tree_module, zip_archive):
+        monkeypatch.setattr(module, "LARGEST", 2**20)
+    for path in paths:
+        with pytest.raises(UserError, match="large: has 3 MiB, over the 1 of any single file"):
+            open_tree([path])
+    write(tmp_path / "in", {**files})
+    tree = open_tree([tmp_path / "in"])
+    assert tree.read("small") == files["small"]
+    with pytest.raises(ValueError, match="has 3 MiB"):
+        tree.read("large")

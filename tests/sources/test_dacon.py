@@ -87,6 +87,10 @@ BREAKS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         edit(ANSWER, lambda table: table[table["index"] != "5"]),
         ["00005.png", "has no row"],
     ),
+    "no row of its own": (
+        lambda root: shutil.copy(root / ANSWER, root / "sample_submission.csv"),
+        ["sample_submission.csv", "index 0 stands in", "each image has an index of its own"],
+    ),
     "duplicate index": (
         edit(ANSWER, lambda table: pd.concat([table, table.iloc[:1]])),
         [ANSWER, "row 10", "second time"],

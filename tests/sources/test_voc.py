@@ -143,3 +143,19 @@ def test_voc_refuses(devkit: Path, name: str) -> None:
             write(devkit, {file: content})
     with pytest.raises(UserError, match=said):
         voc_source(devkit)
+
+
+def test_images_and_lists_as_other_systems_write_them(devkit: Path) -> None:
+    top = devkit / "VOCdevkit/VOC2007"
+    (top / "JPEGImages/000002.jpg").rename(top / "JPEGImages/000002.JPG")
+    text = (top / "ImageSets/Main/train.txt").read_text()
+    (top / "ImageSets/Main/train.txt").write_bytes(text.replace("\n", "\r\n").encode("utf-16"))
+    accents = '<?xml version="1.0" encoding="{}"?>' + xml(("e\u0301", 0))
+    (top / "Annotations/000003.xml").write_bytes(accents.format("utf-8").encode())
+    source = voc_source(devkit)
+    assert source.ids[:3] == ["000002", "000000", "000001"]
+    assert source.read(0) == picture(2, ".jpg")
+    assert source.classes == ["cat", "dog", "\u00e9"]
+    (top / "Annotations/000003.xml").write_bytes(accents.format("what").encode())
+    with pytest.raises(UserError, match=r"000003\.xml: is no readable XML \(.*unknown encoding"):
+        voc_source(devkit)
