@@ -1,15 +1,19 @@
 """Zip files, read in place."""
 
+import bz2
+import copy
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 from foldwise.sources.archive_checks import (
     DAMAGED,
-    LARGEST,
     Clipped,
     check_member_size,
     check_unpacked_size,
@@ -112,17 +116,57 @@ class Zip:
 
     def _unpacked(self, member: zipfile.ZipInfo) -> bytes:
         pieces = []
-        left = min(member.file_size, LARGEST)
-        with self._file.open(member) as file:
-            while piece := file.read(PIECE):
-                pieces.append(piece)
-                left -= len(piece)
-        if left:
-            raise zipfile.BadZipFile(f"{-left if left < 0 else left} bytes are missing or too many")
+        left, checksum = member.file_size, 0
+        for piece in self._pieces(member):
+            pieces.append(piece)
+            left -= len(piece)
+            checksum = zlib.crc32(piece, checksum)
+            if left < 0:
+                break
+        if left or checksum != member.CRC:
+            raise zipfile.BadZipFile("other bytes than the archive says")
         return b"".join(pieces)
+
+    def _pieces(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+        """What a member unpacks to, `PIECE` bytes at most at once."""
+        if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            with self._file.open(member) as file:
+                while piece := file.read(PIECE):
+                    yield piece
+            return
+        # Of the other methods zipfile has no bound. It reads the bytes as if they were stored.
+        packed = copy.copy(member)
+        packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+        del packed.CRC
+        with self._file.open(packed) as file:
+            unpack: bz2.BZ2Decompressor | lzma.LZMADecompressor = bz2.BZ2Decompressor()
+            if member.compress_type == zipfile.ZIP_LZMA:
+                unpack = _lzma(file, member.file_size)
+            while not unpack.eof:
+                part = file.read(PIECE) if unpack.needs_input else b""
+                piece = unpack.decompress(part, PIECE)
+                if not piece and not part:
+                    return
+                yield piece
 
     def label(self, name: str) -> str:
         return member_label(self.path, name)
+
+
+def _lzma(file: IO[bytes], size: int) -> lzma.LZMADecompressor:
+    """Unpacks what follows the options in front of a member's LZMA stream.
+
+    Its dictionary, for which memory is taken at once, need not be larger than the member.
+    """
+    _, options, dictionary = struct.unpack("<4sBI", file.read(9))
+    filters = {
+        "id": lzma.FILTER_LZMA1,
+        "lc": options % 9,
+        "lp": options // 9 % 5,
+        "pb": options // 45,
+        "dict_size": min(dictionary, max(size, 4096)),
+    }
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[filters])
 
 
 def decoded_name(member: zipfile.ZipInfo, encoding: str | None) -> str | None:

@@ -18,6 +18,8 @@ CENTRAL, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
 VERSION, FLAGS, METHOD, CHECKSUM, PACKED, SIZE, NAME = 6, 8, 10, 16, 20, 24, 28
 EXTRA, DISK, ATTRIBUTES, OFFSET = 30, 34, 38, 42
 LOCAL_FLAGS = 6
+MEMBERS = 2
+"""Of a bomb."""
 
 READ = {
     *("zip nested", "zip many", "zip bidi", "zip folder and file", "zip utf-8 without its flag"),
@@ -84,10 +86,10 @@ def link(target: str, mode: int = stat.S_IFLNK) -> bytes:
 def zips(big: int) -> Iterator[tuple[str, bytes]]:
     plain = {"a.png": b"one", "b.png": b"two"}
     zeros = bytes(big)
-    bomb = zipped({f"{index}.png": zeros for index in range(8)}, zipfile.ZIP_DEFLATED)
+    bomb = zipped({f"{index}.png": zeros for index in range(MEMBERS)}, zipfile.ZIP_DEFLATED)
     yield "zip bomb", bytes(bomb)
     for method in (8, 12, 14):
-        lying = zipped({f"{index}.png": zeros for index in range(8)}, method)
+        lying = zipped({f"{index}.png": zeros for index in range(MEMBERS)}, method)
         yield f"zip lies {method}", patched(lying, SIZE, struct.pack("<I", 9))
     lying = bytearray(patched(bomb, SIZE, struct.pack("<I", 9)))
     # Of nine zeros, so that the sum agrees with what is declared.
@@ -194,7 +196,7 @@ def sized(number: bytes, kind: bytes = b"0") -> bytes:
 def tars(big: int) -> Iterator[tuple[str, bytes]]:
     plain: list[tuple[str, bytes, dict[str, Any]]] = [("a.png", b"1", {}), ("b.png", b"2", {})]
     whole = tarred(*plain)
-    bomb = tarred(*((f"{index}.png", bytes(big), {}) for index in range(8)))
+    bomb = tarred(*((f"{index}.png", bytes(big), {}) for index in range(MEMBERS)))
     packers: dict[str, Callable[[bytes], bytes]]
     packers = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
     for name, pack in packers.items():
@@ -258,6 +260,6 @@ def hostile_archives(big: int) -> dict[str, bytes]:
     """Archives by what is the matter with them; what comes before the blank is their suffix.
 
     Args:
-        big: bytes that each of eight members of a bomb unpacks to.
+        big: bytes that each member of a bomb unpacks to.
     """
     return dict([*zips(big), *tars(big)])
