@@ -1,6 +1,7 @@
 """What is decoded is what a viewer shows: Pillow's fully converted picture."""
 
 import io
+import itertools
 
 import cv2
 import numpy as np
@@ -143,9 +144,10 @@ def test_sizes_are_seen_before_any_memory_is_taken() -> None:
 
 def test_a_chunk_that_leads_out_of_the_file_is_not_given_to_opencv() -> None:
     """It would take as much memory as the chunk declares."""
-    for data in (SHALLOW["PNG RGB"], DEEP["PNG RGB"][0]):
+    files = (SHALLOW["PNG RGB"], DEEP["PNG RGB"][0])
+    for data, name in itertools.product(files, (b"IDAT", b"IEND")):
         broken = bytearray(data)
-        start = broken.index(b"IDAT") - 4
+        start = broken.index(name) - 4
         broken[start : start + 4] = (2**30).to_bytes(4)
         assert plain(bytes(broken)) is None
         try:
