@@ -234,12 +234,12 @@ def tars(big: int) -> Iterator[tuple[str, bytes]]:
     yield "tar sparse by pax", tarred(("a.png", b"x", {"pax_headers": sparse}), format=pax)
     for size in ("-512", "-1536", str(2**62), "9" * 5000, "nan"):
         fields = {"pax_headers": {"size": size}}
-        yield f"tar pax size {size[:9]}", tarred(("a.png", b"x", fields), plain[1], format=pax)
+        yield f"tar pax size {size[:9]}", tarred(plain[1], ("a.png", b"x", fields), format=pax)
     sizes = {
         "huge": b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7,
         "negative": b"\xff" * 10 + b"\xfe\0",
     }
-    sizes |= {"back": b"\xff" * 10 + b"\xfa\0", "words": b"whatever"}
+    sizes |= {"back": b"\xff" * 10 + b"\xfa\0", "words": b"whatever", "1 GiB": b"10000000000"}
     for what, number in sizes.items():
         for letter in "0LxgS":
             yield f"tar size {what} {letter}", sized(number, letter.encode())

@@ -155,3 +155,10 @@ def test_images_without_a_suffix_need_a_row(tmp_path: Path) -> None:
         table(tmp_path, "file,label\n1,x\n", images="img")
     (line,) = error.value.args
     assert "img/2: has no row in t.csv" in line
+
+
+def test_blanks_around_quotes_and_delimiters_within_headers(root: Path) -> None:
+    rows = "".join(f'{name}, "x, y"\n' for name in NAMES)
+    assert table(root, f"file, label\n{rows}").classes == ["x, y"]
+    rows = "".join(f"{name};1\n" for name in NAMES)
+    assert table(root, f"file;cat,dog\n{rows}", labels="columns").classes == ["cat,dog"]
