@@ -2,14 +2,43 @@
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from foldwise.core.errors import UserError
 
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
 HASH = re.compile(r"[0-9a-f]{7,40}")
+
+
+@contextmanager
+def opened(commit: str | None = None) -> "Iterator[Repo]":
+    """The project that lies here, or as a commit has it; in a sub-folder of its repository or not.
+
+    Raises `UserError` if git refuses to open the repository.
+    """
+    # Only here: they take a second to import.
+    import pygit2
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            if commit is None:
+                yield repo
+            else:
+                with repo.switch(commit):
+                    yield repo
+    except pygit2.GitError as error:
+        raise UserError(
+            f"git: {error}; `git status` says how to allow it, if you trust what is in it "
+            "(git config --global --add safe.directory ...)"
+        ) from None
 
 
 def resolve(revision: str, where: str) -> str:
@@ -23,11 +52,10 @@ def resolve(revision: str, where: str) -> str:
         UserError: there is no such commit.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
     from dvc.scm import NoSCMError, resolve_rev
 
     try:
-        with Repo() as repo:
+        with opened() as repo:
             return resolve_rev(repo.scm, revision)
     except (DvcException, NoSCMError) as error:
         raise UserError(
@@ -37,17 +65,13 @@ def resolve(revision: str, where: str) -> str:
 
 def is_fixed(revision: str) -> bool:
     """Whether a name keeps its meaning: a hash or a tag, not a branch or HEAD."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
+    with opened() as repo:
         return bool(HASH.fullmatch(revision)) or revision in repo.scm.list_tags()
 
 
 def committed_params() -> Any:
     """params.yaml as the last commit holds it."""
-    from dvc.api import DVCFileSystem
-
-    with DVCFileSystem(rev="HEAD").open("params.yaml") as file:
+    with opened("HEAD") as repo, repo.dvcfs.open("params.yaml") as file:
         return yaml.safe_load(file)
 
 
@@ -56,20 +80,20 @@ def fetch(commit: str, path: Path, target: Path) -> None:
 
     Args:
         commit: its hash.
-        path: from the repository's root.
+        path: from the project's root.
         target: where it is put; complete or not at all.
 
     Raises:
         UserError: the commit has none, or its content is in no cache or remote.
     """
-    from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc_data.index import DataIndexDirError
 
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        DVCFileSystem(rev=commit).get(path.as_posix(), str(partial), recursive=True)
+        with opened(commit) as repo:
+            repo.dvcfs.get(path.as_posix(), str(partial.absolute()), recursive=True)
     except (OSError, DvcException, DataIndexDirError) as error:
         raise UserError(
             f"{path} of commit {commit[:10]}: cannot be had from DVC's cache or remote ({error}); "

@@ -1,5 +1,8 @@
 """A picture of images with their labels, predicted and true."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
@@ -7,7 +10,9 @@ import PIL.ImageFont
 
 CELL = 192
 GAP = 12
-FONT_SIZE = 15
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+"""It has the letters of more languages than Pillow's own."""
+FONT_SIZE = 14
 LINE = 20
 LINES = 3
 COLUMNS = 4
@@ -21,6 +26,8 @@ def draw_examples(
 ) -> PIL.Image.Image:
     """A grid of images; under each its labels: found, (missed) and +wrongly added.
 
+    A class whose name the font cannot write is given by its number, from #1 on.
+
     Args:
         images: arrays (height, width, channels) of uint8, grey or RGB.
         labels: (images, classes): 1, 0 or -1.
@@ -33,8 +40,11 @@ def draw_examples(
         "RGB", (COLUMNS * (CELL + GAP) + GAP, LINE + 2 * GAP + rows * height), "white"
     )
     draw = PIL.ImageDraw.Draw(sheet)
-    font = PIL.ImageFont.load_default(FONT_SIZE)
+    font = PIL.ImageFont.truetype(FONT, FONT_SIZE)
     legend = [("found", RIGHT), ("(missed)", MISSED), ("+wrongly added", WRONG)]
+    shown = writable(classes, font)
+    if shown != classes:
+        legend.append(("#n: the n-th class", RIGHT))
     _write(draw, font, legend, GAP, GAP, sheet.width)
     for index, pixels in enumerate(images):
         left = GAP + index % COLUMNS * (CELL + GAP)
@@ -47,7 +57,7 @@ def draw_examples(
         )
         sheet.paste(picture, (left, top))
         words = []
-        for name, truth, guess in zip(classes, labels[index], predicted[index], strict=True):
+        for name, truth, guess in zip(shown, labels[index], predicted[index], strict=True):
             if truth == 1:
                 words.append((name, RIGHT) if guess else (f"({name})", MISSED))
             elif truth == 0 and guess:
@@ -56,9 +66,24 @@ def draw_examples(
     return sheet
 
 
+def writable(names: list[str], font: PIL.ImageFont.FreeTypeFont) -> list[str]:
+    """The names, or `#n` for the n-th where the font has no glyph for one of its characters."""
+    none = _drawn(font, "\U0010ffff")  # no character, so what is drawn for any that is lacking
+    known = {each: _drawn(font, each) != none for name in names for each in name}
+    return [
+        name if all(known[each] for each in name) else f"#{number}"
+        for number, name in enumerate(names, 1)
+    ]
+
+
+def _drawn(font: PIL.ImageFont.FreeTypeFont, text: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(text)
+    return mask.size, bytes(mask)
+
+
 def _write(
     draw: PIL.ImageDraw.ImageDraw,
-    font: PIL.ImageFont.ImageFont | PIL.ImageFont.FreeTypeFont,
+    font: PIL.ImageFont.FreeTypeFont,
     words: list[tuple[str, str]],
     left: int,
     top: int,

@@ -1,17 +1,28 @@
 """Settings of `evaluate`: what it writes."""
 
+import unicodedata
+from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from foldwise.core.settings import Settings
+
+
+def _inside(path: str) -> str:
+    # DVC deletes it before the stage that writes it runs.
+    if {"..", ".", ".git", ".dvc", "foldwise", "stages"} & set(PurePosixPath(path).parts[:-1]):
+        raise ValueError("submission: must lie in the repository, as data/submission.csv does")
+    if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in path):
+        raise ValueError("submission: holds control characters; write another name")
+    return path
 
 
 class Evaluate(Settings):
     """What `evaluate` writes."""
 
-    submission: Annotated[str, Field(pattern=r"^[^/].*\.csv$")]
-    """File of the test part's labels, in the form that the source asks for."""
+    submission: Annotated[str, Field(pattern=r"^[^/\\]+(/[^/\\]+)*\.csv$"), AfterValidator(_inside)]
+    """File of the test part's labels, in the form that the source asks for; in this folder."""
     examples: Annotated[int, Field(ge=1, le=100)] = 12
     """How many images the picture of examples shows."""
     heatmaps: bool = False

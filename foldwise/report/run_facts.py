@@ -1,6 +1,7 @@
 """What was run, in words: params, data set and commit for people to read."""
 
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,9 @@ def _git(*arguments: str) -> str | None:
         )
     except FileNotFoundError:
         return None
+    if "safe.directory" in done.stderr:
+        # git will not look at what belongs to another user; its own advice is the remedy.
+        print("warning: git: " + " ".join(done.stderr.split()), file=sys.stderr)
     return done.stdout if done.returncode == 0 else None
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from foldwise.images.decode import decode
+from foldwise.images.decoding import Decoding
+from foldwise.images.headers import JPEG, plain
 from foldwise.images.store import ImageStore
 
 SIDES = (192, 160, 128, 112, 96, 80, 64)
@@ -22,7 +25,6 @@ REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     2: cv2.IMREAD_REDUCED_COLOR_2,
-    1: cv2.IMREAD_COLOR,
 }
 
 Key = tuple[str, int | None]
@@ -41,28 +43,40 @@ class Thumbnails:
         return sum(len(each) + 3 for each in self.encoded)
 
 
-def small(data: bytes, height: int, width: int, heat: np.ndarray | None = None) -> np.ndarray:
+def small(
+    data: bytes,
+    height: int,
+    width: int,
+    heat: np.ndarray | None = None,
+    decoding: Decoding | None = None,
+) -> np.ndarray:
     """An image file as (height, width, 3) BGR of uint8, its longer side `SIDES[0]` at most.
 
     Args:
         data: the file.
         height: of the image in pixels, as `width`.
         heat: (h, w) of 0 to 1, laid over it in inferno's colours, half transparent.
-
-    Raises:
-        ValueError: OpenCV cannot read the image.
+        decoding: of the data set; the default where it is None.
     """
-    longest = max(height, width)
-    step = next(each for each in REDUCED if longest >= each * SIDES[0] or each == 1)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[step])
+    pixels = _reduced(data, max(height, width))
     if pixels is None:
-        raise ValueError("is in a format that OpenCV cannot decode")
+        pixels = np.ascontiguousarray(decode(data, 3, decoding)[..., ::-1])
     pixels = shrunk(pixels, SIDES[0])
     if heat is None:
         return pixels
     stretched = cv2.resize(heat, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     colours = cv2.applyColorMap((stretched.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.addWeighted(pixels, 0.5, colours, 0.5, 0)
+
+
+def _reduced(data: bytes, longest: int) -> np.ndarray | None:
+    """A large JPEG file whose header is plain as BGR, at least `SIDES[0]` long; None for others."""
+    header = plain(data) if data.startswith(JPEG) else None
+    step = next((each for each in REDUCED if longest >= each * SIDES[0]), None)
+    # Where it may be turned all of it is decoded: OpenCV knows one place of an orientation.
+    if header is None or header.may_turn or step is None:
+        return None
+    return cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[step])
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -121,7 +135,8 @@ def small_pictures(
     def read(key: Key, size: tuple[int, int]) -> np.ndarray:
         id, index = key
         height, width = size
-        return small(store.data(id), height, width, None if index is None else heatmaps[id, index])
+        heat = None if index is None else heatmaps[id, index]
+        return small(store.data(id), height, width, heat, store.decoding)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         yield from threads.map(read, keys, sizes)
