@@ -36,7 +36,8 @@ def main() -> None:
     if not (table["part"] == "train").any():
         raise UserError(f"{files.LABELS}: has no image in the train part; check the source")
     images = ImageStore(files.IMAGES).rows(table["id"])
-    known = files.labels_of(table["id"].to_numpy(str), classes).to_numpy(np.float64, na_value=np.nan)
+    said = files.labels_of(table["id"].to_numpy(str), classes)
+    known = said.to_numpy(np.float64, na_value=np.nan)
     labels = np.nan_to_num(known).astype(np.int8)
     duplicates = Duplicates(images["sha256"].to_numpy(), images["phash"].to_numpy(), split.near)
     count = len(folds)

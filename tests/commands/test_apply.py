@@ -147,7 +147,7 @@ def test_two_members_by_torch_and_by_onnxruntime(
     with pytest.raises(UserError, match=r"other/1.onnx: no such file"):
         exported_members(bare / "onnx")
     (bare / "onnx/other/1.onnx").write_bytes(b"not a graph")
-    with pytest.raises(UserError, match=r"other/1.onnx: is no exported member"):
+    with pytest.raises(UserError, match=r"other/1.onnx: is damaged, by its sum"):
         exported_members(bare / "onnx")
 
 

@@ -68,8 +68,8 @@ def test_the_headline_is_what_the_full_list_says() -> None:
 def test_top_k_is_of_the_labels_that_are_given() -> None:
     """After calibration; what that makes equal is told apart by the logits, as by `Decision`."""
     labels = np.eye(3, dtype=np.int8)
-    logits = np.float32([[1, 2, 0], [1, 2, 0], [3, 2, 1]])
-    calibrated = np.float32([[2, 1, 0], [1, 1, 1], [0, 1, 1]])
+    logits = np.array([[1, 2, 0], [1, 2, 0], [3, 2, 1]], np.float32)
+    calibrated = np.array([[2, 1, 0], [1, 1, 1], [0, 1, 1]], np.float32)
     part = Part(np.array(["a", "b", "c"]), labels, logits, calibrated, labels)
     # The first by calibration, the second by the logits; the third is given the second class.
     assert headline_values(part, True)["top1"] == pytest.approx(2 / 3)
