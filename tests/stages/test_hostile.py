@@ -93,8 +93,9 @@ def test_texts_of_plots_come_back_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_the_page_of_dvc_plots_runs_no_class_name(copied: Project) -> None:
-    evil = '</textarea></pre></title></script><script>document.title = "hacked"</script>'
-    image = "<img src=x onerror='document.title = \"hacked\"'>"
+    # Without double quotes, which JSON would break.
+    evil = "</textarea></pre></title></script><script>document.title = 1</script>"
+    image = "<img src=x onerror=document.title=2>"
     path = copied.path / "plots/classes.csv"
     table = pd.read_csv(path, dtype={"class": str})
     first, second = table["class"].unique()[:2]
@@ -108,6 +109,6 @@ def test_the_page_of_dvc_plots_runs_no_class_name(copied: Project) -> None:
         opened.goto(page.as_uri())
         opened.wait_for_selector("canvas, svg")
         opened.wait_for_timeout(1000)
-        assert opened.title() != "hacked"
+        assert opened.title() == "Plots"
         assert opened.locator("canvas, svg").count() > 3
         browser.close()
