@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def mend_rwlock(path: Path = RWLOCK) -> Iterator[str]:
         if kept != {"write": writers, "read": readers}:
             files.write_json(path, {name: each for name, each in kept.items() if each})
             yield f"{path}: named processes that are no more; they are taken off"
+
+
+def running_dvc(path: Path = RWLOCK) -> set[int]:
+    """Process numbers of those that read or write what the list names, after `mend_rwlock`."""
+    with only_dvc(path.with_name("rwlock.lock")):
+        if not path.exists():
+            return set()
+        content = json.loads(path.read_text(encoding="utf-8"))
+    owners = [[each] for each in content.get("write", {}).values()]
+    owners += content.get("read", {}).values()
+    return {each["pid"] for each in chain(*owners) if _is_alive(each)}
 
 
 def _is_alive(owner: dict[str, Any]) -> bool:

@@ -11,13 +11,14 @@ import queue
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import yaml
 from dvc.utils.serialize import modify_yaml
 
 from foldwise.checks import check_params
-from foldwise.commands.doctor import mend
+from foldwise.commands.doctor import mend, running_dvc
 from foldwise.core import files
 from foldwise.core.damage import LOCK
 from foldwise.core.errors import UserError
@@ -97,6 +98,18 @@ def all_folds(jobs: int, stages: list[str]) -> list[str]:
         return [failed for failed in pool.map(both, stages) if failed is not None]
 
 
+def wait_for_others() -> None:
+    """Until no DVC works here: what a killed run has left running ends within seconds."""
+    told: set[int] = set()
+    while others := running_dvc():
+        if others - told:
+            numbers = ", ".join(map(str, sorted(others)))
+            print(f"waiting for DVC's process {numbers}, which works here", file=sys.stderr)
+            told |= others
+        time.sleep(0.2)
+        mend()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", type=int, nargs="?", default=max(1, len(visible_gpus())))
@@ -106,7 +119,7 @@ def main() -> None:
     members, folds = read("members", Members), read("folds", Folds)
     check_params()
     mend()
-    # What an earlier run's kill has left running may hold DVC's lock for seconds.
+    wait_for_others()
     if subprocess.run(["dvc", "--wait-for-lock", "repro", "split"], check=False).returncode:
         raise UserError("dvc repro split: failed; see above")
     names = [f"{member}-{fold}" for member in members for fold in folds]

@@ -46,8 +46,9 @@ def replacing(path: Path) -> Iterator[Path]:
             _remove(path)
         temporary.replace(path)
     except OSError as error:
-        # A full disk names no file by itself.
-        error.filename = error.filename or str(path)
+        # A full disk names no file by itself, others the temporary one.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
     finally:
         _remove(temporary)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foldwise.commands.doctor import is_whole, mend, mend_rwlock
+from foldwise.commands.doctor import is_whole, mend, mend_rwlock, running_dvc
 from tests.conftest import Project
 
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -109,8 +109,11 @@ def test_who_is_no_more_is_taken_off_the_list(here: Project, tmp_path: Path) -> 
             assert found["write"] == {"b": alive}
             assert found["read"]["c"] == [alive]
             assert list(mend_rwlock()) == []
+            assert running_dvc() == {running.pid}
         finally:
             running.kill()
+            running.wait()
+    assert running_dvc() == set()
 
 
 @pytest.mark.long
