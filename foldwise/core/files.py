@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         # A full disk names no file by itself, others the temporary one.
-        if error.filename in (None, str(temporary)):
+        if error.filename is None or str(error.filename) == str(temporary):
             error.filename = str(path)
         raise
     finally:
