@@ -144,7 +144,9 @@ def check_dvc(command: Command, arguments: list[str], folder: Path) -> None:
         raise AssertionError("DVC has no such command, or no such option") from error
     if arguments[0] in ("repro", "commit", "checkout") or arguments[:2] == ["exp", "run"]:
         for target in read.targets or []:
-            assert target in PIPELINE, f"there is no stage {target}"
+            # What is checked out may be a file that a stage puts out.
+            known = produced() if arguments[0] == "checkout" else set()
+            assert target in PIPELINE.keys() | known, f"there is no stage or output {target}"
     if overrides := getattr(read, "set_param", None):
         path = folder / "params.yaml"
         source = ROOT / (command.recipe or "params.yaml")
