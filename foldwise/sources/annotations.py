@@ -10,7 +10,7 @@ import pandas as pd
 from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
 from foldwise.sources.names import has_controls, natural, normal
-from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.pairs import paired
 from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Annotations, Data
@@ -184,14 +184,10 @@ def _read_parts(
         name: _with_names(tree, name, annotated, folder, problems)
         for name, (annotated, folder) in given.items()
     }
-    for folder in dict.fromkeys(folder.strip("/.") for _, folder in given.values()):
-        # Both parts' images may lie in one folder.
-        wanted = [name for table in tables.values() for name in table["name"]]
-        images_without_rows(tree, folder, wanted, " or ".join(given), problems)
-    return train, [
-        rows_with_images(tree, name, table, table["name"].tolist(), problems)[0]
-        for name, table in tables.items()
-    ]
+    # Both parts' images may lie in one folder.
+    folders = dict.fromkeys(folder.strip("/.") for _, folder in given.values())
+    named = {name: (table, table["name"].tolist()) for name, table in tables.items()}
+    return train, [rows for rows, _ in paired(tree, named, folders, problems).values()]
 
 
 def _unlabelled_images(settings: Annotations, tree: Tree) -> list[str]:

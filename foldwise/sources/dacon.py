@@ -12,7 +12,7 @@ import pandas as pd
 from foldwise.core.errors import UserError
 from foldwise.sources.csv_files import read_table
 from foldwise.sources.labels import indicators, refuse_wanted, repeated, unlabelled
-from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.pairs import paired
 from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
@@ -92,5 +92,4 @@ def _match(
     """The rows that have an image, and the images' names."""
     index = table[table.columns[0]]
     names = Resolver(tree, folder, ".png").names([f"{int(value):05d}" for value in index])
-    images_without_rows(tree, folder, names, table_name, problems)
-    return rows_with_images(tree, table_name, table, names, problems)
+    return paired(tree, {table_name: (table, names)}, [folder], problems)[table_name]

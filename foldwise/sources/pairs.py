@@ -16,6 +16,33 @@ READ_ME = {"AUTHORS", "CHANGELOG", "COPYING", "LICENCE", "LICENSE", "NOTICE", "R
 """What lies beside images that have no suffix either."""
 
 
+def paired(
+    tree: Tree,
+    tables: dict[str, tuple[pd.DataFrame, list[str]]],
+    folders: Iterable[str],
+    problems: Problems,
+) -> dict[str, tuple[pd.DataFrame, list[str]]]:
+    """Of each table the rows whose image is there, and the images' names.
+
+    Args:
+        tree: holds the images.
+        tables: by name: each table, and (rows): the names in the tree of the images that its rows
+            speak of.
+        folders: where every image must have a row; see `images_without_rows`.
+        problems: notes rows without an image and, unless all of a table's rows miss, when it is the
+            rows that are wrong, images without a row.
+    """
+    found = {
+        name: rows_with_images(tree, name, table, names, problems)
+        for name, (table, names) in tables.items()
+    }
+    if all(found[name][1] or not names for name, (_, names) in tables.items()):
+        wanted = {each for _, names in tables.values() for each in names}
+        for folder in folders:
+            images_without_rows(tree, folder, wanted, " or ".join(tables), problems)
+    return found
+
+
 def rows_with_images(
     tree: Tree, table_name: str, table: pd.DataFrame, names: list[str], problems: Problems
 ) -> tuple[pd.DataFrame, list[str]]:

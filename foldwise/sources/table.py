@@ -1,6 +1,5 @@
 """Source `table`: a CSV or Parquet file with a row per image; `data.table` says what is in it."""
 
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from foldwise.sources.labels import (
     unlabelled,
 )
 from foldwise.sources.names import normal
-from foldwise.sources.pairs import images_without_rows, rows_with_images
+from foldwise.sources.pairs import paired
 from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data, Table
@@ -44,9 +43,8 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
         given[name] = _resolved(resolver, settings, table, tree.label(name), problems)
     wanted = {name: table[IMAGE].tolist() for name, table in given.items()}
     cells: list[str] = []
-    images_without_rows(
-        tree, settings.images.strip("/."), chain(*wanted.values()), settings.file, problems
-    )
+    named = {name: (table, wanted[name]) for name, table in given.items()}
+    found = paired(tree, named, [settings.images.strip("/.")], problems)
     for name in sorted(set(wanted[settings.file]) & set(wanted.get(settings.test or "", []))):
         problems.add(
             tree.label(settings.test or ""), f"names {name}, as {settings.file} does; drop one"
@@ -58,8 +56,7 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     all_parts: list[str] = []
     labels = []
     extra: dict[str, list[str]] = {key: [] for key in ("group", "fold") if getattr(settings, key)}
-    for file, table in given.items():
-        rows, present = rows_with_images(tree, file, table, wanted[file], problems)
+    for file, (rows, present) in found.items():
         part = parts[rows.index] if file == settings.file else pd.Series("test", rows.index)
         labels.append(table_labels(settings, rows, part, classes, tree.label(file), problems))
         names += present

@@ -175,3 +175,13 @@ def test_pipeline_to_submission(
     assert submission["index"].tolist() == sample["index"].tolist()
     assert (submission.dtypes == sample.dtypes).all()
     assert set(np.unique(submission[CLASSES])) <= {0, 1}
+
+
+def test_what_all_rows_share_is_all_that_is_said(root: Path) -> None:
+    for path in (root / "dirty_mnist_2nd").iterdir():
+        path.rename(path.with_suffix(".jpg"))
+    with pytest.raises(
+        UserError, match=r"of its 8 images none is there .*\.png, not \.jpg"
+    ) as error:
+        load(root)
+    assert len(error.value.args) == 1

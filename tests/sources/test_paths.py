@@ -162,3 +162,34 @@ def test_blanks_around_quotes_and_delimiters_within_headers(root: Path) -> None:
     assert table(root, f"file, label\n{rows}").classes == ["x, y"]
     rows = "".join(f"{name};1\n" for name in NAMES)
     assert table(root, f"file;cat,dog\n{rows}", labels="columns").classes == ["cat,dog"]
+
+
+def many_images(root: Path) -> str:
+    """A table, with its header, of 30 images by another suffix than theirs."""
+    write(root, {f"img/{index}.png": index for index in range(30)})
+    return "file,label\n" + "".join(f"{index}.jpg,x\n" for index in range(30))
+
+
+SAID = r"of its 30 images none is there .*30 like them are in .*named with \.jpg, not \.png"
+
+
+def test_what_many_rows_share_is_all_that_is_said(tmp_path: Path) -> None:
+    rows = many_images(tmp_path)
+    entries = [{"file_name": f"{index}.jpg", "category": "x"} for index in range(30)]
+    write(tmp_path, {"answer.json": json.dumps({"annotations": entries})})
+    settings = {"train_images": "img", "test_images": None}
+    data = {"source": "annotations", "path": str(tmp_path), "annotations": settings}
+    for read in (
+        lambda: table(tmp_path, rows, images="img"),
+        lambda: load(load_annotations, data),
+    ):
+        with pytest.raises(UserError, match=SAID) as error:
+            read()
+        assert len(error.value.args) == 1
+
+
+def test_what_the_rows_of_one_of_two_tables_share_is_all_that_is_said(tmp_path: Path) -> None:
+    write(tmp_path, {"img/a.png": 1, "test.csv": many_images(tmp_path)})
+    with pytest.raises(UserError, match=SAID) as error:
+        table(tmp_path, "file,label\na.png,x\n", images="img", test="test.csv")
+    assert len(error.value.args) == 1
