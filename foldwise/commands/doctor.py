@@ -23,6 +23,10 @@ from foldwise.core.errors import UserError
 from foldwise.core.receipts import COPY, FOLDER, only_dvc
 
 RWLOCK = Path(".dvc/tmp/rwlock")
+LINKING = 60 * 10**9
+"""Nanoseconds that DVC may take to put a stage's files into its cache, and link them from there."""
+BROKEN = FOLDER / "dvc.lock.broken"
+"""Where what is left of a dvc.lock goes."""
 
 
 def main() -> None:
@@ -73,7 +77,7 @@ def mend_rwlock(path: Path = RWLOCK) -> Iterator[str]:
                 "write": {file: each for file, each in writers.items() if _is_alive(each)},
                 "read": {file: list(filter(_is_alive, each)) for file, each in readers.items()},
             }
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             path.unlink()
             yield f"{path}: was cut off; removed, as no process needs it"
             return
@@ -99,6 +103,9 @@ def _is_alive(owner: dict[str, Any]) -> bool:
     try:
         words = psutil.Process(owner["pid"]).cmdline()
         return any("dvc" in Path(each).name or "foldwise" in each for each in words)
+    except psutil.AccessDenied:
+        # Another user's, of which nothing can be said but that it runs.
+        return True
     except psutil.Error:
         return False
 
@@ -115,31 +122,45 @@ def mend_lock(path: Path = LOCK) -> Iterator[str]:
         if not is_whole(copy):
             # Of a first run there is nothing to come back to but what git has, or nothing.
             copy = b""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path.replace(BROKEN)
         if copy:
             with files.replacing(path) as temporary:
                 temporary.write_bytes(copy)
-            yield f"{path}: was cut off; it is again what it was before the last stage ended"
-        else:
-            path.unlink()
             yield (
-                f"{path}: was cut off, and there is no copy; removed (`git checkout {path}` brings "
-                "back the committed one), so that stages whose results DVC does not know run again"
+                f"{path}: was cut off; it is again what it was before the last stage ended (what "
+                f"was left is now {BROKEN})"
+            )
+        else:
+            yield (
+                f"{path}: was cut off, and there is no copy; it is now {BROKEN}, and stages whose "
+                f"results DVC does not know run again (`git checkout {path}` brings back the "
+                "committed one)"
             )
 
 
 def is_whole(content: bytes) -> bool:
     """Whether this is a dvc.lock that DVC can read, with everything that it notes of a stage."""
+    if b"\n<<<<<<<" in b"\n" + content:
+        # A merge is not finished: it is for its author to finish.
+        return True
     if not content.endswith(b"\n"):
         return False
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         stages = yaml.load(content, loader)["stages"]
-        sums = [
-            noted["md5"].removesuffix(".dir")
-            for each in stages.values()
-            for noted in (*each.get("deps", ()), *each["outs"])
+        noted = [
+            each
+            for stage in stages.values()
+            for each in (*stage.get("deps", ()), *stage.get("outs", ()))
         ]
-        return all(re.fullmatch("[0-9a-f]{32}", each) for each in sums)
+        # Of files elsewhere there are other sums.
+        sums = [each["md5"].removesuffix(".dir") for each in noted if "md5" in each]
+        return (
+            all("cmd" in stage for stage in stages.values())
+            and all(each["path"] and len(each) > 1 for each in noted)
+            and all(re.fullmatch("[0-9a-f]{32}", each) for each in sums)
+        )
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
@@ -185,11 +206,18 @@ def record_finished(known: int) -> Iterator[str]:
 def _proves(path: Path, stage: Any) -> bool:
     """Whether all that the stage reads is older than its beginning, and all it writes is there."""
     began = int(path.read_text(encoding="utf-8"))
+    ended = path.stat().st_mtime_ns
     read = [Path(each.fs_path) for each in stage.deps] + [Path("dvc.yaml")]
     written = [Path(each.fs_path) for each in stage.outs]
-    return all(each.exists() for each in (*read, *written)) and all(
-        each.lstat().st_ctime_ns < began
-        for top in read
-        for each in (top, *(top.rglob("*") if top.is_dir() else ()))
-        if "__pycache__" not in each.parts
+    return (
+        all(each.exists() for each in (*read, *written))
+        and all(each.lstat().st_ctime_ns < began for each in _all_below(read))
+        and all(each.stat().st_mtime_ns < ended + LINKING for each in _all_below(written))
     )
+
+
+def _all_below(paths: list[Path]) -> Iterator[Path]:
+    for top in paths:
+        for each in (top, *(top.rglob("*") if top.is_dir() else ())):
+            if "__pycache__" not in each.parts:
+                yield each

@@ -7,7 +7,6 @@ reads as if nothing were wrong is told by dvc.lock, which has the MD5 sum of eve
 import hashlib
 import os
 import re
-import traceback
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -39,16 +38,21 @@ UNREADABLE = (
 
 def damaged(path: Path, reason: str, stage: str) -> UserError:
     """The line for a file that `stage` wrote and that is no longer what it wrote."""
-    return UserError(
-        f"{path}: is damaged ({reason}); `dvc checkout --force {path}` or "
-        f"`dvc repro --force --single-item {stage}` brings it back"
-    )
+    again = f"`dvc repro --force --single-item {stage}`"
+    return UserError(f"{path}: is damaged ({reason}); {_from_cache(path)}{again} brings it back")
+
+
+def _from_cache(path: Path) -> str:
+    """The remedy for what DVC's cache has; what git has, DVC does not bring back."""
+    in_git = path.suffix == ".json" and path.parent.name == "data"
+    if in_git or {"plots", "metrics"} & set(path.parts):
+        return ""
+    return f"`dvc checkout --force {path}` or "
 
 
 class LockedStage(BaseModel):
-    """Of one stage, what it read and put out."""
+    """Of one stage, what it put out."""
 
-    deps: list[dict[str, Any]] = []
     outs: list[dict[str, Any]] = []
 
 
@@ -137,36 +141,11 @@ def _changed(paths: Iterable[Path], root: Path) -> Iterator[str]:
         if found != wanted:
             yield (
                 f"{path}: is not what dvc.lock has on record: damaged, changed by hand, or of "
-                f"another commit; `dvc checkout --force {path}` or `dvc repro {stage}` brings back "
-                "what belongs here"
+                f"another commit; {_from_cache(path)}`dvc repro {stage}` brings back what belongs "
+                "here"
             )
 
 
 def run_by_dvc() -> bool:
     """Whether DVC runs this process as a stage."""
     return "DVC_STAGE" in os.environ
-
-
-def suspect(program: Path, error: BaseException) -> str | None:
-    """The line for a stage that failed over an input which is not what dvc.lock has on record.
-
-    Args:
-        program: the stage's file, as `sys.argv[0]` has it.
-        error: that no reader of ours foresaw.
-
-    Returns:
-        None where all inputs are on record as they are: the error is a bug.
-    """
-    if program.parent.name != "stages":
-        return None
-    inputs = [
-        Path(dep["path"])
-        for stage, each in _lock_stages(LOCK).items()
-        if stage.partition("@")[0] == program.stem
-        for dep in each.deps
-    ]
-    for line in _changed(dict.fromkeys(inputs), Path()):
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
-        return f"{line} ({what})"
-    return None

@@ -1,5 +1,7 @@
 """Errors that a user can mend."""
 
+from typing import ClassVar
+
 
 class UserError(Exception):
     """Input or settings that the user can mend; several arguments are several problems.
@@ -13,3 +15,6 @@ class UserError(Exception):
 
 class Terminated(BaseException):
     """SIGTERM came: a scheduler takes the machine back. Its text is the line that is printed."""
+
+    came: ClassVar[bool] = False
+    """Whether it came: what is raised after it, while things are cleaned up, is no error."""

@@ -110,6 +110,18 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
+class SubmissionForm(BaseModel):
+    """The form that `Source.submission` describes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    index: str
+    columns: list[str]
+    class_: str | None = Field(default=None, alias="class")
+    file_names: bool = False
+    sort: bool = False
+
+
 class DatasetFile(BaseModel):
     """What data/dataset.json must hold, beside what only some read."""
 
@@ -119,7 +131,7 @@ class DatasetFile(BaseModel):
     task: Literal["multilabel", "multiclass"]
     classes: list[str] = Field(min_length=1)
     images: dict[str, int]
-    submission: dict[str, Any]
+    submission: SubmissionForm
     origin: dict[str, Any]
     dropped: list[dict[str, str]]
 

@@ -7,11 +7,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from foldwise.core.damage import suspect
 from foldwise.core.errors import Terminated, UserError
 from foldwise.core.receipts import receipt
 
@@ -27,12 +25,15 @@ FULL = {
 }
 
 
+ENDED = "ended by SIGTERM; run again to go on"
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a stage or a command, and end the process.
 
     Each problem of a `UserError`, and what the disk refuses, is printed as one line on stderr; the
     exit code is 1 then, 130 after Ctrl-C, 143 after SIGTERM, else 0. Any other exception is a bug
-    of ours and keeps its traceback, but where a stage's input is not what dvc.lock has of it.
+    of ours and keeps its traceback.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
@@ -49,14 +50,17 @@ def run(main: Callable[[], None]) -> NoReturn:
         _say("interrupted")
         _leave(130)
     except Terminated as end:
-        _say(str(end) or "ended by SIGTERM; run again to go on")
+        _say(str(end) or ENDED)
         _leave(143)
     except BrokenPipeError:
         # Who read our output has seen enough, as `head` has.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(141)
     except Exception as error:
-        line = refusal(error) or suspect(Path(sys.argv[0]), error)
+        if Terminated.came:
+            _say(ENDED)
+            _leave(143)
+        line = refusal(error)
         if line is None:
             raise
         _say(f"error: {line}")
@@ -81,8 +85,12 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
+    Terminated.came = True
     # A second one must not interrupt what cleans up after the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Nor must torch, which raises wherever it hears of a worker's end: a scheduler's signal goes to
+    # workers too.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     raise Terminated
 
 

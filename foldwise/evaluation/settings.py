@@ -8,11 +8,18 @@ from pydantic import AfterValidator, Field
 
 from foldwise.core.settings import Settings
 
+OURS = {"benchmarks", "docs", "foldwise", "metrics", "plots", "recipes", "stages", "tests"}
+"""Folders that hold other things."""
+
 
 def _inside(path: str) -> str:
     # DVC deletes it before the stage that writes it runs.
-    if {"..", ".", ".git", ".dvc", "foldwise", "stages"} & set(PurePosixPath(path).parts[:-1]):
-        raise ValueError("submission: must lie in the repository, as data/submission.csv does")
+    folder = PurePosixPath(path).parent
+    hidden = any(part.startswith(".") for part in PurePosixPath(path).parts)
+    if hidden or set(folder.parts[:1]) & OURS:
+        raise ValueError("submission: must lie where nothing else does, as data/submission.csv")
+    if folder.parts[:1] == ("data",) and len(folder.parts) > 1:
+        raise ValueError("submission: must lie in data/ itself, or in a folder of its own")
     if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in path):
         raise ValueError("submission: holds control characters; write another name")
     return path

@@ -96,7 +96,9 @@ def fit_member(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    except Terminated:
+    except BaseException as error:
+        if not (Terminated.came or isinstance(error, Terminated)):
+            raise
         raise Terminated(_where_it_ended(run.curves.title, _epochs_kept(last), recipe)) from None
     epoch = run.curves.epochs
     if trainer.is_global_zero:

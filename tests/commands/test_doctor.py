@@ -85,7 +85,31 @@ def test_a_shorter_lock_of_another_commit_stays(here: Project) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", '{"write": {"a": {"pid": 1', "[]", "3", '{"read": {"a": [3]}}', '{"write": 7}', "\x00"],
+    [
+        "schema: '2.0'\nstages:\n  a:\n    cmd: echo\n    deps:\n    - path: b\n      etag: c\n",
+        "schema: '2.0'\nstages: {}\n",
+        "<<<<<<< HEAD\nstages:\n=======\n>>>>>>> other\n",
+    ],
+)
+def test_what_is_no_cut_is_left_alone(here: Project, content: str) -> None:
+    """Stages without outputs, dependencies with other sums, a merge that is not finished."""
+    LOCK.write_text(content)
+    assert mend() == []
+    assert LOCK.read_text() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 5000,
+        "",
+        '{"write": {"a": {"pid": 1',
+        "[]",
+        "3",
+        '{"read": {"a": [3]}}',
+        '{"write": 7}',
+        "\x00",
+    ],
 )
 def test_a_list_of_readers_that_was_cut_off_goes(here: Project, content: str) -> None:
     RWLOCK.write_text(content)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from foldwise.core import files
-from foldwise.core.damage import recorded_sums, refuse_changed
+from foldwise.core.damage import damaged, recorded_sums, refuse_changed
 from foldwise.core.errors import UserError
 from tests.conftest import Project
 
@@ -27,7 +27,6 @@ READERS: dict[str, tuple[str, ...]] = {
     "data/outoffold.npz": ("evaluate",),
     "data/decision.json": ("evaluate",),
     "plots/ladder.csv": ("evaluate",),
-    "plots/views.csv": ("evaluate",),
     "metrics/evaluation.json": ("present",),
 }
 SUMMED = {"data/models/cnn/0/model.json", "data/models/cnn/0/weights.safetensors"}
@@ -69,7 +68,7 @@ def errors(said: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", READERS, indirect=True)
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("part", [0.0, 0.6])
 def test_a_file_cut_off_is_one_line(shared: Project, path: Path, part: float) -> None:
     damage(path, lambda content: content[: int(len(content) * part)])
     name = path.relative_to(shared.path).as_posix()
@@ -91,7 +90,7 @@ def test_changed_bytes_are_no_traceback(shared: Project, path: Path) -> None:
     stage, *arguments = READERS[name]
     whole = path.read_bytes()
     rng = np.random.default_rng(sum(name.encode()))
-    for place in rng.integers(0, len(whole), 3).tolist():
+    for place in rng.integers(0, len(whole), 2).tolist():
         changed = bytearray(whole)
         changed[place] ^= 1 << int(rng.integers(0, 8))
         damage(path, partial(unchanging, bytes(changed)))
@@ -131,15 +130,13 @@ def test_sums_are_those_of_dvc_lock(shared: Project, monkeypatch: pytest.MonkeyP
     assert recorded_sums(Path("nowhere")) == {}
 
 
-@pytest.mark.parametrize("path", ["plots/classes.csv"], indirect=True)
-def test_what_no_reader_foresees_is_a_line_too(shared: Project, path: Path) -> None:
-    """A stage run by hand that fails over an input which is not what dvc.lock has on record."""
-    damage(path, lambda content: content.replace(b",", b";"))
-    said = shared.run("python", "-m", "stages.present", code=1).stderr
-    assert "Traceback" not in said
-    (line,) = errors(said)
-    assert line.startswith("error: plots/classes.csv: is not what dvc.lock has on record")
-    assert re.search(r"\(\w+Error in \w+\.py, line \d+\)$", line)
+def test_the_remedy_is_one_that_works(tmp_path: Path) -> None:
+    """What DVC leaves to git, `dvc checkout` does not bring back."""
+    found = {"data/folds.csv": True, "data/decision.json": False, "plots/views.csv": False}
+    for name, cached in found.items():
+        said = str(damaged(Path(name), "cut off", "x"))
+        assert ("dvc checkout --force" in said) == cached
+        assert "`dvc repro --force --single-item x` brings it back" in said
 
 
 @pytest.mark.parametrize("content", ["", "stages: [", "- 1", "stages: {fetch: 3}", "\x00"])

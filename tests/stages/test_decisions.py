@@ -207,7 +207,8 @@ def test_one_class_per_image_is_submitted_as_it_is_decided(copied: Project) -> N
     drawn = np.random.default_rng(0).integers(0, len(classes), len(labels))
     labels[classes] = np.eye(len(classes), dtype=np.int8)[drawn]
     labels.to_parquet(copied.path / "data/labels.parquet")
-    dataset |= {"task": "multiclass", "submission": {"class": "class", "index": "id"}}
+    form = {"class": "class", "index": "id", "columns": classes}
+    dataset |= {"task": "multiclass", "submission": form}
     (copied.path / "data/dataset.json").write_text(json.dumps(dataset))
     with_params(copied, threshold={"calibration": "platt"})
     for stage in ("ensemble", "threshold", "evaluate"):

@@ -71,7 +71,8 @@ def test_a_name_that_leads_elsewhere_empties_nothing(copied: Project) -> None:
 @pytest.mark.parametrize(
     "path",
     ["../s.csv", "data/../../s.csv", "/tmp/s.csv", ".git/s.csv", "foldwise/s.csv", "a\nb.csv",
-     "data//s.csv", "data\\s.csv", "s.txt"],
+     "data//s.csv", "data\\s.csv", "s.txt",
+     "tests/s.csv", ".github/s.csv", "data/images/s.csv", "data/incoming/train.csv", ".s.csv"],
 )  # fmt: skip
 def test_a_submission_lies_in_the_project(tmp_path: Path, path: str) -> None:
     params = copy.deepcopy(TINY)
