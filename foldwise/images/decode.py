@@ -144,7 +144,10 @@ def decode(data: bytes, channels: int, decoding: Decoding | None = None) -> np.n
 
 def _by_opencv(data: bytes, channels: int, header: Plain) -> np.ndarray | None:
     """`decode` of a plain file; None if OpenCV sees another in it than its header does."""
-    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    # Colours become grey here, not in OpenCV's decoders: of PNG with gAMA or sRGB libpng makes it in
+    # linear light, and of JPEG libjpeg before it clips colours to black and white.
+    grey = channels == 1 and header.grey
+    flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
     try:
         # Of the places where an orientation may stand OpenCV knows one.
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
@@ -153,6 +156,8 @@ def _by_opencv(data: bytes, channels: int, header: Plain) -> np.ndarray | None:
         return None
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
         return None
+    if channels == 1 and not grey:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     if header.may_turn:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             number = orientation(image)

@@ -36,6 +36,8 @@ class Plain(NamedTuple):
     height: int
     width: int
     """In pixels, before it is turned."""
+    grey: bool
+    """Its samples are; else they are colours."""
     may_turn: bool = False
     """It holds metadata, where an orientation may be."""
 
@@ -87,7 +89,7 @@ def _plain_png(data: bytes) -> Plain | None:
     # Grey, RGB and palette; the other types have alpha.
     if bits > 8 or colour not in (0, 2, 3):
         return None
-    return Plain(height, width)
+    return Plain(height, width, grey=colour == 0)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
@@ -108,7 +110,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _plain_jpeg(data: bytes) -> Plain | None:
-    frame: tuple[int, int] | None = None
+    frame: tuple[int, int, bool] | None = None
     may_turn = False
     for marker, start in _segments(data):
         if marker in FRAMES:
@@ -117,7 +119,7 @@ def _plain_jpeg(data: bytes) -> Plain | None:
             bits, height, width, components = struct.unpack_from(">BHHB", data, start)
             if bits != 8 or components not in (1, 3):
                 return None
-            frame = (height, width)
+            frame = (height, width, components == 1)
         elif marker == APP1:
             may_turn = True
         elif marker == SCAN and frame is not None:
@@ -131,7 +133,7 @@ def _plain_webp(data: bytes) -> Plain | None:
     if size is None or data[12:15] != b"VP8" or data[15:16] not in b" L":
         return None
     alpha = data[15:16] == b"L" and data[24] & 0x10
-    return None if alpha else Plain(*size)
+    return None if alpha else Plain(*size, grey=False)
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

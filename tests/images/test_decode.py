@@ -2,10 +2,14 @@
 
 import io
 import itertools
+import struct
+import zlib
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import PIL.ImageOps
 import pytest
 
@@ -14,7 +18,42 @@ from foldwise.images.decode import check, decode, inspect
 from foldwise.images.decoding import Decoding
 from foldwise.images.headers import plain
 
-SHALLOW = dict(zoo.shallow())
+SRGB = b"sRGB", bytes(1)
+GAMMA = b"gAMA", struct.pack(">I", 45455)
+PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+COLOUR_SPACES = {
+    "gAMA": [GAMMA],
+    "linear gAMA": [(b"gAMA", struct.pack(">I", 100_000))],
+    "sRGB": [SRGB],
+    "cHRM": [(b"cHRM", struct.pack(">8I", *PRIMARIES))],
+    "gAMA and cHRM": [GAMMA, (b"cHRM", struct.pack(">8I", *PRIMARIES))],
+    "iCCP": [(b"iCCP", b"sRGB\0\0" + zlib.compress(PROFILE))],
+}
+
+
+def with_chunks(data: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file with chunks behind its header."""
+    return data[:33] + b"".join(zoo.chunk(*each) for each in chunks) + data[33:]
+
+
+def of_colour_spaces() -> Iterator[tuple[str, bytes]]:
+    """PNG files that say what their colours mean, which changes no sample."""
+    rgb = PIL.Image.fromarray(zoo.colours())
+    modes = {"RGB": rgb, "P": rgb.quantize(200), "L": rgb.convert("L"), "1": rgb.convert("1")}
+    for name, picture in modes.items():
+        for space, chunks in COLOUR_SPACES.items():
+            yield f"PNG {name}, {space}", with_chunks(zoo.saved(picture, "PNG"), *chunks)
+
+
+def saturated() -> Iterator[tuple[str, bytes]]:
+    """Colours beyond those of RGB, which decoders clip before, or after they make them grey."""
+    noise = np.random.default_rng(0).integers(0, 2, (zoo.HEIGHT, zoo.WIDTH, 3)) * 255
+    for format in ("JPEG", "WEBP"):
+        yield f"{format} of noise", zoo.saved(PIL.Image.fromarray(noise.astype(np.uint8)), format)
+
+
+SHALLOW = dict(zoo.shallow()) | dict(of_colour_spaces()) | dict(saturated())
 DEEP = {name: (data, bits) for name, data, bits in zoo.deep()}
 GROUND = (40, 200, 90)
 
@@ -52,6 +91,8 @@ def test_what_is_plain_takes_the_fast_path_and_nothing_else() -> None:
     assert fast == turned | {
         *("PNG 1", "PNG L", "PNG P", "PNG P4", "PNG RGB", "JPEG L", "JPEG RGB", "WEBP RGB"),
         *("JPEG progressive", "JPEG of RGB components", "JPEG turned by XMP", "WEBP lossless"),
+        *dict(of_colour_spaces()),
+        *dict(saturated()),
     }
     assert not [name for name, (data, _) in DEEP.items() if plain(data)]
 
