@@ -40,7 +40,8 @@ class Resolver:
         """(rows): each row's file in the tree, or where it should be."""
         found = [self._find(cell) for cell in cells]
         if None in found:
-            found = self._without_prefix(cells) or found
+            cut = self._without_prefix(cells)
+            found = [name or other for name, other in zip(found, cut, strict=True)]
         return [
             name or normal(self._folder + _slashes(cell.strip() + self._suffix))
             for name, cell in zip(found, cells, strict=True)
@@ -71,19 +72,45 @@ class Resolver:
                 if whole.startswith(root):
                     yield whole[len(root) :]
 
-    def _without_prefix(self, cells: Sequence[str]) -> list[str | None] | None:
-        """Every row's file, if there is one way to cut the same folders off all absolute paths."""
+    def _without_prefix(self, cells: Sequence[str]) -> list[str | None]:
+        """(rows): the file of each absolute path once some folders are cut off its start.
+
+        They are those that find the most rows, more than half of the absolute ones at least; where
+        other folders find as many but other files, none are cut.
+        """
         paths = [posixpath.normpath(_slashes(normal(cell).strip())) for cell in cells]
-        if not all(ABSOLUTE.match(path) for path in paths):
-            return None
-        shared = common_folders(paths)
-        ways = []
-        for count in range(1, len(shared) + 1):
-            start = len("/".join(shared[:count])) + 1
-            found = [self._find(path[start:]) for path in paths]
-            if None not in found and found not in ways:
-                ways.append(found)
-        return ways[0] if len(ways) == 1 else None
+        absolute = {row: path for row, path in enumerate(paths) if ABSOLUTE.match(path)}
+        best: list[list[str | None]] = []
+        most = len(absolute) // 2
+        for prefix in _prefixes_of_most(list(absolute.values())):
+            found: list[str | None] = [None] * len(cells)
+            for row, path in absolute.items():
+                if path.startswith(prefix):
+                    found[row] = self._find(path[len(prefix) :])
+            count = len(found) - found.count(None)
+            if count > most:
+                best, most = [found], count
+            elif count == most and best and found not in best:
+                best.append(found)
+        return best[0] if len(best) == 1 else [None] * len(cells)
+
+
+def _prefixes_of_most(paths: Sequence[str]) -> Iterator[str]:
+    """The folders, `/` at their end, that more than half of the paths begin with.
+
+    >>> list(_prefixes_of_most(["/data/a/1.png", "/data/a/2.png", "/data/b/1.png", "/c/1.png"]))
+    ['/', '/data/']
+    """
+    prefix, below = "", list(paths)
+    while True:
+        following = Counter(
+            path[: path.index("/", len(prefix)) + 1] for path in below if "/" in path[len(prefix) :]
+        )
+        prefix, count = following.most_common(1)[0] if following else ("", 0)
+        if 2 * count <= len(paths):
+            return
+        yield prefix
+        below = [path for path in below if path.startswith(prefix)]
 
 
 def common_folders(paths: Sequence[str]) -> list[str]:

@@ -73,6 +73,33 @@ def test_a_prefix_that_could_be_cut_in_two_ways_is_kept(tmp_path: Path) -> None:
     assert Resolver(tree, "").names(["/x/img/a.png"]) == ["/x/img/a.png"]
 
 
+@pytest.mark.parametrize("odd", ["/home/someone/data/img/gone.png", "/mnt/x.png", "img/a.png", ""])
+def test_one_odd_row_among_absolute_ones_is_judged_by_itself(root: Path, odd: str) -> None:
+    tree = open_tree([root])
+    rows = [f"/home/someone/data/{name}" for name in NAMES]
+    alone = Resolver(tree, "").names([odd])
+    for position in range(len(rows) + 1):
+        names = Resolver(tree, "").names([*rows[:position], odd, *rows[position:]])
+        assert names == [*NAMES[:position], *alone, *NAMES[position:]]
+
+
+def test_a_prefix_of_half_of_the_absolute_rows_is_kept(root: Path) -> None:
+    rows = [f"/here/{NAMES[0]}", f"/there/{NAMES[1]}"]
+    assert Resolver(open_tree([root]), "").names(rows) == rows
+    assert Resolver(open_tree([root]), "").names([*rows, f"/here/{NAMES[2]}"]) == [
+        NAMES[0],
+        rows[1],
+        NAMES[2],
+    ]
+
+
+def test_the_prefix_that_finds_most_rows_is_cut(tmp_path: Path) -> None:
+    names = [f"img/{name}.png" for name in "abc"]
+    files = dict.fromkeys([*names, "a.png", "b.png"], 1)
+    tree = open_tree([write(tmp_path, {**files})])
+    assert Resolver(tree, "").names([f"/x/{name}" for name in names]) == names
+
+
 def table(root: Path, text: str | bytes, **settings: str) -> Source:
     write(root, {"t.csv": text})
     given = {"file": "t.csv", "labels": "class"} | settings
@@ -179,13 +206,11 @@ def test_what_many_rows_share_is_all_that_is_said(tmp_path: Path) -> None:
     write(tmp_path, {"answer.json": json.dumps({"annotations": entries})})
     settings = {"train_images": "img", "test_images": None}
     data = {"source": "annotations", "path": str(tmp_path), "annotations": settings}
-    for read in (
-        lambda: table(tmp_path, rows, images="img"),
-        lambda: load(load_annotations, data),
-    ):
-        with pytest.raises(UserError, match=SAID) as error:
-            read()
-        assert len(error.value.args) == 1
+    with pytest.raises(UserError, match=SAID) as of_table:
+        table(tmp_path, rows, images="img")
+    with pytest.raises(UserError, match=SAID) as of_annotations:
+        load(load_annotations, data)
+    assert len(of_table.value.args) == len(of_annotations.value.args) == 1
 
 
 def test_what_the_rows_of_one_of_two_tables_share_is_all_that_is_said(tmp_path: Path) -> None:
