@@ -144,8 +144,8 @@ def decode(data: bytes, channels: int, decoding: Decoding | None = None) -> np.n
 
 def _by_opencv(data: bytes, channels: int, header: Plain) -> np.ndarray | None:
     """`decode` of a plain file; None if OpenCV sees another in it than its header does."""
-    # Colours become grey here, not in OpenCV's decoders: of PNG with gAMA or sRGB libpng makes it in
-    # linear light, and of JPEG libjpeg before it clips colours to black and white.
+    # Colours become grey here, not in OpenCV's decoders: of PNG with gAMA or sRGB libpng makes it
+    # in linear light, and of JPEG libjpeg before it clips colours to black and white.
     grey = channels == 1 and header.grey
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
     try:
@@ -178,6 +178,7 @@ def _by_pillow(
             _refuse_vast(image.height, image.width, max_pixels)
             samples = deep_samples(image, data)
             image.load()
+            _scale_clear_grey(image, data)
             picture = image if samples is None else samples.to_8_bits(decoding.depth)
             pixels = _flattened(picture, decoding.ground, channels)
             largest = None
@@ -192,6 +193,18 @@ def _by_pillow(
         # Pillow's decoders raise anything at all for files that are damaged in their own ways.
         raise ValueError(f"does not decode ({error})") from None
     return (pixels[:, :, None] if channels == 1 else pixels), largest
+
+
+def _scale_clear_grey(image: PIL.Image.Image, data: bytes) -> None:
+    """Bring the grey that a PNG of mode L declares clear to the 8 bits of the samples.
+
+    Pillow scales samples of 2 and 4 bits, and leaves the grey as the file has it.
+    """
+    key = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(key, int):
+        white = 2 ** data[24] - 1
+        # Higher bits do not count, by the specification.
+        image.info["transparency"] = (key & white) * 255 // white
 
 
 def _refuse_vast(height: int, width: int, max_pixels: int | None) -> None:

@@ -152,6 +152,23 @@ def test_white_in_deep_colours_of_jpeg_2000_is_white() -> None:
     assert apart(decode(data, 3), np.rint(pixels[..., ::-1] / 257)) <= 1
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_clear_grey_of_any_depth_shows_the_ground(bits: int) -> None:
+    """Of fewer than 8 bits Pillow scales the samples, and not the grey that it compares them to."""
+    values = (np.arange(zoo.HEIGHT * 8).reshape(-1, 8) % 2**bits).astype(np.uint8)
+    spread = np.unpackbits(values[..., None], axis=2)[..., -bits:].reshape(zoo.HEIGHT, -1)
+    key = 2**bits // 2
+    # As the specification has it, only the lower bits count.
+    clear = b"tRNS", struct.pack(">H", key | 256)
+    data = bytearray(zoo.png(np.packbits(spread, axis=1), 0, clear))
+    data[16:20], data[24] = struct.pack(">I", 8), bits
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    check(bytes(data), 10**6)
+    wanted = np.rint(values * (255 / (2**bits - 1)))[..., None].repeat(3, 2)
+    wanted[values == key] = GROUND
+    assert apart(decode(bytes(data), 3, Decoding(GROUND)), wanted) == 0
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_samples_of_no_known_range_are_refused(mode: str) -> None:
     data = zoo.saved(PIL.Image.new(mode, (9, 9)), "TIFF")
