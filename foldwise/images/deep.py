@@ -99,6 +99,8 @@ def _portable(image: PIL.Image.Image, data: bytes) -> Samples | None:
     height, width = image.height, image.width
     if codec == "ppm" and isinstance(arguments, tuple):
         white = int(arguments[1])
+        if image.mode not in ("L", "I", "RGB"):
+            raise ImageError(f"has {image.mode} samples up to {white}; convert it to PGM or PPM")
         shape = (height, width) if image.mode in ("L", "I") else (height, width, 3)
         kind = np.dtype(">u2" if white > 255 else "u1")
         values = np.frombuffer(data, kind, int(np.prod(shape)), offset)

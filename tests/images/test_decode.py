@@ -60,7 +60,11 @@ GROUND = (40, 200, 90)
 
 def shown(data: bytes) -> PIL.Image.Image:
     """The picture as Pillow alone converts it: turned, on the ground, RGB."""
-    picture = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data)))
+    return shown_as(PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
+
+
+def shown_as(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """On the ground, RGB."""
     if picture.has_transparency_data:
         below = PIL.Image.new("RGBA", picture.size, (*GROUND, 255))
         picture = PIL.Image.alpha_composite(below, picture.convert("RGBA"))
@@ -142,6 +146,19 @@ def test_portable_greys_go_up_to_what_the_file_says(white: int) -> None:
     assert np.abs(found - values * (255 / white)).max() <= 0.5
     text = f"P2 {zoo.WIDTH} {zoo.HEIGHT} {white}\n" + " ".join(map(str, values.reshape(-1)))
     assert apart(decode(text.encode(), 1)[..., 0], found) <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK"])
+@pytest.mark.parametrize("white", [100, 4095])
+def test_pillows_own_portable_modes_are_refused_unless_of_8_bits(mode: str, white: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 100, (3, 5, 4)).astype(np.uint8)
+    of_8_bits = f"Py{mode} 5 3 255\n".encode() + samples.tobytes()
+    picture = PIL.Image.fromarray(samples, mode)
+    assert apart(decode(of_8_bits, 3, Decoding(GROUND)), np.asarray(shown_as(picture))) == 0
+    kind = ">u2" if white > 255 else "u1"
+    other = f"Py{mode} 5 3 {white}\n".encode() + samples.astype(kind).tobytes()
+    with pytest.raises(ValueError, match=f"has {mode} samples up to {white}; convert it to"):
+        check(other, 100)
 
 
 def test_white_in_deep_colours_of_jpeg_2000_is_white() -> None:
