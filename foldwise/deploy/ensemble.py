@@ -72,15 +72,20 @@ def member_decoding(member: str, temporary: Path) -> Decoding:
     Args:
         member: its name, as `fold_folders` has it.
         temporary: an existing folder for what is brought.
+
+    Raises:
+        UserError: that file is missing or damaged, or cannot be had.
     """
     revision = member.rpartition("/")[0]
-    if not revision:
-        return Decoding.from_json(files.read_dataset().get("decoding"))
-    target = temporary / f"{revision}-{files.DATASET.name}"
-    if not target.exists():
-        commit = revisions.resolve(revision, f"{files.MERGING}: {member}")
-        revisions.fetch(commit, files.DATASET, target)
-    return Decoding.from_json(files.read_json(target, "fetch").get("decoding"))
+    path = files.DATASET
+    if revision:
+        path = temporary / f"{revision}-{files.DATASET.name}"
+        if not path.exists():
+            commit = revisions.resolve(revision, f"{files.MERGING}: {member}")
+            revisions.fetch(commit, files.DATASET, path)
+    return files.read_json(
+        path, "fetch", lambda content: Decoding.from_json(content.get("decoding"))
+    )
 
 
 Runner = Callable[[np.ndarray], np.ndarray]

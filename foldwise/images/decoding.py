@@ -31,13 +31,27 @@ class Decoding:
     def from_json(content: dict[str, Any] | None) -> "Decoding":
         """Of what `to_json` gave; the default for None, as older commits have it.
 
+        Raises `ValueError` if it is anything else; further keys do not count.
+
         >>> Decoding.from_json({"ground": [0, 0, 0], "depth": 12})
         Decoding(ground=(0, 0, 0), depth=12)
         """
         if content is None:
             return Decoding()
-        red, green, blue = content["ground"]
-        return Decoding((red, green, blue), content["depth"])
+        if not isinstance(content, dict):
+            raise ValueError("`decoding` is no object of `ground` and `depth`")
+        ground, depth = content.get("ground"), content.get("depth")
+        if not isinstance(ground, list) or len(ground) != 3 or not all(map(_is_sample, ground)):
+            raise ValueError("`ground` is not red, green and blue from 0 to 255")
+        if type(depth) is not int or depth not in DEPTHS:
+            raise ValueError(f"`depth` is not from {DEPTHS[0]} to {DEPTHS[-1]}")
+        red, green, blue = ground
+        return Decoding((red, green, blue), depth)
+
+
+def _is_sample(value: Any) -> bool:
+    # JSON's true is an int of Python's.
+    return type(value) is int and 0 <= value <= 255
 
 
 def read_decoding(folder: Path) -> Decoding:
@@ -46,7 +60,10 @@ def read_decoding(folder: Path) -> Decoding:
     if not path.exists():
         return Decoding()
     with reading(path, "fetch"):
-        return Decoding.from_json(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content is None:
+            raise ValueError("it holds nothing")
+        return Decoding.from_json(content)
 
 
 def write_decoding(folder: Path, decoding: Decoding) -> None:

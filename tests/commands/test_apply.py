@@ -222,6 +222,15 @@ def test_models_of_other_classes_are_refused(here: Here) -> None:
     assert not Path("onnx").exists()
 
 
+def test_a_damaged_decoding_is_a_line(here: Here) -> None:
+    ids = here.write_images()
+    path = Path("data/dataset.json")
+    dataset = json.loads(path.read_text())
+    path.write_text(json.dumps(dataset | {"decoding": {"ground": [0, 0, 300], "depth": 12}}))
+    with pytest.raises(UserError, match=r"\Adata/dataset.json: is damaged \(`ground` is not red"):
+        here.run(apply, f"photos/{ids[0]}.png")
+
+
 def test_paths_that_lead_nowhere_are_listed(here: Here) -> None:
     ids = here.write_images()
     Path("photos/dangling.png").symlink_to("nowhere.png")

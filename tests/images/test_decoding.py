@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,22 @@ def test_what_is_kept_of_images_goes_by_their_decoding(tmp_path: Path) -> None:
     assert len({store.sha256()["deep"] for store in stores}) == len(decodings)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"ground": 3, "depth": 8}', "[1]"])
+WHOLE = Decoding((1, 2, 3), 9).to_json()
+WRONG: list[Any] = [
+    *([], "9", {}, {"depth": 9}, {"ground": [1, 2, 3]}),
+    *(WHOLE | {"ground": each} for each in (3, None, [1, 2], [1, 2, 3, 4], "abc", {"r": 1})),
+    *(WHOLE | {"ground": [0, each, 0]} for each in (-1, 256, 1.0, "1", True, None)),
+    *(WHOLE | {"depth": each} for each in (7, 17, 0, 12.0, "12", True, None, [9])),
+]
+
+
+@pytest.mark.parametrize("content", WRONG, ids=str)
+def test_what_is_no_decoding_is_no_decoding(content: Any) -> None:
+    with pytest.raises(ValueError, match=r"\A[^\n]*`(decoding|ground|depth)`[^\n]*\Z"):
+        Decoding.from_json(content)
+
+
+@pytest.mark.parametrize("text", ["", "null", *map(json.dumps, WRONG)])
 def test_a_damaged_decoding_is_named(tmp_path: Path, text: str) -> None:
     store_of(tmp_path / "store", Decoding())
     (tmp_path / "store" / FILE).write_text(text)
@@ -60,4 +76,5 @@ def test_a_damaged_decoding_is_named(tmp_path: Path, text: str) -> None:
 def test_json_brings_it_back() -> None:
     for each in (Decoding(), Decoding((1, 2, 3), 9)):
         assert Decoding.from_json(json.loads(json.dumps(each.to_json()))) == each
+    assert Decoding.from_json(WHOLE | {"deep_images": 3}) == Decoding((1, 2, 3), 9)
     assert Decoding.from_json(None) == Decoding()
