@@ -10,8 +10,8 @@ import pandas as pd
 from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, repeated, unlabelled
 from foldwise.sources.names import has_controls, natural, normal
-from foldwise.sources.pairs import paired
-from foldwise.sources.paths import Resolver
+from foldwise.sources.pairs import rows_and_images
+from foldwise.sources.paths import Resolver, plain_paths
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Annotations, Data
 from foldwise.sources.source import Source
@@ -130,7 +130,8 @@ def load_annotations(data: Data, tree: Tree, problems: Problems) -> Source:
     image without an entry, an entry without an image, a repeated file, and categories that the
     train part lacks.
     """
-    settings = data.annotations
+    keys = ("train", "train_images", "test", "test_images")
+    settings = plain_paths(data.annotations, tree, *keys)
     train, matched = _read_parts(settings, tree, problems)
     found = {name for each in matched[0]["classes"] for name in each}
     order = train.order or []
@@ -187,7 +188,7 @@ def _read_parts(
     # Both parts' images may lie in one folder.
     folders = dict.fromkeys(folder.strip("/.") for _, folder in given.values())
     named = {name: (table, table["name"].tolist()) for name, table in tables.items()}
-    return train, [rows for rows, _ in paired(tree, named, folders, problems).values()]
+    return train, [rows for rows, _ in rows_and_images(tree, named, folders, problems).values()]
 
 
 def _unlabelled_images(settings: Annotations, tree: Tree) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from foldwise.core.errors import UserError
 from foldwise.sources.csv_files import read_table
 from foldwise.sources.labels import indicators, refuse_wanted, repeated, unlabelled
-from foldwise.sources.pairs import paired
+from foldwise.sources.pairs import rows_and_images
 from foldwise.sources.paths import Resolver
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
@@ -92,4 +92,4 @@ def _match(
     """The rows that have an image, and the images' names."""
     index = table[table.columns[0]]
     names = Resolver(tree, folder, ".png").names([f"{int(value):05d}" for value in index])
-    return paired(tree, {table_name: (table, names)}, [folder], problems)[table_name]
+    return rows_and_images(tree, {table_name: (table, names)}, [folder], problems)[table_name]

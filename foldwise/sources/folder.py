@@ -6,6 +6,7 @@ from foldwise.core.errors import UserError
 from foldwise.sources.labels import class_order, one_hot, unlabelled
 from foldwise.sources.names import natural
 from foldwise.sources.pairs import is_called_an_image
+from foldwise.sources.paths import plain_paths
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
@@ -20,7 +21,7 @@ def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
     Raises `UserError` if there are no folders; notes files that lie in none, and classes of one
     part that the train part lacks.
     """
-    settings = data.folder
+    settings = plain_paths(data.folder, tree, "train", "valid", "test")
     roles = {"train": settings.train, "valid": settings.valid, "test": settings.test}
     present = {role: folder for role, folder in roles.items() if tree.below(folder)}
     for role in sorted(roles.keys() & settings.model_fields_set - present.keys()):

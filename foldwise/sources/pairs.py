@@ -16,7 +16,7 @@ READ_ME = {"AUTHORS", "CHANGELOG", "COPYING", "LICENCE", "LICENSE", "NOTICE", "R
 """What lies beside images that have no suffix either."""
 
 
-def paired(
+def rows_and_images(
     tree: Tree,
     tables: dict[str, tuple[pd.DataFrame, list[str]]],
     folders: Iterable[str],

@@ -5,10 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
+from foldwise.core.settings import Settings
 from foldwise.sources.names import normal
 from foldwise.sources.tree import Tree
 
+Paths = TypeVar("Paths", bound=Settings)
 ABSOLUTE = re.compile(r"(/|~|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]+:/)")
 
 
@@ -30,8 +33,7 @@ class Resolver:
         self._files = tree.files
         self._folder = f"{folder.strip('/')}/" if folder.strip("/.") else ""
         self._suffix = suffix
-        root = Path(tree.root)
-        self._roots = {f"{each}/" for each in (root.absolute(), root.resolve())}
+        self._roots = _roots(tree)
         self._any_case: dict[str, list[str]] = {}
         for name in tree.files:
             self._any_case.setdefault(_lower_suffix(name), []).append(name)
@@ -93,6 +95,36 @@ class Resolver:
             elif count == most and best and found not in best:
                 best.append(found)
         return best[0] if len(best) == 1 else [None] * len(cells)
+
+
+def plain_paths(settings: Paths, tree: Tree, *keys: str) -> Paths:
+    """The settings with the files and folders that some keys hold called as the tree calls them.
+
+    What is there counts as it stands. Else `\\` is `/`, `./` and `a/../` are nothing, and a path
+    may start at the root of the disk or in the working folder if it leads below the tree's root.
+    """
+    written = {key: getattr(settings, key) for key in settings.model_fields_set.intersection(keys)}
+    plain = {key: _name_in(tree, path) for key, path in written.items() if path is not None}
+    return settings.model_copy(update=plain)
+
+
+def _name_in(tree: Tree, path: str) -> str:
+    exact = normal(path)
+    if exact in tree.files:
+        return exact
+    plain = posixpath.normpath(_slashes(exact))
+    plain = "" if plain == "." else plain
+    whole = posixpath.normpath(posixpath.join(Path.cwd().as_posix(), plain))
+    below = [f"{whole}/"[len(root) : -1] for root in _roots(tree) if f"{whole}/".startswith(root)]
+    if posixpath.isabs(plain) or not (plain in tree.files or tree.below(plain)):
+        return next(iter(below), plain)
+    return plain
+
+
+def _roots(tree: Tree) -> list[str]:
+    """How a path from the root of the disk begins that leads below the tree's root."""
+    root = Path(tree.root)
+    return list(dict.fromkeys(f"{each}/" for each in (root.absolute(), root.resolve())))
 
 
 def _prefixes_of_most(paths: Sequence[str]) -> Iterator[str]:

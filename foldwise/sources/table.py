@@ -15,8 +15,8 @@ from foldwise.sources.labels import (
     unlabelled,
 )
 from foldwise.sources.names import normal
-from foldwise.sources.pairs import paired
-from foldwise.sources.paths import Resolver
+from foldwise.sources.pairs import rows_and_images
+from foldwise.sources.paths import Resolver, plain_paths
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data, Table
 from foldwise.sources.source import Source
@@ -33,8 +33,8 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     Raises `UserError` for a table or column that is missing; notes rows without an image, images
     without a row, repeated files, wrong cells, and classes that are not those expected.
     """
-    settings = data.table
-    assert settings is not None  # checked by `Data`
+    assert data.table is not None  # checked by `Data`
+    settings = plain_paths(data.table, tree, "file", "test", "images")
     given = {settings.file: _rows(tree, settings, settings.file, True, problems)}
     if settings.test is not None:
         given[settings.test] = _rows(tree, settings, settings.test, False, problems)
@@ -44,7 +44,7 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     wanted = {name: table[IMAGE].tolist() for name, table in given.items()}
     cells: list[str] = []
     named = {name: (table, wanted[name]) for name, table in given.items()}
-    found = paired(tree, named, [settings.images.strip("/.")], problems)
+    found = rows_and_images(tree, named, [settings.images.strip("/.")], problems)
     for name in sorted(set(wanted[settings.file]) & set(wanted.get(settings.test or "", []))):
         problems.add(
             tree.label(settings.test or ""), f"names {name}, as {settings.file} does; drop one"

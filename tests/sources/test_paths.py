@@ -1,12 +1,14 @@
 """Rows find their images however other systems spell paths, and say what misses when none does."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from foldwise.core.errors import UserError
 from foldwise.sources.annotations import load_annotations
+from foldwise.sources.folder import load_folder
 from foldwise.sources.paths import Resolver
 from foldwise.sources.source import Source
 from foldwise.sources.table import load_table
@@ -218,3 +220,58 @@ def test_what_the_rows_of_one_of_two_tables_share_is_all_that_is_said(tmp_path: 
     with pytest.raises(UserError, match=SAID) as error:
         table(tmp_path, "file,label\na.png,x\n", images="img", test="test.csv")
     assert len(error.value.args) == 1
+
+
+def test_the_settings_own_paths_may_be_spelled_otherwise_too(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    rows = "".join(f"{name[4:]},x\n" for name in NAMES[:2])
+    write(root, {"sub/t.csv": f"file,label\n{rows}"})
+    write(root, {"sub/test.csv": f"file\n{NAMES[2][4:]}\n"})
+    entries = [{"file_name": name[4:], "category": "x"} for name in NAMES]
+    write(root, {"sub/a.json": json.dumps({"annotations": entries[:2]})})
+    write(root, {"sub/test.json": json.dumps({"annotations": entries[2:]})})
+
+    def both(spelled: Callable[[str], str], path: str) -> None:
+        settings = {"file": spelled("sub/t.csv"), "test": spelled("sub/test.csv")}
+        settings |= {"images": spelled("img"), "labels": "class"}
+        given = {"source": "table", "path": path, "table": settings}
+        assert load(load_table, given).ids == [name[4:] for name in NAMES]
+        settings = {"train": spelled("sub/a.json"), "test": spelled("sub/test.json")}
+        settings |= {"train_images": spelled("img"), "test_images": spelled("img/")}
+        given = {"source": "annotations", "path": path, "annotations": settings}
+        assert load(load_annotations, given).ids == NAMES
+
+    for path in ("set", str(root)):
+        both(lambda name: f"./{name}", path)
+        both(lambda name: f"a/../{name}", path)
+        both(lambda name: ".\\" + name.replace("/", "\\"), path)
+        both(lambda name: f"{root}/{name}", path)
+        both(lambda name: f"set/{name}", path)
+
+
+def test_folders_of_parts_may_be_spelled_otherwise_too(tmp_path: Path) -> None:
+    write(tmp_path, {"a/x/0.png": 0, "a/y/1.png": 1, "b/x/2.png": 2, "c/3.png": 3})
+    settings = {"train": "./a", "valid": ".\\b\\", "test": f"{tmp_path}/c"}
+    source = load(load_folder, {"source": "folder", "path": str(tmp_path), "folder": settings})
+    assert source.classes == ["x", "y"]
+    assert source.folds == [-1, -1, 0, -1]
+    assert source.parts == ["train"] * 3 + ["test"]
+
+
+def test_a_missing_file_or_folder_of_the_settings_is_named_in_short(root: Path) -> None:
+    for file in ("./sub/../no.csv", f"{root}/no.csv", ".\\no.csv"):
+        with pytest.raises(UserError, match=f"^{root}/no.csv: no such file"):
+            table(root, "file,label\n", file=file)
+    settings = {"train_images": "img", "test_images": "./no/"}
+    data = {"source": "annotations", "path": str(root), "annotations": settings}
+    entries = [{"file_name": NAMES[0], "category": "x"}]
+    write(root, {"answer.json": json.dumps({"annotations": entries})})
+    with pytest.raises(UserError, match=f"^{root}/no: no such folder"):
+        load(load_annotations, data)
+
+
+def test_a_file_that_is_there_is_meant_as_the_settings_spell_it(tmp_path: Path) -> None:
+    write(tmp_path, {"a\\t.csv": "file,label\nx.png,one\n", "a/t.csv": "", "x.png": 1})
+    assert table(tmp_path, "", file="a\\t.csv").classes == ["one"]
