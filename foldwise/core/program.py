@@ -85,13 +85,18 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
+    note_sigterm()
+    raise Terminated
+
+
+def note_sigterm() -> None:
+    """Take note of SIGTERM without raising, for those who will at a better moment."""
     Terminated.came = True
     # A second one must not interrupt what cleans up after the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Nor must torch, which raises wherever it hears of a worker's end: a scheduler's signal goes to
     # workers too.
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    raise Terminated
 
 
 def _say(line: str) -> None:

@@ -11,35 +11,33 @@ import psutil
 from lightning.pytorch.callbacks import EarlyStopping
 
 from foldwise.core.errors import Terminated, UserError
+from foldwise.core.program import note_sigterm
 
 
 class EndOnSigterm(pl.Callback):
     """Keeps SIGTERM what it was before training: Lightning's own handler ends with exit code 0.
 
-    What the process does at SIGTERM raises wherever the signal finds it. Where that is lost, as in
-    a finalizer, the end of the batch raises again.
+    In training it is the end of the batch that raises: in the midst of one, finalizers and locks of
+    libraries would swallow it, with a traceback.
     """
 
     def __init__(self) -> None:
         self._before = signal.getsignal(signal.SIGTERM)
-        self._came = False
 
     def on_train_start(self, *_: Any) -> None:
         # The first hook after Lightning has put its handler in place.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handle if callable(self._before) else self._before)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._came = True
-        assert callable(self._before)
-        self._before(number, frame)
+    def _handle(self, _: int, __: FrameType | None) -> None:
+        note_sigterm()
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        if self._came:
+        if Terminated.came:
             raise Terminated
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        if self._came:
+        if Terminated.came:
             raise Terminated
 
     def on_exception(self, trainer: pl.Trainer, _: Any, exception: BaseException) -> None:

@@ -51,10 +51,15 @@ def interrupt(project: Project, how: signal.Signals, code: int | None = None) ->
         text=True,
         # A shell's background job ignores Ctrl-C, and what it starts inherits that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )
     wait_for(process.stderr, "epoch 2/8")
     helpers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(how)
+    if how == signal.SIGTERM:
+        # As schedulers send it: to all that the job has started.
+        os.killpg(process.pid, how)
+    else:
+        process.send_signal(how)
     _, said = process.communicate(timeout=60)
     if code is None:
         assert process.returncode != 0
