@@ -12,8 +12,12 @@ from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import UNLABELLED
 
-SIGNS = (",", ";", "|", "/", "\t")
-"""What people write between classes, beside blanks."""
+SIGNS = (",", ";", "|", "/", "\t", "\uff0c", "\uff1b", "\u3001")
+"""What people write between classes, beside blanks; the last are commas and semicolons of East
+Asia."""
+NAMES_HOLD = ("+", "&", "\xa0", "\u3000")
+"""What they write between classes and in names too: signs, and blanks that do not break a line or
+are as wide as a letter of East Asia."""
 FEW = 5
 """Rows of which each may be told by itself."""
 CELLS = {"1": 1, "0": 0, "-1": -1, "1.0": 1, "0.0": 0, "-1.0": -1}
@@ -42,38 +46,52 @@ def class_order(
     return list(wanted)
 
 
-def refuse_leftovers(found: Iterable[str], separator: str, label: str) -> None:
-    """Raise `UserError` for classes that still hold what separates classes.
+def refuse_leftovers(found: Iterable[str], separator: str, label: str, chosen: bool) -> None:
+    """Raise `UserError` for classes that still hold what separates classes, or are nothing else.
 
-    That is a sign at either end of one, or one between names of which another class is or holds
-    one: `cough,` and `fever` came of `cough, fever`, `cough;fever` and `fever` of two in a cell.
+    That is a sign at either end of one, or one between names of which another class is or, where
+    nobody chose the separator, holds one: `cough,` and `fever` came of `cough, fever`,
+    `cough;fever` and `fever` of two in a cell. Signs that names hold too must divide other classes.
+
+    Args:
+        found: the classes.
+        separator: that they were separated by.
+        label: of the table.
+        chosen: the separator was written in params.yaml.
     """
-    found = sorted(set(found), key=natural)
-    pieces = Counter(piece for name in found for sign in SIGNS for piece in _pieces(name, sign))
-    lines = []
-    for name in found:
-        signs = [sign for sign in SIGNS if sign in name]
-        kept = [
-            sign
-            for sign in signs
-            if name.startswith(sign)
-            or name.endswith(sign)
-            or any(
-                # Between names of folders, `/` says which class is a kind of which.
-                piece in found or (sign != "/" and pieces[piece] > 1)
-                for piece in _pieces(name, sign)
-            )
-        ]
-        if kept:
-            lines.append((name, kept[0]))
+    found = set(found)
+    shares = Counter(piece for name in found for sign in SIGNS for piece in _pieces(name, sign))
     problems = Problems()
-    for name, sign in lines:
+    for name in sorted(found, key=natural):
+        sign = _leftover(name, found, shares, chosen)
+        if not any(character.isalnum() for character in name):
+            holds = "no letter and no digit, so it"
+        elif sign is not None:
+            holds = f"{sign!r}, which"
+        else:
+            continue
         problems.add(
             f"{label}: class '{name}'",
-            f"holds {sign!r}, which seems to separate classes: data.table.separator is "
+            f"holds {holds} seems to separate classes: data.table.separator is "
             f"{separator!r}; correct it, or list this class in data.classes if it is one",
         )
     problems.check()
+
+
+def _leftover(name: str, found: set[str], shares: Counter[str], chosen: bool) -> str | None:
+    """The first sign in a class that seems to separate classes."""
+    for sign in SIGNS:
+        pieces = _pieces(name, sign)
+        # Between names of folders, `/` says which class is a kind of which.
+        shared = sign != "/" and not chosen and any(shares[piece] > 1 for piece in pieces)
+        at_an_end = sign in (name[0], name[-1])
+        if pieces and (at_an_end or shared or not found.isdisjoint(pieces)):
+            return sign
+    for sign in NAMES_HOLD:
+        pieces = _pieces(name, sign)
+        if len(pieces) > 1 and pieces <= found:
+            return sign
+    return None
 
 
 def _pieces(name: str, sign: str) -> set[str]:

@@ -131,7 +131,8 @@ def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) ->
         return [name for name in train.columns if name not in other]
     found = {name for names in class_names(settings, train) for name in names}
     if settings.labels == "separated" and data.classes is None:
-        refuse_leftovers(found, settings.separator, label)
+        chosen = "separator" in settings.model_fields_set
+        refuse_leftovers(found, settings.separator, label, chosen)
     return class_order(data.classes, found, label, problems)
 
 
