@@ -9,6 +9,14 @@ from foldwise.sources.tar_archive import Tar
 from foldwise.sources.zip_archive import Zip
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+KINDS = (
+    # What it is, the suffixes that say so, and where in the file which bytes do.
+    ("a zip", (".zip",), 0, b"PK\x03\x04"),
+    ("a gzip", (".tar.gz", ".tgz"), 0, b"\x1f\x8b"),
+    ("a bzip2", (".tar.bz2",), 0, b"BZh"),
+    ("an xz", (".tar.xz",), 0, b"\xfd7zXZ\x00"),
+    ("a plain tar", (".tar",), 257, b"ustar"),
+)
 
 
 def is_archive(name: str) -> str:
@@ -27,7 +35,8 @@ def open_archive(path: Path, zip_encoding: str | None = None) -> Zip | Tar:
         zip_encoding: code page of a zip's names that are not said to be UTF-8.
 
     Raises `UserError` with everything unsafe in it: absolute or `..` paths, links, devices,
-    encrypted or repeated files, names in an unknown code page, and contents out of proportion.
+    encrypted or repeated files, names in an unknown code page, and contents out of proportion; or
+    with what is wrong with the archive itself: damage, or the name of another kind.
     """
     try:
         return Zip(path, zip_encoding) if path.name.lower().endswith(".zip") else Tar(path)
@@ -44,4 +53,18 @@ def open_archive(path: Path, zip_encoding: str | None = None) -> Zip | Tar:
         raise UserError(f"{path}: cannot be unpacked ({error}); pack it anew") from None
     except DAMAGED:
         reason = "is damaged, or is no such archive"
-    raise UserError(f"{path}: {reason}; get it anew")
+    raise UserError(_misnamed(path) or f"{path}: {reason}; get it anew")
+
+
+def _misnamed(path: Path) -> str:
+    """What to say of an archive that its content shows to be of another kind than its name."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    said = next(kind for kind, suffixes, *_ in KINDS if path.name.lower().endswith(suffixes))
+    for kind, suffixes, at, magic in KINDS:
+        if start[at:].startswith(magic) and kind != said:
+            return (
+                f"{path}: is {kind} file by its content, not {said} file; rename it to end in "
+                f"{suffixes[0]}"
+            )
+    return ""

@@ -205,6 +205,30 @@ def test_damaged_archives_are_named(
             open_tree([path])
 
 
+KINDS = {"set.zip": "a zip", "set.tar": "a plain tar", "set.tgz": "a gzip"}
+KINDS |= {"set.tar.gz": "a gzip", "set.tar.bz2": "a bzip2", "set.tar.xz": "an xz"}
+
+
+@pytest.mark.parametrize("called", KINDS)
+@pytest.mark.parametrize("made", KINDS)
+def test_an_archive_called_like_another_kind_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, called: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make: Callable[..., Path] = make_zip if made.endswith(".zip") else make_tar
+    path = make(tmp_path / made).rename(tmp_path / called)
+    if KINDS[made] == KINDS[called]:
+        assert len(open_tree([path]).files) == 2
+        return
+    with pytest.raises(UserError) as error:
+        open_tree([path])
+    suffix = {"set.tgz": ".tar.gz"}.get(made, made[3:])
+    assert error.value.args == (
+        f"{path}: is {KINDS[made]} file by its content, not {KINDS[called]} file; rename it to end "
+        f"in {suffix}",
+    )
+
+
 def test_a_damaged_member_is_named_when_it_is_read(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "set.zip", {"a": b"content of a file"})
     path.write_bytes(path.read_bytes().replace(b"content of", b"contents f"))
