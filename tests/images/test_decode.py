@@ -53,6 +53,28 @@ def saturated() -> Iterator[tuple[str, bytes]]:
         yield f"{format} of noise", zoo.saved(PIL.Image.fromarray(noise.astype(np.uint8)), format)
 
 
+def turned_by_xmp() -> Iterator[tuple[str, bytes]]:
+    """By both spellings that are read."""
+    rgb = PIL.Image.fromarray(zoo.colours())
+    for inside in ('Orientation="6"/>', "Orientation>6</tiff:Orientation>"):
+        packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:{inside}</x:xmpmeta>'.encode()
+        for format in ("JPEG", "WEBP", "AVIF"):
+            yield f"{format}, <tiff:{inside}", zoo.saved(rgb, format, xmp=packet)
+        yield f"TIFF, <tiff:{inside}", zoo.saved(rgb, "TIFF", tiffinfo={700: packet})
+
+
+TURNED_BY_XMP = dict(turned_by_xmp())
+
+
+@pytest.mark.parametrize("name", TURNED_BY_XMP)
+def test_xmp_turns_what_the_documentation_says(name: str) -> None:
+    data = TURNED_BY_XMP[name]
+    for channels in (1, 3):
+        found = decode(data, channels)
+        assert found.shape == (zoo.WIDTH, zoo.HEIGHT, channels)
+    assert apart(found, np.asarray(shown(data))) == 0
+
+
 SHALLOW = dict(zoo.shallow()) | dict(of_colour_spaces()) | dict(saturated())
 DEEP = {name: (data, bits) for name, data, bits in zoo.deep()}
 GROUND = (40, 200, 90)
