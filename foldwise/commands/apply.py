@@ -30,6 +30,8 @@ from foldwise.images.decode import SUFFIXES, check, decode
 from foldwise.model.geometry import as_input, resized_shape
 from foldwise.model.settings import Model
 from foldwise.scoring.probability import sigmoid
+from foldwise.sources.archive_checks import LARGEST, too_large
+from foldwise.sources.names import printable
 
 RESIZED_PIXELS = 50_000_000
 """To how many pixels an image may be resized, whatever `data.max_pixels` says of images."""
@@ -56,7 +58,7 @@ def image_paths(named: Sequence[str]) -> tuple[list[Path], list[str]]:
         ]
         found += shown
         if not shown:
-            empty.append(f"{path}: holds no images; it is left out")
+            empty.append(f"{printable(str(path))}: holds no images; it is left out")
     return list(dict.fromkeys(found)), empty
 
 
@@ -77,6 +79,9 @@ def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | 
     try:
         if path.exists() and not path.is_file():
             return "is no file"
+        size = path.stat().st_size
+        if size > LARGEST:
+            return too_large(size)
         data = path.read_bytes()
         seen = check(data, max_pixels)
     except OSError as error:
@@ -126,20 +131,25 @@ def rows_of(
         yield [name, line.getvalue(), share, *each]
 
 
+def _refuse_unwritable(out: Path) -> None:
+    name = printable(str(out))
+    if out.is_dir():
+        raise UserError(f"{name}: is a folder; name the CSV file to write")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be written ({error.strerror})") from None
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"{name}: its folder may not be written to; name another file")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("images", nargs="+", help="files and folders")
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="CSV to write")
     parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
     arguments = parser.parse_args()
-    if arguments.out.is_dir():
-        raise UserError(f"{arguments.out}: is a folder; name the CSV file to write")
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{arguments.out}: cannot be written ({error.strerror})") from None
-    if not os.access(arguments.out.parent, os.W_OK):
-        raise UserError(f"{arguments.out}: its folder may not be written to; name another file")
+    _refuse_unwritable(arguments.out)
     paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
@@ -154,14 +164,17 @@ def main() -> None:
             read = list(pool.map(lambda path: read_image(path, ensemble.max_pixels, models), some))
             good = {path: data for path, data in zip(some, read, strict=True)
                     if isinstance(data, bytes)}  # fmt: skip
-            bad += [f"{path}: {said}; it is left out" for path, said in zip(some, read, strict=True)
-                    if isinstance(said, str)]  # fmt: skip
+            bad += [
+                f"{printable(str(path))}: {said}; it is left out"
+                for path, said in zip(some, read, strict=True)
+                if isinstance(said, str)
+            ]
             if good:
                 logits, agreed = predicted(list(good.values()), ensemble, pool)
                 rows += rows_of(ensemble, list(good), logits, agreed)
     if rows:
         columns = ["image", "labels", "agreement", *ensemble.classes]
         files.write_csv(arguments.out, pd.DataFrame(rows, columns=columns))
-        print(f"{arguments.out}: {len(rows)} images", file=sys.stderr)
+        print(f"{printable(str(arguments.out))}: {len(rows)} images", file=sys.stderr)
     if bad:
         raise UserError(*bad)

@@ -297,6 +297,25 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
     assert read("odd.csv")["image"].tolist() == ["n\\udcff.png"]
 
 
+def test_names_and_sizes_that_harm_are_told_in_a_line(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = here.write_images()
+    Path("a\x1b[2Jb.png").write_text("no image")
+    Path("void\n").mkdir()
+    Path("vast.png").touch()
+    os.truncate("vast.png", 2**29 + 2**20)
+    named = ("a\x1b[2Jb.png", "vast.png", "void\n", f"photos/{ids[0]}.png")
+    with pytest.raises(UserError) as error:
+        here.run(apply, *named, "--out", "o\r.csv")
+    assert error.value.args == (
+        "void\\n: holds no images; it is left out",
+        "a\\x1b[2Jb.png: is no image of a format that can be read; it is left out",
+        "vast.png: has 513 MiB, over the 512 of any single file; divide it; it is left out",
+    )
+    assert "o\\r.csv: 1 images" in capsys.readouterr().err
+
+
 def test_files_are_found_once_and_in_order(tmp_path: Path) -> None:
     hidden = ("b/._2.png", "b/.git/4.png", "b/__MACOSX/5.png")
     for name in ("b/2.png", "b/1.JPG", "a.png", "b/c/3.webp", "b/read.me", *hidden):
