@@ -48,17 +48,21 @@ class Folder:
     def _below(self, folder: str, problems: Problems) -> Iterator[str]:
         path = self.path / folder
         try:
-            entries = sorted(
-                (entry.name, entry.is_dir(), entry.is_symlink()) for entry in os.scandir(path)
-            )
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
             problems.add(str(path), f"cannot be read ({error.strerror}); see to it")
             return
-        for own_name, is_folder, is_link in entries:
-            name = f"{folder}/{own_name}" if folder else own_name
-            if is_litter(own_name):
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if is_litter(entry.name):
                 continue
-            if is_folder and is_link:
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:
+                # A link to itself, for one.
+                problems.add(f"{self.path / name}", f"cannot be read ({error.strerror}); see to it")
+                continue
+            if is_folder and entry.is_symlink():
                 problems.add(
                     f"{self.path / name}",
                     "is a link to a folder, and DVC looks at nothing behind it, so that changed "

@@ -105,6 +105,21 @@ def test_links_to_folders_are_told_at_once(tmp_path: Path) -> None:
     assert content(open_tree([tmp_path / "link"])) == {"a/own": b"2", "file": b"1", "set/z": b"4"}
 
 
+def test_a_link_to_itself_is_named_and_hides_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, {"in/a/x": "1", "in/b/y": "2", "else/z": "3"})
+    (tmp_path / "in/a/loop").symlink_to("loop")
+    (tmp_path / "in/a/.hidden").symlink_to(".hidden")
+    (tmp_path / "in/a/zoo").symlink_to(tmp_path / "else")
+    with pytest.raises(UserError) as error:
+        open_tree([tmp_path / "in"])
+    loop, zoo = error.value.args
+    assert loop.startswith(f"{tmp_path}/in/a/loop: cannot be read (Too many levels")
+    assert zoo.startswith(f"{tmp_path}/in/a/zoo: is a link to a folder")
+    (tmp_path / "in/a/loop").unlink()
+    (tmp_path / "in/a/zoo").unlink()
+    assert list(open_tree([tmp_path / "in"]).files) == ["a/x", "b/y"]
+
+
 def test_what_is_no_file_is_refused_when_it_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
