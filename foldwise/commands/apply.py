@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ from foldwise.deploy.agreement import agreement
 from foldwise.deploy.ensemble import DeployedMember, FinishedEnsemble, onnx_ensemble, torch_ensemble
 from foldwise.ensembling.combine import merge_members
 from foldwise.ensembling.merge import merge_logits
-from foldwise.images.decode import SUFFIXES, check, decode
+from foldwise.images.decode import SUFFIXES, bits_of, check, decode
+from foldwise.images.decoding import DEPTHS
 from foldwise.model.geometry import as_input, resized_shape
 from foldwise.model.settings import Model
 from foldwise.scoring.probability import sigmoid
@@ -74,8 +76,16 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
-def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | str:
-    """An image file's bytes, or what is wrong with it for these models."""
+class ReadImage(NamedTuple):
+    """An image file that all members can take."""
+
+    data: bytes
+    largest: int | None
+    """Its largest sample, as `Checked` has it."""
+
+
+def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> ReadImage | str:
+    """An image file, or what is wrong with it for these models."""
     try:
         if path.exists() and not path.is_file():
             return "is no file"
@@ -93,7 +103,37 @@ def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> bytes | 
         rows, columns = resized_shape(seen.height, seen.width, model)
         if rows * columns > max(max_pixels, RESIZED_PIXELS):
             return f"has to be resized to {rows} x {columns} pixels, more than memory is spent on"
-    return data
+    return ReadImage(data, seen.largest)
+
+
+def depth_warning(largest: Sequence[int], members: Sequence[DeployedMember]) -> str | None:
+    """What is to be said of images whose samples mean other brightness than in training.
+
+    Args:
+        largest: the largest sample of every image that does not say how many of its bits count.
+        members: an image counts where it is too dark, or too bright, for one of them.
+
+    Returns:
+        A line; None if there is nothing to say.
+    """
+    unsettled = any(not member.depth_settled for member in members)
+    dark = [each for each in largest if unsettled and bits_of(each) < DEPTHS[-1]]
+    depth = min(member.decoding.depth for member in members)
+    bright = sum(bits_of(each) > depth for each in largest)
+    said = []
+    if dark:
+        said.append(
+            f"{len(dark)} with 16-bit samples of fewer bits (the largest is {max(dark)}) are "
+            "darker than they should be: of training no depth is on record, so 16 bits count"
+        )
+    if bright:
+        said.append(f"{bright} have samples above the {depth} bits of training, which became white")
+    if not said:
+        return None
+    return (
+        f"images: {'; '.join(said)}; convert them to 8 bits as the training images were, or train "
+        "anew with data.depth"
+    )
 
 
 def pixels_for(data: bytes, member: DeployedMember) -> np.ndarray:
@@ -152,6 +192,7 @@ def main() -> None:
     _refuse_unwritable(arguments.out)
     paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
+    largest: list[int] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
         ensemble = (
             onnx_ensemble(arguments.onnx) if arguments.onnx else torch_ensemble(Path(temporary))
@@ -162,8 +203,10 @@ def main() -> None:
         for start in track(starts, len(starts), f"batches of {size} images"):
             some = paths[start : start + size]
             read = list(pool.map(lambda path: read_image(path, ensemble.max_pixels, models), some))
-            good = {path: data for path, data in zip(some, read, strict=True)
-                    if isinstance(data, bytes)}  # fmt: skip
+            good = {path: image.data for path, image in zip(some, read, strict=True)
+                    if isinstance(image, ReadImage)}  # fmt: skip
+            largest += [image.largest for image in read
+                        if isinstance(image, ReadImage) and image.largest is not None]  # fmt: skip
             bad += [
                 f"{printable(str(path))}: {said}; it is left out"
                 for path, said in zip(some, read, strict=True)
@@ -176,5 +219,8 @@ def main() -> None:
         columns = ["image", "labels", "agreement", *ensemble.classes]
         files.write_csv(arguments.out, pd.DataFrame(rows, columns=columns))
         print(f"{printable(str(arguments.out))}: {len(rows)} images", file=sys.stderr)
+    warning = depth_warning(largest, ensemble.members)
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     if bad:
         raise UserError(*bad)

@@ -17,7 +17,7 @@ from foldwise.decision.decision import Decision
 from foldwise.deploy.onnx_files import exported_members, fold_file, graph_runner, metadata
 from foldwise.ensembling.settings import Merge
 from foldwise.images.decode import MAX_PIXELS
-from foldwise.images.decoding import Decoding
+from foldwise.images.decoding import Decoding, depth_is_settled
 from foldwise.model.settings import Compute, Model
 
 
@@ -76,6 +76,11 @@ def member_decoding(member: str, temporary: Path) -> Decoding:
     Raises:
         UserError: that file is missing or damaged, or cannot be had.
     """
+    return Decoding.from_json(_recorded_decoding(member, temporary))
+
+
+def _recorded_decoding(member: str, temporary: Path) -> dict[str, Any] | None:
+    """`decoding` of a member's dataset.json, known to be one."""
     revision = member.rpartition("/")[0]
     path = files.DATASET
     if revision:
@@ -83,9 +88,12 @@ def member_decoding(member: str, temporary: Path) -> Decoding:
         if not path.exists():
             commit = revisions.resolve(revision, f"{files.MERGING}: {member}")
             revisions.fetch(commit, files.DATASET, path)
-    return files.read_json(
-        path, "fetch", lambda content: Decoding.from_json(content.get("decoding"))
-    )
+
+    def checked(content: dict[str, Any]) -> dict[str, Any] | None:
+        Decoding.from_json(content.get("decoding"))
+        return content.get("decoding")
+
+    return files.read_json(path, "fetch", checked)
 
 
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -100,6 +108,8 @@ class DeployedMember:
     """What its input must be."""
     decoding: Decoding
     """How the images were decoded that it was trained on."""
+    depth_settled: bool
+    """Whether these, or a setting, said how many bits of deep samples count, as far as is known."""
     folds: Sequence[Runner]
     """Of each fold, all used views merged."""
     weight: float
@@ -144,8 +154,8 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         folders = fold_folders(name, ensemble["folds"], temporary)
         loaded = [load_fold(folder, classes, used["views"], merge["views"]) for folder in folders]
         runners = [TorchRunner(module, device) for module, _ in loaded]
-        decoding = member_decoding(name, temporary)
-        members.append(DeployedMember(loaded[0][1], decoding, runners, used["weight"]))
+        decoded = _recorded_decoding(name, temporary)
+        members.append(_deployed(loaded[0][1], decoded, runners, used["weight"]))
     return FinishedEnsemble(
         classes,
         members,
@@ -170,9 +180,8 @@ def onnx_ensemble(folder: Path) -> FinishedEnsemble:
         paths = [fold_file(folder, name, fold) for fold in ensemble["folds"]]
         about = metadata(paths[0])
         model = Model.model_validate(about["input"])
-        decoding = Decoding.from_json(about.get("decoding"))
         runners = [graph_runner(path) for path in paths]
-        members.append(DeployedMember(model, decoding, runners, used["weight"]))
+        members.append(_deployed(model, about.get("decoding"), runners, used["weight"]))
     return FinishedEnsemble(
         content["classes"],
         members,
@@ -182,6 +191,13 @@ def onnx_ensemble(folder: Path) -> FinishedEnsemble:
         _images_at_once(Compute().batch_size, ensemble),
         MAX_PIXELS,
     )
+
+
+def _deployed(
+    model: Model, decoded: dict[str, Any] | None, runners: Sequence[Runner], weight: float
+) -> DeployedMember:
+    decoding, settled = Decoding.from_json(decoded), depth_is_settled(decoded)
+    return DeployedMember(model, decoding, settled, runners, weight)
 
 
 def _images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:

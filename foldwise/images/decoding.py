@@ -54,6 +54,20 @@ def _is_sample(value: Any) -> bool:
     return type(value) is int and 0 <= value <= 255
 
 
+def depth_is_settled(content: dict[str, Any] | None) -> bool:
+    """Whether a data set had samples, or a setting, that say how many bits count.
+
+    Args:
+        content: `decoding` of its dataset.json.
+
+    >>> depth_is_settled({"ground": [0, 0, 0], "depth": 16, "deep_images": 0})
+    False
+    """
+    if content is None:
+        return False
+    return content["depth"] != Decoding().depth or bool(content.get("deep_images"))
+
+
 def read_decoding(folder: Path) -> Decoding:
     """The decoding of a store. Raises `UserError` if its file is damaged."""
     path = folder / FILE

@@ -15,10 +15,12 @@ import pandas as pd
 import pytest
 
 from foldwise.commands import apply, export
-from foldwise.commands.apply import image_paths, read_image
+from foldwise.commands.apply import ReadImage, depth_warning, image_paths, read_image
 from foldwise.core.errors import UserError
 from foldwise.decision.decision import Decision
+from foldwise.deploy.ensemble import DeployedMember
 from foldwise.deploy.onnx_files import exported_members
+from foldwise.images.decoding import Decoding
 from foldwise.images.store import ImageStore
 from foldwise.model.settings import Model
 from foldwise.scoring.probability import sigmoid
@@ -250,12 +252,12 @@ def test_an_image_too_long_to_be_resized_is_listed(tmp_path: Path) -> None:
     cv2.imwrite(str(small), np.zeros((9, 9), np.uint8))
     stretched = Model(backbone="foldwise/plain_cnn", image_size=224)
     cut = stretched.model_copy(update={"shortest_edge": 256})
-    assert isinstance(read_image(thin, 10**6, [stretched]), bytes)
+    assert isinstance(read_image(thin, 10**6, [stretched]), ReadImage)
     said = read_image(thin, 10**6, [stretched, cut])
     assert isinstance(said, str)
     assert "resized to 256 x 102400000 pixels" in said
     # A small limit on what is read says nothing of what networks take.
-    assert isinstance(read_image(small, 100, [cut]), bytes)
+    assert isinstance(read_image(small, 100, [cut]), ReadImage)
 
 
 def _mean(logits: np.ndarray) -> np.ndarray:
@@ -295,6 +297,54 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
     with pytest.raises(UserError, match=r"pipe.png: is no file"):
         here.run(apply, "pipe.png", odd, "--out", "odd.csv")
     assert read("odd.csv")["image"].tolist() == ["n\\udcff.png"]
+
+
+def deployed(depth: int, settled: bool) -> DeployedMember:
+    decoding = Decoding(depth=depth)
+    return DeployedMember(Model(backbone="foldwise/plain_cnn"), decoding, settled, [], 1.0)
+
+
+def test_samples_of_another_depth_than_trainings_are_counted() -> None:
+    unsettled, whole, twelve = deployed(16, False), deployed(16, True), deployed(12, True)
+    largest = [200, 4095, 4096, 32767, 32768, 65535]
+    dark = depth_warning(largest, [unsettled])
+    assert dark is not None
+    assert "4 with 16-bit samples of fewer bits (the largest is 32767) are darker" in dark
+    assert "white" not in dark
+    bright = depth_warning(largest, [whole, twelve])
+    assert bright is not None
+    assert "4 have samples above the 12 bits of training" in bright
+    assert "darker" not in bright
+    both = depth_warning(largest, [unsettled, twelve])
+    assert both is not None
+    assert "4 with 16-bit samples of fewer" in both
+    assert "4 have samples above the 12 bits" in both
+    assert depth_warning(largest, [whole]) is None
+    assert depth_warning([200, 4095], [whole, twelve]) is None
+    assert depth_warning([], [unsettled, twelve]) is None
+    assert depth_warning([65535], [unsettled]) is None
+
+
+def test_deep_images_for_networks_of_shallow_ones_are_told(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 4096, (9, 9)).astype(np.uint16)
+    grey[0, 0] = 4095
+    for number in "12":
+        cv2.imwrite(f"{number}.png", grey)
+    shallow = here.write_images()[0]
+    told = "warning: images: 2 with 16-bit samples of fewer bits (the largest is 4095) are darker"
+    here.run(apply, "1.png", "2.png", f"photos/{shallow}.png", "--out", "found.csv")
+    assert told in capsys.readouterr().err
+    assert len(read("found.csv")) == 3
+    path = Path("data/dataset.json")
+    deep = Decoding().to_json() | {"deep_images": 1}
+    for decoded, warned in ((deep, ""), (Decoding(depth=11).to_json(), "2 have samples above")):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"decoding": decoded}))
+        here.run(apply, "1.png", "2.png", "--out", "found.csv")
+        said = capsys.readouterr().err
+        assert ("warning: " in said) == bool(warned)
+        assert warned in said
 
 
 def test_names_and_sizes_that_harm_are_told_in_a_line(
