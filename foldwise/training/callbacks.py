@@ -34,7 +34,14 @@ def make_callbacks(
     if recipe.train.keep == "best":
         monitor = recipe.train.monitor
         best = ModelCheckpoint(
-            checkpoints, filename="best-{epoch}", monitor=monitor, mode=mode(monitor), **common
+            checkpoints,
+            filename="best-{epoch}",
+            monitor=monitor,
+            mode=mode(monitor),
+            # The one before stays too: ended before the last checkpoint is written, training goes
+            # on from the one before that, which knows no other best epoch.
+            save_top_k=2,
+            **common,
         )
         callbacks.append(best)
     stopping = recipe.train.early_stopping
