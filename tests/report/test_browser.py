@@ -1,21 +1,17 @@
 """The report in a real browser without a network."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
 from stages import present
+from tests.chromium import launched, needs_chromium
 from tests.runs import write_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-# Not everybody who changes a metric has a browser at hand; .ci/run installs one.
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed; `apt-get install chromium` gets it"
-)
+pytestmark = needs_chromium
 NAMES = ["cat", "<img src=x onerror=alert(1)>", 'a & "b"', "NA", "007", "}}{{", "line\u2028end"]
 DRAWN = (
     "+document.documentElement.dataset.drawn === document.querySelectorAll('[data-chart]').length"
@@ -24,11 +20,8 @@ DRAWN = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield launched
-        launched.close()
+    with launched() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from dvc.repo import Repo
-from playwright.sync_api import sync_playwright
 
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.params import read_params
+from tests.chromium import launched, needs_chromium
 from tests.conftest import TINY, Project
-from tests.report.test_browser import CHROMIUM
 
 NAMES = [
     "cnn; touch x #",
@@ -92,7 +91,7 @@ def test_texts_of_plots_come_back_as_they_were(tmp_path: Path) -> None:
     assert found["class"][0] == "a < b"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@needs_chromium
 def test_the_page_of_dvc_plots_runs_no_class_name(copied: Project) -> None:
     # Without double quotes, which JSON would break.
     evil = "</textarea></pre></title></script><script>document.title = 1</script>"
@@ -104,12 +103,10 @@ def test_the_page_of_dvc_plots_runs_no_class_name(copied: Project) -> None:
     copied.run("dvc", "plots", "show", "--out", "shown")
     page = copied.path / "shown/index.html"
     assert "document.title" in page.read_text()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         opened = browser.new_page()
         opened.goto(page.as_uri())
         opened.wait_for_selector("canvas, svg")
         opened.wait_for_timeout(1000)
         assert opened.title() == "Plots"
         assert opened.locator("canvas, svg").count() > 3
-        browser.close()
