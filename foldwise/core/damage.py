@@ -90,6 +90,12 @@ def _told(error: BaseException) -> str:
     return what[:120] or type(error).__name__
 
 
+def file_sum(path: Path, algorithm: str = "sha256") -> str:
+    """The sum of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
 def recorded_sums(lock: Path = LOCK) -> dict[str, tuple[str, str]]:
     """Of every file that some stage put out: the stage, and the MD5 sum that dvc.lock has of it.
 
@@ -136,9 +142,7 @@ def _changed(paths: Iterable[Path], root: Path) -> Iterator[str]:
         stage, wanted = known.get(path.as_posix(), ("", ""))
         if not re.fullmatch("[0-9a-f]{32}", wanted) or not (root / path).is_file():
             continue
-        with (root / path).open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-        if found != wanted:
+        if file_sum(root / path, "md5") != wanted:
             yield (
                 f"{path}: is not what dvc.lock has on record: damaged, changed by hand, or of "
                 f"another commit; {_from_cache(path)}`dvc repro {stage}` brings back what belongs "

@@ -1,6 +1,5 @@
 """Exported members: their files, and running them with onnxruntime alone."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
+from foldwise.core.damage import file_sum
 from foldwise.core.errors import UserError
 from foldwise.inference.finite import check_finite
 from foldwise.inference.onnx import open_session
@@ -70,7 +70,7 @@ def graph_runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 def write_sums(folder: Path) -> None:
     """Write the sums of all graphs below a folder, beside them."""
     paths = sorted(folder.rglob(f"*{SUFFIX}"))
-    lines = [f"{_graph_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+    lines = [f"{file_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -92,16 +92,11 @@ def check_sums(folder: Path) -> None:
     for name, digest in named.items():
         if not (folder / name).is_file():
             raise UserError(f"{folder / name}: no such file; copy the export anew, or export anew")
-        if _graph_sum(folder / name) != digest:
+        if file_sum(folder / name) != digest:
             raise UserError(
                 f"{folder / name}: is damaged, by its sum in {path}; copy the export anew, or "
                 "export anew"
             )
-
-
-def _graph_sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exported_members(folder: Path) -> dict[str, Any]:

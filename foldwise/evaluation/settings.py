@@ -1,6 +1,5 @@
 """Settings of `evaluate`: what it writes."""
 
-import unicodedata
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -20,8 +19,8 @@ def _inside(path: str) -> str:
         raise ValueError("submission: must lie where nothing else does, as data/submission.csv")
     if folder.parts[:1] == ("data",) and len(folder.parts) > 1:
         raise ValueError("submission: must lie in data/ itself, or in a folder of its own")
-    if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in path):
-        raise ValueError("submission: holds control characters; write another name")
+    if not path.isprintable():
+        raise ValueError("submission: holds what cannot be printed; write another name")
     return path
 
 

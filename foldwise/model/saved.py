@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from foldwise.core.damage import damaged, file_sum
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.pretrained import load_matching_weights
@@ -99,26 +100,15 @@ def _refused_by_system(error: SafetensorError, path: Path) -> Exception:
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
-def file_sum(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def content_sum(content: dict[str, Any]) -> str:
     """Of all that stands in model.json but this sum itself, however it is laid out."""
     rest = content | {SUMS: {"weights": content[SUMS]["weights"]}}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def damaged_file(path: Path) -> UserError:
+def _damaged(path: Path, reason: str) -> UserError:
     """The line for a file of a member's folder, `<member>/<fold>`, that is not what was saved."""
-    folder = path.parent
-    stage = f"train@{folder.parent.name}-{folder.name}"
-    return UserError(
-        f"{path}: is damaged; `dvc checkout --force {folder}` brings back what was trained, "
-        f"`dvc repro -f {stage}` trains anew"
-    )
+    return damaged(path, reason, f"train@{path.parent.parent.name}-{path.parent.name}")
 
 
 def read_model(folder: Path) -> dict[str, Any]:
@@ -129,9 +119,9 @@ def read_model(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro train`") from None
     except ValueError:
-        raise damaged_file(path) from None
+        raise _damaged(path, "it is no JSON") from None
     if not isinstance(content, dict) or not _is_whole(content):
-        raise damaged_file(path)
+        raise _damaged(path, "its sum is another")
     if "model" not in content:
         # Of older commits, whose recipe held it: their members may join, and be gone on from.
         recipe = content["recipe"]
@@ -157,12 +147,12 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     sums = read_model(folder).get(SUMS)
     try:
         if sums is not None and file_sum(path) != sums["weights"]:
-            raise damaged_file(path)
+            raise _damaged(path, "its sum is another")
         return load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro train`") from None
     except SafetensorError:
-        raise damaged_file(path) from None
+        raise _damaged(path, "it holds no tensors") from None
 
 
 def copy_weights(network: Classifier, folder: Path) -> None:

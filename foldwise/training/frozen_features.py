@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldwise.core.damage import file_sum
 from foldwise.core.progress import track
 from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
 from foldwise.model.loader import plain_loader
-from foldwise.model.saved import file_sum
 from foldwise.model.settings import Compute
 from foldwise.model.views import make_view
 from foldwise.training.keys import key_of

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.core.damage import file_sum
 from foldwise.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ def run_key(
     """
     data: list[Any] = [classes, commit, sorted(shas.items())]
     if isinstance(recipe.model.pretrained, str) and Path(recipe.model.pretrained).is_file():
-        data.append(hashlib.sha256(Path(recipe.model.pretrained).read_bytes()).hexdigest())
+        data.append(file_sum(Path(recipe.model.pretrained)))
     for part in parts_of_fold(labels, folds, fold, classes):
         data.append((part.index.tolist(), part.to_numpy().tobytes()))
     return key_of(TRAINING, recipe.model_dump_json(), fold, data)

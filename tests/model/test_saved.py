@@ -13,7 +13,10 @@ from foldwise.model.classifier import build_network
 from foldwise.model.saved import copy_weights, load_member, read_model, save_member
 from tests.small import recipe
 
-REMEDY = r"is damaged; `dvc checkout --force .*m/0` brings .* `dvc repro -f train@m-0`"
+REMEDY = (
+    r"is damaged \(.*\); `dvc checkout --force .*m/0/.*` or "
+    r"`dvc repro --force --single-item train@m-0` brings it back"
+)
 
 
 @pytest.fixture
