@@ -7,7 +7,7 @@ data/models/<member>/<fold>/ and the learning curves in plots/train/<member>/<fo
 import zlib
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
 from foldwise.checks import check_data, check_networks, check_params
 from foldwise.core import files
@@ -25,7 +25,7 @@ from foldwise.training.curves import Curves
 from foldwise.training.data_module import few_batches
 from foldwise.training.distributed import is_main_process
 from foldwise.training.fit import TrainingRun, fit_member
-from foldwise.training.keys import parts_of_fold, run_key
+from foldwise.training.keys import run_key
 from foldwise.training.settings import Recipe, Train, make_recipe
 from foldwise.training.warm_start import starting_commit, starting_member
 
@@ -36,26 +36,28 @@ FEATURES = Path(".features")
 
 def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
     """The images that are trained on, and those that are held out."""
+    folds = files.read_folds()
     store = ImageStore(files.IMAGES)
     classes = files.read_dataset()["classes"]
+    labels = files.labels_of(folds["id"].to_numpy(str), classes).to_numpy(np.int8)
 
-    def part(labels: pd.DataFrame, augmented: bool) -> ImageDataset:
-        if labels.empty:
+    def part(rows: np.ndarray, augmented: bool) -> ImageDataset:
+        if not rows.any():
             raise UserError(
                 f"{files.FOLDS}: fold {fold} leaves no image to train on or to hold out"
             )
         return ImageDataset(
             store,
-            labels.index.tolist(),
-            labels.to_numpy(),
+            folds.loc[rows, "id"].tolist(),
+            labels[rows],
             recipe.model,
             make_augment(recipe.train.augment) if augmented else None,
             recipe.train.augment_from,
             recipe.seed,
         )
 
-    train, valid = parts_of_fold(files.read_labels(), files.read_folds(), fold, classes)
-    return part(train, augmented=True), part(valid, augmented=False)
+    held_out = (folds["fold"] == fold).to_numpy()
+    return part(~held_out, augmented=True), part(held_out, augmented=False)
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
     check_networks(len(classes), built=member, images=len(train) if fold == 0 else None)
     commit = starting_commit(recipe)
     shas = train.store.sha256()
-    key = run_key(recipe, fold, commit, files.read_labels(), files.read_folds(), classes, shas)
+    key = run_key(recipe, fold, [classes, commit, sorted(shas.items())], (train, valid))
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     if recipe.train.overfit_batches is not None:
@@ -103,7 +105,6 @@ def main() -> None:
                 "epoch": epoch,
                 "unseen": unseen,
                 "warm_start": commit,
-                "run": key,
                 "recipe": recipe.model_dump(mode="json", exclude={"model"}),
             }
             save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)

@@ -137,8 +137,10 @@ def _is_whole(content: dict[str, Any]) -> bool:
         if not isinstance(sums, dict) or {*sums} != {"weights", "model"}:
             return False
         return bool(sums["model"] == content_sum(content))
-    # Members of older commits have neither sums nor the run that made them.
-    return "run" not in content and "classes" in content and bool({"model", "recipe"} & {*content})
+    # Members of older commits have no sums, under no key: the key itself may be what is damaged.
+    sums_elsewhere = any(isinstance(each, dict) and "weights" in each for each in content.values())
+    known = "classes" in content and bool({"model", "recipe"} & {*content})
+    return known and not sums_elsewhere
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -6,10 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from foldwise.core.damage import file_sum
+from foldwise.model.dataset import LabelledDataset
 from foldwise.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -54,49 +52,16 @@ def key_of(code: Iterable[str], *parts: Any, root: Path = ROOT) -> str:
     return digest.hexdigest()[:16]
 
 
-def run_key(
-    recipe: Recipe,
-    fold: int,
-    commit: str | None,
-    labels: pd.DataFrame,
-    folds: pd.DataFrame,
-    classes: list[str],
-    shas: dict[str, str],
-) -> str:
+def run_key(recipe: Recipe, fold: int, data: list[Any], parts: Iterable[LabelledDataset]) -> str:
     """A hash of what decides the weights: the recipe, the data, our code, versions of libraries.
 
     Args:
         recipe: of the member.
         fold: that is held out.
-        commit: whose weights the member starts from, as `starting_commit` gives it.
-        labels: `id` and a column per class, of all images.
-        folds: `id` and `fold`.
-        classes: names, in order.
-        shas: the sha256 of every image of the data set, by id.
+        data: anything with a stable `repr` that tells one data set from another.
+        parts: the images that are trained on, and those that are held out, with their labels.
     """
-    data: list[Any] = [classes, commit, sorted(shas.items())]
+    told = [*data, *((each.ids, each.labels.numpy().tobytes()) for each in parts)]
     if isinstance(recipe.model.pretrained, str) and Path(recipe.model.pretrained).is_file():
-        data.append(file_sum(Path(recipe.model.pretrained)))
-    for part in parts_of_fold(labels, folds, fold, classes):
-        data.append((part.index.tolist(), part.to_numpy().tobytes()))
-    return key_of(TRAINING, recipe.model_dump_json(), fold, data)
-
-
-def parts_of_fold(
-    labels: pd.DataFrame, folds: pd.DataFrame, fold: int, classes: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The images that are trained on, and those that are held out.
-
-    Args:
-        labels: `id` and a column per class, of all images.
-        folds: `id` and `fold`.
-        fold: that is held out.
-        classes: names, in order.
-
-    Returns:
-        int8 labels of either, a row per image, by its id.
-    """
-    table = labels.set_index("id")[classes]
-    held_out = folds["fold"] == fold
-    train, valid = (table.loc[folds.loc[rows, "id"]] for rows in (~held_out, held_out))
-    return train.astype(np.int8), valid.astype(np.int8)
+        told.append(file_sum(Path(recipe.model.pretrained)))
+    return key_of(TRAINING, recipe.model_dump_json(), fold, told)

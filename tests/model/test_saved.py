@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     saved = tmp_path / "m/0"
     saved.mkdir(parents=True)
-    origin = {"unseen": "", "run": "abc"}
+    origin = {"unseen": ""}
     network = build_network(made.model, 2)
     save_member(saved, network, made.model, ["a", "ü"], False, origin)
     return saved
@@ -71,8 +71,7 @@ def test_what_was_cut_or_is_something_else_is_one_line(
 
 def test_members_of_older_commits_have_no_sums(folder: Path) -> None:
     content = read_model(folder)
-    for name in ("sha256", "run"):
-        del content[name]
+    del content["sha256"]
     (folder / "model.json").write_text(json.dumps(content))
     assert load_member(folder).classes == ["a", "ü"]
     weights = folder / "weights.safetensors"
@@ -89,8 +88,7 @@ def test_members_of_older_commits_have_no_sums(folder: Path) -> None:
 
 def test_settings_that_this_version_does_not_know_are_one_line(folder: Path) -> None:
     content = read_model(folder)
-    for name in ("sha256", "run"):
-        del content[name]
+    del content["sha256"]
     content["model"]["wings"] = 2
     (folder / "model.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"m/0/model.json: model.wings: .* does not know"):

@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
+import numpy as np
 import psutil
 import pytest
 import torch
 import yaml
 
-from foldwise.core import files
-from foldwise.images.store import ImageStore
+from foldwise.model.dataset import LabelledDataset
 from foldwise.model.settings import Model
 from foldwise.params import read_params
 from foldwise.training.curves import Curves
@@ -200,48 +199,25 @@ def test_a_run_is_known_by_all_that_decides_its_weights(tmp_path: Path) -> None:
         seed=0,
         train=Train(),
     )
-    labels = pd.DataFrame({"id": ["a", "b", "c"], "x": [0, 1, 1], "y": [1, 0, 1]}, dtype=object)
-    folds = pd.DataFrame({"id": ["a", "b"], "fold": [0, 1]})
-    same: dict[str, Any] = {
-        "recipe": recipe,
-        "fold": 0,
-        "commit": None,
-        "labels": labels,
-        "folds": folds,
-        "classes": ["x", "y"],
-        "shas": {"a": "1", "b": "2", "c": "3"},
-    }
+
+    def parts(ids: str = "ab", labels: int = 1) -> list[LabelledDataset]:
+        return [LabelledDataset([id], np.array([[0, labels]]), 0) for id in ids]
+
+    same: dict[str, Any] = {"recipe": recipe, "fold": 0, "data": ["data"], "parts": parts()}
     train = Train(batch_size=7)
     others: list[dict[str, Any]] = [
         {"recipe": recipe.model_copy(update={"lr": 0.2})},
         {"recipe": recipe.model_copy(update={"train": train})},
         {"fold": 1},
-        {"commit": "abc"},
-        {"labels": labels.assign(x=[1, 1, 1])},
-        {"folds": folds.assign(id=["a", "c"])},
-        {"classes": ["y", "x"]},
-        {"shas": same["shas"] | {"a": "9"}},
+        {"data": ["other"]},
+        {"parts": parts("ac")},
+        {"parts": parts("ba")},
+        {"parts": parts(labels=0)},
     ]
     keys = {run_key(**same | other) for other in ({}, *others)}
     weights.write_bytes(b"two")
     assert len(keys | {run_key(**same)}) == len(others) + 2
-    # The test part's labels decide nothing.
-    assert run_key(**same | {"labels": labels.assign(y=[1, 0, 0])}) == run_key(**same)
-
-
-def test_a_finished_training_tells_which_run_it_is(copied: Project) -> None:
-    params = read_params(copied.path / "params.yaml")
-    found = files.read_json(copied.path / "data/models/cnn/1/model.json", "train")["run"]
-    wanted = run_key(
-        params.recipe("cnn"),
-        1,
-        None,
-        files.read_labels(copied.path),
-        files.read_folds(copied.path / files.FOLDS),
-        files.read_dataset(copied.path)["classes"],
-        ImageStore(copied.path / files.IMAGES).sha256(),
-    )
-    assert found == wanted
+    assert run_key(**same) == run_key(**same | {"parts": parts()})
 
 
 def test_a_key_knows_the_named_code_and_no_other(tmp_path: Path) -> None:
