@@ -15,14 +15,21 @@ from foldwise.core.errors import UserError
 from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import read
+from foldwise.features.kept import FeatureFolder, frozen_features, image_sets
 from foldwise.images.store import ImageStore
 from foldwise.inference.runtime import ready
-from foldwise.inference.view_logits import ThroughViews, cut_to_crops, input_of, view_logits
+from foldwise.inference.view_logits import (
+    ThroughViews,
+    cut_to_crops,
+    head_logits,
+    input_of,
+    view_logits,
+)
 from foldwise.model.classifier import Normalizer
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import choose_device, worker_count
 from foldwise.model.loader import plain_loader
-from foldwise.model.saved import images_digest, load_member, read_model
+from foldwise.model.saved import TrainedMember, images_digest, load_member, read_model
 from foldwise.model.settings import Compute
 from foldwise.model.views import CENTRE, make_view
 from foldwise.view_names import Views
@@ -49,30 +56,20 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
     }
 
 
-def main() -> None:
-    member, fold = member_and_fold(__doc__)
-    names = read("tta.views", Views)
-    compute = read("compute", Compute, Compute())
-    # What the stages after this one would refuse is refused before long work.
-    check_params()
-    folder = files.MODELS / member / str(fold)
-    trained = load_member(folder)
-    classes, network = trained.classes, trained.network
-    if classes != files.read_dataset()["classes"]:
-        raise UserError(f"{folder}: was trained on other classes; run `dvc repro train`")
-    store = ImageStore(files.IMAGES)
-    views = [make_view(name) for name in names]
-    # Every image is decoded, resized and cut once, whatever the number of views.
-    model = input_of(trained.model, views)
-    data = {
-        part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
-        for part, ids in images_of_fold(folder, fold, store).items()
-    }
+def _logits_by_network(
+    trained: TrainedMember,
+    data: dict[str, ImageDataset],
+    names: Views,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, np.ndarray]:
+    """Of each part float32 (views, images, classes), every image seen by the whole network."""
+    network, views = trained.network, [make_view(name) for name in names]
     device = choose_device(compute.accelerator)
     if compute.channels_last:
         network.use_channels_last()
-    first = next(each for each in data.values() if len(each)).input(0, 0)
-    normalized = Normalizer(*model.mean_and_std())(first)
+    first = next(each for each in data.values() if len(each))
+    normalized = Normalizer(*first.model.mean_and_std())(first.input(0, 0))
     if compute.compile:
         network.compile()
     forward = ready(
@@ -82,16 +79,65 @@ def main() -> None:
         "torch" if compute.compile else compute.engine,
         passes=len(views) * sum(map(len, data.values())),
     )
-    seen = ThroughViews(forward, model, views, trained.softmax)
+    seen = ThroughViews(forward, first.model, views, trained.softmax)
     workers = worker_count(compute.workers, device)
-    arrays: dict[str, np.ndarray] = {"views": np.array(names, dtype=str)}
+    logits = {}
     for part, dataset in data.items():
-        arrays[f"{part}_id"] = np.array(dataset.ids, dtype=str)
-        arrays[f"{part}_logits"] = np.empty((len(views), 0, len(classes)), np.float32)
+        logits[part] = np.empty((len(views), 0, len(trained.classes)), np.float32)
         if dataset.ids:
             loader = plain_loader(dataset, compute.batch_size, workers)
-            batches = track(loader, len(loader), f"{member} fold {fold}: {part}")
-            arrays[f"{part}_logits"] = view_logits(seen, batches, device, str(folder))
+            batches = track(loader, len(loader), f"{folder.parent.name} fold {folder.name}: {part}")
+            logits[part] = view_logits(seen, batches, device, str(folder))
+    return logits
+
+
+def _logits_by_features(
+    trained: TrainedMember,
+    data: dict[str, ImageDataset],
+    names: Views,
+    compute: Compute,
+    folder: Path,
+) -> dict[str, np.ndarray]:
+    """The same, by a head of this fold's own on features that all folds share."""
+    store = next(iter(data.values())).store
+    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), store.ids))
+    logits = {}
+    for part, dataset in data.items():
+        logits[part] = np.empty((len(names), 0, len(trained.classes)), np.float32)
+        if dataset.ids:
+            features = frozen_features(kept, trained.network, dataset, names, compute)
+            logits[part] = head_logits(
+                trained.network,
+                features.through,
+                len(names),
+                dataset.ids,
+                trained.softmax,
+                str(folder),
+            )
+    return logits
+
+
+def main() -> None:
+    member, fold = member_and_fold(__doc__)
+    names = read("tta.views", Views)
+    compute = read("compute", Compute, Compute())
+    # What the stages after this one would refuse is refused before long work.
+    check_params()
+    folder = files.MODELS / member / str(fold)
+    trained = load_member(folder)
+    if trained.classes != files.read_dataset()["classes"]:
+        raise UserError(f"{folder}: was trained on other classes; run `dvc repro train`")
+    store = ImageStore(files.IMAGES)
+    # Every image is decoded, resized and cut once, whatever the number of views.
+    model = input_of(trained.model, [make_view(name) for name in names])
+    data = {
+        part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
+        for part, ids in images_of_fold(folder, fold, store).items()
+    }
+    logits = _logits_by_features if trained.frozen else _logits_by_network
+    arrays = {"views": np.array(names, dtype=str)}
+    for part, found in logits(trained, data, names, compute, folder).items():
+        arrays |= {f"{part}_id": np.array(data[part].ids, dtype=str), f"{part}_logits": found}
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 
 

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from foldwise.checks import check_data, check_networks, check_params
 from foldwise.core import files
@@ -15,6 +16,7 @@ from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
 from foldwise.core.settings import Count, Positive, Seed, read
+from foldwise.features.kept import FeatureFolder, image_sets
 from foldwise.images.store import ImageStore
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.saved import images_digest, save_member
@@ -31,12 +33,10 @@ from foldwise.training.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")
-FEATURES = Path(".features")
 
 
-def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
+def datasets(recipe: Recipe, folds: pd.DataFrame, fold: int) -> tuple[ImageDataset, ImageDataset]:
     """The images that are trained on, and those that are held out."""
-    folds = files.read_folds()
     store = ImageStore(files.IMAGES)
     classes = files.read_dataset()["classes"]
     labels = files.labels_of(folds["id"].to_numpy(str), classes).to_numpy(np.int8)
@@ -73,7 +73,8 @@ def main() -> None:
     compute = read("compute", Compute, Compute())
     # What a later stage, or another member, would refuse is refused before long work.
     check_params(augment=True)
-    train, valid = datasets(recipe, fold)
+    folds = files.read_folds()
+    train, valid = datasets(recipe, folds, fold)
     dataset = files.read_dataset()
     classes = dataset["classes"]
     check_data(dataset["task"] == "multiclass", len(classes))
@@ -84,7 +85,11 @@ def main() -> None:
     key = run_key(recipe, fold, [classes, commit, sorted(shas.items())], (train, valid))
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
+    # All folds and stages ask for the same sets, so that each is computed once.
+    sets = image_sets(folds, shas)
+    groups = folds.set_index("id")["fold"].loc[train.ids].to_numpy()
     if recipe.train.overfit_batches is not None:
+        sets = ()
         recipe, train = few_batches(recipe, train)
         valid = train
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
@@ -93,7 +98,8 @@ def main() -> None:
         if commit is not None:
             folder = files.MODELS / member / str(fold)
             start = starting_member(commit, folder, checkpoints / "start", classes, unseen)
-        here = TrainingRun(seed, compute, checkpoints, FEATURES, curves, start)
+        features = FeatureFolder(files.FEATURES, sets)
+        here = TrainingRun(seed, compute, checkpoints, features, curves, start, groups)
         network, epoch = fit_member(recipe, train, valid, here)
         if not is_main_process():
             return
@@ -105,6 +111,8 @@ def main() -> None:
                 "epoch": epoch,
                 "unseen": unseen,
                 "warm_start": commit,
+                # Of all folds the same, as it came: what it makes of an image is computed once.
+                "frozen": recipe.frozen and commit is None,
                 "recipe": recipe.model_dump(mode="json", exclude={"model"}),
             }
             save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)

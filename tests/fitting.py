@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from foldwise.features.kept import FeatureFolder
 from foldwise.model.classifier import Classifier
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.settings import Compute, Model
@@ -38,7 +39,8 @@ def recipe(epochs: int = 2, model: dict[str, Any] | None = None, **train: Any) -
 def training_run(
     folder: Path, curves: Curves, compute: Compute = COMPUTE, start: Path | None = None
 ) -> TrainingRun:
-    return TrainingRun(1, compute, folder / "kept", folder / "features", curves, start)
+    features = FeatureFolder(folder / "features")
+    return TrainingRun(1, compute, folder / "kept", features, curves, start)
 
 
 def fit(

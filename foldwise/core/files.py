@@ -30,6 +30,7 @@ OUT_OF_FOLD = Path("data/outoffold.npz")
 MERGING = Path("data/ensemble.json")
 DECISION = Path("data/decision.json")
 CURVES = Path("plots/train")
+FEATURES = Path(".features")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 

@@ -140,7 +140,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         UserError: something has not been run yet, or cannot be had.
     """
     # Only here: what runs exported members needs no torch.
-    from foldwise.deploy.torch_runner import TorchRunner, load_fold
+    from foldwise.deploy.torch_runner import TorchRunner, load_fold, share_backbones
     from foldwise.model.hardware import choose_device
 
     refuse_changed((files.DATASET, files.MERGING, files.DECISION))
@@ -149,10 +149,17 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
     classes = files.read_dataset()["classes"]
     merge = ensemble["merge"]
     device = choose_device(compute.accelerator)
+    loaded_folds = {
+        name: [
+            load_fold(folder, classes, used["views"], merge["views"])
+            for folder in fold_folders(name, ensemble["folds"], temporary)
+        ]
+        for name, used in ensemble["members"].items()
+    }
+    share_backbones(module for loaded in loaded_folds.values() for module, _ in loaded)
     members = []
     for name, used in ensemble["members"].items():
-        folders = fold_folders(name, ensemble["folds"], temporary)
-        loaded = [load_fold(folder, classes, used["views"], merge["views"]) for folder in folders]
+        loaded = loaded_folds[name]
         runners = [TorchRunner(module, device) for module, _ in loaded]
         decoded = _recorded_decoding(name, temporary)
         members.append(_deployed(loaded[0][1], decoded, runners, used["weight"]))

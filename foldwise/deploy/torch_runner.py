@@ -1,10 +1,12 @@
 """Trained members as the ensemble uses them: pixels in, logits of all used views merged out."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from foldwise.core.errors import UserError
 from foldwise.deploy.merge_torch import MergedViews
@@ -20,9 +22,50 @@ from foldwise.model.views import make_view
 class FoldNetwork(MergedViews):
     """A trained member of one fold, which knows where it was loaded from."""
 
-    def __init__(self, seen: ThroughViews, merge: Merge, source: str) -> None:
+    def __init__(self, seen: ThroughViews, merge: Merge, source: str, frozen: bool) -> None:
         super().__init__(seen, merge)
         self.source = source
+        self.frozen = frozen
+        """Its backbone is that of every fold."""
+
+    @property
+    def network(self) -> Classifier:
+        """What looks at every view."""
+        network = self.seen.network
+        assert isinstance(network, Classifier)  # of `load_fold`
+        return network
+
+
+class SharedBackbone(nn.Module):
+    """A backbone of several networks, which are shown the same images one after the other."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (images, features), computed once for as long as the images are the same."""
+        if self._last is None or not _same(self._last[0], images):
+            self._last = images, self.backbone(images)
+        return self._last[1]
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def share_backbones(modules: Iterable[FoldNetwork]) -> None:
+    """Let networks whose frozen backbones are the same run them once per batch of images."""
+    shared: dict[str, SharedBackbone] = {}
+    for module in modules:
+        if module.frozen:
+            network = module.network
+            digest = hashlib.sha256(repr(network.backbone).encode())
+            for name, weight in network.backbone.state_dict().items():
+                digest.update(name.encode() + weight.contiguous().numpy().tobytes())
+            own = SharedBackbone(network.backbone)
+            network.backbone = shared.setdefault(digest.hexdigest(), own)
 
 
 def load_fold(
@@ -47,16 +90,16 @@ def load_fold(
         raise UserError(f"{folder}: was trained on other classes; run `dvc repro`")
     made = [make_view(name) for name in views]
     seen = ThroughViews(trained.network, trained.model, made, trained.softmax, together=True)
-    return FoldNetwork(seen, merge, str(folder)).eval(), input_of(trained.model, made)
+    return FoldNetwork(seen, merge, str(folder), trained.frozen).eval(), input_of(
+        trained.model, made
+    )
 
 
 class TorchRunner:
     """Runs one fold's network on a device."""
 
     def __init__(self, module: FoldNetwork, device: torch.device) -> None:
-        network = module.seen.network
-        assert isinstance(network, Classifier)  # of `load_fold`
-        network.use_channels_last()
+        module.network.use_channels_last()
         self._module = module.to(device)
         self._device = device
 

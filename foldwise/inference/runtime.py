@@ -1,5 +1,6 @@
 """A trained network made ready to run: the same function, as fast as this machine has it."""
 
+import copy
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,6 +28,20 @@ UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, 
 TOLERANCE = 1e-4
 
 
+class FeaturesAlone(Classifier):
+    """A classifier whose outputs are its features."""
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """The features as they are."""
+        return features
+
+
+def features_alone(network: Classifier) -> FeaturesAlone:
+    """The backbone of a network, copied, ready for inference: images to features."""
+    backbone, fc = copy.deepcopy((network.backbone, network.fc))
+    return FeaturesAlone(backbone, fc, norm=None, dropout=0.0).eval()
+
+
 def ready(
     network: Classifier,
     image: torch.Tensor,
@@ -34,7 +49,7 @@ def ready(
     engine: Literal["auto", "torch", "onnx"],
     passes: int,
 ) -> Forward:
-    """The network's forward pass.
+    """The network's forward pass, of `features_alone` to features.
 
     Args:
         network: ready for inference; it is moved to the device, and may be changed.

@@ -1,6 +1,6 @@
 """Test-time augmentation: every view's logits of every image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,12 @@ from torch import nn
 from foldwise.inference.finite import check_finite
 from foldwise.inference.log_odds import softmax_log_odds
 from foldwise.inference.runtime import Forward
-from foldwise.model.classifier import Normalizer
+from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE, View
+
+AT_ONCE = 1024
+"""Images whose features are in memory together."""
 
 
 class ThroughViews(nn.Module):
@@ -73,6 +76,39 @@ def cut_to_crops(views: Sequence[View]) -> bool:
 def input_of(model: Model, views: Sequence[View]) -> Model:
     """What images must be cut to for a member that sees them through these views."""
     return model.model_copy(update={"views": "five_crop"}) if cut_to_crops(views) else model
+
+
+@torch.inference_mode()
+def head_logits(
+    network: Classifier,
+    features: Callable[[int, Sequence[str]], np.ndarray],
+    views: int,
+    ids: Sequence[str],
+    softmax: bool,
+    source: str,
+) -> np.ndarray:
+    """float32 (views, images, classes), of features that were computed before.
+
+    Args:
+        network: on the CPU, ready for inference; its head alone is used.
+        features: float32 (images, [crops,] features) through the view of a position, of some ids.
+        views: how many.
+        ids: of the images.
+        softmax: as for `ThroughViews`.
+        source: of the network, for people.
+
+    Raises:
+        UserError: some logits are no finite numbers.
+    """
+    parts = []
+    for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
+        each = [network.head(torch.from_numpy(features(view, some))) for view in range(views)]
+        logits = torch.stack(each)
+        parts.append(
+            check_finite((softmax_log_odds(logits) if softmax else logits).numpy(), source)
+        )
+    return np.concatenate(parts, 1)
 
 
 @torch.inference_mode()

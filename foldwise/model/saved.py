@@ -44,6 +44,8 @@ class TrainedMember:
     """Names of its outputs, in order."""
     softmax: bool
     """Its outputs are a softmax's: classes exclude each other."""
+    frozen: bool
+    """Its backbone is as it came, that of every fold."""
 
 
 def save_member(
@@ -182,4 +184,11 @@ def load_member(folder: Path) -> TrainedMember:
     network = build_network(model, len(content["classes"]), pretrained=False)
     advice = "train it anew"
     load_matching_weights(network, read_weights(folder), str(folder / WEIGHTS), advice)
-    return TrainedMember(network.eval(), model, content["classes"], content["softmax"])
+    return TrainedMember(
+        network.eval(),
+        model,
+        content["classes"],
+        content["softmax"],
+        # Members of older commits do not say so.
+        bool(content.get("frozen", False)),
+    )

@@ -6,8 +6,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from foldwise.core.settings import Count, Fraction, FreeForm, Many, Number, Positive, Settings
 
+PER_PIXEL = {"half": (0.5, 0.5), "efficientnet_lite": (127 / 255, 128 / 255)}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch")
+LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch", "efficientnet_lite")
 
 
 Pooling = Literal["avg", "max", "both"]
@@ -57,8 +58,9 @@ class Model(Settings):
     this many pixels, and squares of image_size are cut from them: the centre, or five crops."""
     channels: Literal[1, 3] = 3
     """1: images are read as grey, and the backbone's first convolution takes one channel."""
-    normalize: Literal["imagenet", "half"] | Normalize = "imagenet"
-    """ImageNet's mean and deviation, 0.5 and 0.5, or your own."""
+    normalize: Literal["imagenet", "half", "efficientnet_lite"] | Normalize = "imagenet"
+    """ImageNet's mean and deviation, 0.5 and 0.5, (x - 127) / 128 of pixels 0-255, as
+    EfficientNet-Lite's weights want it, or your own."""
     options: FreeForm = Field(default_factory=dict)
     """Arguments handed to the library's constructor."""
     lr: Positive | None = None
@@ -90,8 +92,9 @@ class Model(Settings):
         """Mean and standard deviation, one value per channel of the input."""
         if isinstance(self.normalize, Normalize):
             return self.normalize.mean, self.normalize.std
-        if self.normalize == "half":
-            return (0.5,) * self.channels, (0.5,) * self.channels
+        if self.normalize in PER_PIXEL:
+            mean_of_all, std_of_all = PER_PIXEL[self.normalize]
+            return (mean_of_all,) * self.channels, (std_of_all,) * self.channels
         mean, std = IMAGENET
         if self.channels == 3:
             return mean, std
@@ -122,3 +125,6 @@ class Compute(Settings):
     """Processes that read and augment images; `auto`: none on CPU, else one per core up to 8."""
     batch_size: Count = 64
     """Images at a time where nothing is learned (`predict`)."""
+    features_gb: Positive = 10.0
+    """Gigabytes that features of frozen backbones may take in .features/; those that were not used
+    for longest go first."""

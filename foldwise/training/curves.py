@@ -45,14 +45,7 @@ class Curves(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
         if not trainer.is_global_zero:
             return
-        options: dict[str, Any] = {"save_dvc_exp": False, "dvcyaml": None, "report": None}
-        try:
-            self._live = Live(str(self._folder), monitor_system=False, **options)
-        except SCMError as error:
-            raise UserError(
-                f"git: {error}; make a first commit, to which a run's curves belong"
-            ) from None
-        self._live.log_params({"lr": self._recipe.lr, "epochs": self._recipe.epochs})
+        self._open()
         for row in self._rows:
             self._write(row)
         if self._rows:
@@ -61,6 +54,30 @@ class Curves(pl.Callback):
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _open(self) -> None:
+        options: dict[str, Any] = {"save_dvc_exp": False, "dvcyaml": None, "report": None}
+        try:
+            self._live = Live(str(self._folder), monitor_system=False, **options)
+        except SCMError as error:
+            raise UserError(
+                f"git: {error}; make a first commit, to which a run's curves belong"
+            ) from None
+        self._live.log_params({"lr": self._recipe.lr, "epochs": self._recipe.epochs})
+
+    def solved(self, row: dict[str, float], seconds: float) -> None:
+        """Log a head that was solved, in no epochs.
+
+        Args:
+            row: every metric, and what else was found.
+            seconds: that it took.
+        """
+        self._open()
+        self._rows.append(row)
+        self._write(row)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+        print(f"{self.title}: solved: {shown} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+        self.on_fit_end()
 
     def _write(self, row: dict[str, float]) -> None:
         assert self._live is not None

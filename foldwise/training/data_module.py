@@ -1,12 +1,12 @@
 """What a member is fed in each epoch: images or, while its backbone is frozen, their features."""
 
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 from torch.utils.data import DataLoader
 
+from foldwise.features.kept import FeatureFolder
 from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.model.hardware import choose_device, worker_count
 from foldwise.model.loader import Batches, make_loader
@@ -28,7 +28,7 @@ class DataModule(pl.LightningDataModule):
         valid: ImageDataset,
         seed: int,
         compute: Compute,
-        features: Path,
+        features: FeatureFolder,
     ) -> None:
         """
         Args:
@@ -37,7 +37,7 @@ class DataModule(pl.LightningDataModule):
             valid: the held-out images.
             seed: of the order.
             compute: where it runs.
-            features: folder of frozen backbones' features.
+            features: where those of frozen backbones are kept.
         """
         super().__init__()
         self._member = member

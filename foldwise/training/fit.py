@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -14,6 +15,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasti
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from foldwise.core.errors import Terminated, UserError
+from foldwise.features.kept import FeatureFolder
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import choose_device, choose_precision
@@ -27,6 +29,7 @@ from foldwise.training.distributed import is_main_process, share_batch_norm
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
 from foldwise.training.settings import Recipe
+from foldwise.training.solved import solve_member
 from foldwise.training.trial import try_step
 
 
@@ -40,12 +43,15 @@ class TrainingRun:
     """Where it runs."""
     checkpoints: Path
     """Folder that belongs to this very run."""
-    features: Path
-    """Folder of frozen backbones' features, which any run may use."""
+    features: FeatureFolder
+    """Of frozen backbones, which any run may use."""
     curves: Curves
     """Logs every epoch."""
     start: Path | None = None
     """A trained member, whose weights are where training starts."""
+    groups: np.ndarray | None = None
+    """(train images,): their folds, by which a solved head chooses its regularisation; None: they
+    are in no folds."""
 
 
 def fit_member(
@@ -76,6 +82,10 @@ def fit_member(
         network.use_channels_last()
     member = MemberModule(network, recipe, train.labels, run.seed)
     check_labels(recipe.train.loss, valid.labels)
+    if recipe.train.freeze is not None and recipe.train.freeze.head == "logistic":
+        groups = np.zeros(len(train), np.int64) if run.groups is None else run.groups
+        solve_member(recipe, network, (train, valid), groups, run.features, run.compute, run.curves)
+        return network, 0
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

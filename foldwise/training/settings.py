@@ -72,6 +72,7 @@ class SchedulerOptions(Settings):
     """`plateau`: epochs without a better `train.monitor` after which the rate falls."""
 
 
+STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, FreeForm]]
 
@@ -90,12 +91,24 @@ class Freeze(Settings):
     """How long the backbone stays as it is."""
     views: Views = ("identity",)
     """Views of an image, one of which is drawn in every epoch; no other augmentation takes place
-    while the backbone is frozen."""
+    while the backbone is frozen. `head: logistic` is fitted to all of them."""
+    head: Literal["linear", "logistic"] = "linear"
+    """How the new layer learns: `linear` by steps, as the rest of this section has them; `logistic`
+    by logistic regression, solved to its optimum: lr, epochs and optimizer do not count then."""
+    strengths: Annotated[Many[Positive], Field(min_length=1)] = STRENGTHS
+    """`logistic`: values of C, the inverse of the regularisation, of which the one is taken that is
+    best on the other train folds."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if any(corner_of(view) for view in self.views):
             raise ValueError("views: crops are for `tta.views` alone; leave them out here")
+        if self.head == "logistic" and self.epochs != "all":
+            raise ValueError("head: logistic has no steps to go on from; write `epochs: all`")
+        if self.head == "linear" and self.strengths != STRENGTHS:
+            raise ValueError("strengths: belongs to `head: logistic`; drop it")
+        if list(self.strengths) != sorted(set(self.strengths)):
+            raise ValueError("strengths: must rise")
         return self
 
 
@@ -166,7 +179,21 @@ class Train(Settings):
                 "freeze: with `epochs: all` images are neither augmented nor mixed; drop augment, "
                 "mixup and cutmix, and name views to draw from in freeze.views"
             )
+        if self.freeze is not None and self.freeze.head == "logistic":
+            _solvable(self)
         return self
+
+
+def _solvable(train: Train) -> None:
+    """Refuse what only steps of training can do, where the head is solved."""
+    if train.loss not in ("bce", "multilabel_soft_margin", "cross_entropy"):
+        raise ValueError(
+            f"freeze.head: logistic minimises bce or cross_entropy, not {train.loss}; change `loss`"
+        )
+    plain = Train(loss=train.loss)
+    for name in ("loss_options", "averaging", "keep", "early_stopping", "overfit_batches"):
+        if getattr(train, name) != getattr(plain, name):
+            raise ValueError(f"freeze.head: logistic has no epochs, which {name} is for; drop it")
 
 
 def _owned(
@@ -193,6 +220,9 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        freeze = self.train.freeze
+        if self.model.views == "five_crop" and freeze is not None and freeze.head == "logistic":
+            raise ValueError("freeze.head: logistic takes one view of an image, not five_crop")
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
             raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
         options = self.train.scheduler_options
@@ -206,6 +236,11 @@ class Recipe(Settings):
     def softmax(self) -> bool:
         """Whether classes exclude each other in what is learned."""
         return self.train.loss == "cross_entropy"
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone ends as it came, the same in all folds."""
+        return self.model.pretrained is not False and self.frozen_epochs == self.epochs
 
     @property
     def frozen_epochs(self) -> int:

@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "model": GROUND | {"images", "view_names"},
     "ensembling": GROUND | {"scoring", "revisions", "view_names"},
     "decision": GROUND | {"scoring"},
-    "training": GROUND | {"images", "model", "revisions", "view_names"},
     "inference": GROUND | {"images", "model"},
+    "features": GROUND | {"images", "model", "inference", "view_names"},
+    "training": GROUND | {"images", "model", "features", "scoring", "revisions", "view_names"},
     "evaluation": GROUND | {"scoring", "decision"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from foldwise import checks
+from foldwise.features.kept import CODE
 from foldwise.params import Params
 from foldwise.report.figures import Tables
-from foldwise.training import frozen_features
 from foldwise.training.keys import TRAINING
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
@@ -181,9 +181,6 @@ def test_checking_the_whole_file_decides_no_result(
 
 def test_features_are_known_by_the_code_that_computes_them() -> None:
     """Not by how a head is trained on them, whose edits would throw them away."""
-    kept = Path("foldwise/training/frozen_features.py")
-    training = {path for path in closure(kept) if path.parent == kept.parent} - {kept}
-    assert {path.stem for path in training} == {"keys", "settings"}
-    computing = {str(path) for path in closure(kept) - training}
-    assert computing <= expanded(list(frozen_features.CODE))
-    assert str(kept) in frozen_features.CODE
+    computing = {str(path) for path in closure(Path("foldwise/features/kept.py"))}
+    assert computing <= expanded(list(CODE))
+    assert not any(each.startswith(("foldwise/training", "stages")) for each in CODE)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.training import frozen_features
+from foldwise.features.kept import _is_intact
 from foldwise.training.checkpoint import AtomicCheckpoints, checkpoint_folder
 from tests.fitting import fit, recipe, same
 from tests.planted import disguises
@@ -109,7 +109,7 @@ def test_a_full_disk_names_the_checkpoint_and_leaves_the_one_before(tmp_path: Pa
 
 
 def features(folder: Path) -> Path:
-    (path,) = (folder / "features").glob("*/features.npy")
+    (path,) = (folder / "features").glob("*.npy")
     return path
 
 
@@ -148,9 +148,9 @@ def test_a_flipped_bit_of_features_is_seen(images: Any, tmp_path: Path) -> None:
         broken = bytearray(whole)
         broken[place] ^= 4
         path.write_bytes(broken)
-        assert not frozen_features._features_intact(path)
+        assert not _is_intact(path)
     path.write_bytes(whole)
-    assert frozen_features._features_intact(path)
+    assert _is_intact(path)
 
 
 def test_a_disk_without_space_for_features_is_an_error_with_a_name(
