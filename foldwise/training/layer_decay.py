@@ -1,5 +1,6 @@
 """Layer-wise learning-rate decay: the deeper a layer of the backbone lies, the less it learns."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
@@ -47,11 +48,12 @@ def layers_of(backbone: nn.Module) -> dict[str, int]:
     networks count their last normalisation as part of it.
     """
     if hasattr(backbone, "group_matcher"):
-        from timm.models import group_with_matcher
+        from timm.models import group_parameters
 
-        names = [(name, name) for name in (*dict(backbone.named_parameters()), HEAD)]
+        named: Any = [*backbone.named_parameters(), (HEAD, None)]
+        whole: Any = SimpleNamespace(named_parameters=lambda: named)
         matcher: Any = backbone.group_matcher(coarse=False)
-        found: dict[str, int] = group_with_matcher(iter(names), matcher, reverse=True)
+        found: dict[str, int] = group_parameters(whole, matcher, reverse=True)
         return found
     return _by_order(backbone)
 

@@ -87,14 +87,6 @@ class Averaging(Settings):
     epochs: Annotated[int, Field(ge=2)] = 5
     """`soup`: how many epochs may be in it."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.method != "soup" and {"of", "epochs"} & self.model_fields_set:
-            raise ValueError(
-                f"of and epochs belong to method soup, not to {self.method}; drop them"
-            )
-        return self
-
 
 class Train(Settings):
     """How a member is trained."""

