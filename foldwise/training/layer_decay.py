@@ -47,13 +47,13 @@ def layers_of(backbone: nn.Module) -> dict[str, int]:
     Where timm's network says what its layers are, `HEAD` has the layer of what comes behind: some
     networks count their last normalisation as part of it.
     """
-    if hasattr(backbone, "group_matcher"):
+    matching: Any = getattr(backbone, "group_matcher", None)
+    if matching is not None:
         from timm.models import group_parameters
 
         named: Any = [*backbone.named_parameters(), (HEAD, None)]
         whole: Any = SimpleNamespace(named_parameters=lambda: named)
-        matcher: Any = backbone.group_matcher(coarse=False)
-        found: dict[str, int] = group_parameters(whole, matcher, reverse=True)
+        found: dict[str, int] = group_parameters(whole, matching(coarse=False), reverse=True)
         return found
     return _by_order(backbone)
 

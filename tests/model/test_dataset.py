@@ -74,7 +74,7 @@ def test_grown_images_are_the_full_ones_scaled_down(store: ImageStore, views: An
     full = dataset[0][0]
     half = dataset.growing([8])[0][0]
     assert half.shape == (*full.shape[:-2], 8, 8)
-    wanted = full.float().unflatten(-1, (8, 2)).unflatten(-3, (8, 2)).mean((-1, -3))
+    wanted = full.float().reshape(*full.shape[:-2], 8, 2, 8, 2).mean((-1, -3))
     assert torch.allclose(half.float(), wanted, atol=0.51)
 
 

@@ -48,7 +48,8 @@ def test_layers_of_timms_networks_are_timms(name: str) -> None:
     made, network = built(f"timm/{name}", head_lr_scale=10.0)
     found = scales(make_optimizer(network, made), network, made.lr)
     wanted = timms(name)
-    classifier = timm.create_model(name).default_cfg["classifier"]
+    whole: Any = timm.create_model(name)
+    classifier = whole.default_cfg["classifier"]
     for kind in ("weight", "bias"):
         assert wanted.pop(f"{classifier}.{kind}") == 1
         assert found.pop(f"fc.{kind}") == pytest.approx(10)
