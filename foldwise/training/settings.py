@@ -35,7 +35,7 @@ AVERAGED_BY: dict[str, tuple[str, ...]] = {
 }
 
 
-def _numbers(content: Any) -> Any:
+def _sides(content: Any) -> Any:
     """Sides as numbers: on their way through `dvc exp run -S` and JSON they become text."""
     if not isinstance(content, dict):
         return content
@@ -43,7 +43,7 @@ def _numbers(content: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=16)]
-Resize = Annotated[dict[Side, Count], BeforeValidator(_numbers), Field(min_length=1)]
+Resize = Annotated[dict[Side, Count], BeforeValidator(_sides), Field(min_length=1)]
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, FreeForm]]
 

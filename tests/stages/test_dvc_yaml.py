@@ -183,7 +183,7 @@ def test_features_are_known_by_the_code_that_computes_them() -> None:
     """Not by how a head is trained on them, whose edits would throw them away."""
     kept = Path("foldwise/training/frozen_features.py")
     training = {path for path in closure(kept) if path.parent == kept.parent} - {kept}
-    assert {path.stem for path in training} == {"keys", "settings"}
+    assert {path.stem for path in training} == {"keys", "options", "settings"}
     computing = {str(path) for path in closure(kept) - training}
     assert computing <= expanded(list(frozen_features.CODE))
     assert str(kept) in frozen_features.CODE
