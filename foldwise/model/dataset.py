@@ -1,5 +1,6 @@
 """Images from the store as tensors, the same whichever process reads them."""
 
+import copy
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -8,11 +9,15 @@ import torch
 from torch.utils.data import Dataset
 
 from foldwise.images.store import ImageStore
-from foldwise.model.geometry import cut, resize
+from foldwise.model.geometry import cut, resize, scaled
 from foldwise.model.settings import Model
 
 Key = tuple[int, int, bool]
 """(epoch, position, whether it counts): what a loader asks a data set for."""
+
+MANY_EPOCHS = 1 << 20
+"""More than any training has. Where an epoch shows an image again, the n-th time stands in keys as
+epoch + n * MANY_EPOCHS, so that something else is drawn for it."""
 
 Augmentation = Callable[[np.ndarray, int], np.ndarray]
 """An image, uint8 (height, width, channels), and a random seed, to the image augmented."""
@@ -62,6 +67,7 @@ class ImageDataset(LabelledDataset):
         augment: Augmentation | None = None,
         augment_from: str = "resized",
         seed: int = 0,
+        sizes: Sequence[int] = (),
     ) -> None:
         """
         Args:
@@ -72,12 +78,14 @@ class ImageDataset(LabelledDataset):
             augment: what is done with an image; its seed comes from (seed, epoch, image id) alone.
             augment_from: `resized` or `original` images are augmented.
             seed: of the augmentation.
+            sizes: to which squares are scaled down in each epoch; none: not at all.
         """
         super().__init__(ids, labels, seed)
         self.store = store
         self.model = model
         self.augment = augment
         self.augment_from = augment_from
+        self.sizes = tuple(sizes)
 
     def input(self, epoch: int, position: int) -> torch.Tensor:
         """An image, uint8 (channels, height, width), or its five crops (5, channels, ...)."""
@@ -88,6 +96,8 @@ class ImageDataset(LabelledDataset):
         if self.augment is not None and self.augment_from == "resized":
             pixels = self.augment(pixels, self.drawn(epoch, position))
         squares = cut(pixels, self.model)
+        if self.sizes:
+            squares = scaled(squares, self.sizes[epoch % MANY_EPOCHS])
         return torch.from_numpy(np.array(np.moveaxis(squares, -1, -3)))
 
     def only(self, positions: Sequence[int], augmented: bool) -> "ImageDataset":
@@ -100,7 +110,14 @@ class ImageDataset(LabelledDataset):
             self.augment if augmented else None,
             self.augment_from,
             self.seed,
+            self.sizes,
         )
+
+    def growing(self, sizes: Sequence[int]) -> "ImageDataset":
+        """The same, scaled down to these sizes, one for each epoch."""
+        grown = copy.copy(self)
+        grown.sizes = tuple(sizes)
+        return grown
 
 
 def augmentation_seed(seed: int, epoch: int, id: str) -> int:

@@ -74,3 +74,13 @@ def cut(pixels: np.ndarray, model: Model) -> np.ndarray:
         corners = [(0, 0), (0, beside), (below, 0), (below, beside), *corners]
     squares = [pixels[top : top + side, left : left + side] for top, left in corners]
     return np.stack(squares) if model.views == "five_crop" else squares[0]
+
+
+def scaled(squares: np.ndarray, side: int) -> np.ndarray:
+    """Squares (size, size, channels), or (5, size, size, channels), of fewer pixels."""
+    if squares.ndim == 4:
+        return np.stack([scaled(square, side) for square in squares])
+    if len(squares) == side:
+        return squares
+    resized = cv2.resize(squares, (side, side), interpolation=cv2.INTER_AREA)
+    return resized.reshape(side, side, squares.shape[2])

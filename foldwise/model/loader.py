@@ -6,11 +6,14 @@ from typing import Any, Self
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from foldwise.model.dataset import Key, LabelledDataset
+from foldwise.model.dataset import MANY_EPOCHS, Key, LabelledDataset
 
 
 class Batches(Sampler[list[Key]]):
     """One process's share of every batch; all processes together see every image once.
+
+    With weights, an epoch has as many images, but shows each about as often as its weight says: the
+    expected number rounded down or up, at random such that the sum is right (systematic sampling).
 
     A shuffled order depends on (seed, epoch) alone, and the epoch is handed on in the keys, so that
     workers need no state. There, a last batch of a single image joins the batch before it: batch
@@ -19,7 +22,13 @@ class Batches(Sampler[list[Key]]):
     """
 
     def __init__(
-        self, images: int, size: int, seed: int | None = None, rank: int = 0, processes: int = 1
+        self,
+        images: int,
+        size: int,
+        seed: int | None = None,
+        rank: int = 0,
+        processes: int = 1,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """
         Args:
@@ -28,12 +37,14 @@ class Batches(Sampler[list[Key]]):
             seed: of the order; None: in the data set's order, epoch 0.
             rank: of this process.
             processes: that share the batches.
+            weights: (images,), of a shuffled order; None: all the same.
         """
         self.images = images
         self.size = size
         self.seed = seed
         self.rank = rank
         self.processes = processes
+        self.weights = weights
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -60,17 +71,32 @@ class Batches(Sampler[list[Key]]):
         return min(self.size, self.images - self._starts[-1])
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch = 0
-        order = torch.arange(self.images)
+        order = [(0, each) for each in range(self.images)]
         if self.seed is not None:
-            epoch = self.epoch
-            generator = torch.Generator().manual_seed(self.seed + epoch)
-            order = torch.randperm(self.images, generator=generator)
+            generator = torch.Generator().manual_seed(self.seed + self.epoch)
+            order = self._drawn_order(generator)
         for start in self._starts:
             end = self.images if start == self._starts[-1] else start + self.size
-            keys = [(epoch, each, True) for each in order[start:end].tolist()]
+            keys = [(epoch, each, True) for epoch, each in order[start:end]]
             keys += [(*keys[0][:2], False)] * (self.processes - len(keys))
             yield keys[self.rank :: self.processes]
+
+    def _drawn_order(self, generator: torch.Generator) -> list[tuple[int, int]]:
+        """(epoch, position) of every image of an epoch, in order."""
+        order = torch.randperm(self.images, generator=generator)
+        if self.weights is None:
+            return [(self.epoch, each) for each in order.tolist()]
+        share = self.weights[order].double().cumsum(0)
+        start = torch.rand(1, generator=generator, dtype=torch.float64)
+        ends = (share / share[-1] * self.images + start).floor().long()
+        times = ends.diff(prepend=torch.zeros(1, dtype=torch.long))
+        again = [
+            (self.epoch + MANY_EPOCHS * time, position)
+            for position, count in zip(order.tolist(), times.tolist(), strict=True)
+            for time in range(count)
+        ]
+        mixed = torch.randperm(self.images, generator=generator)
+        return [again[each] for each in mixed.tolist()]
 
 
 def make_loader(

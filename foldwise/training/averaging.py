@@ -13,9 +13,9 @@ Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def make_averaging(recipe: Recipe) -> list[pl.Callback]:
-    """The recipe's averaging; none where it has none."""
+    """The recipe's averaging while it trains; none where it has none, or a soup at the end."""
     settings = recipe.train.averaging
-    if settings is None:
+    if settings is None or settings.method == "soup":
         return []
     if settings.method == "ema":
         return [MovingAverage(settings.decay)]

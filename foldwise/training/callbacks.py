@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 
 from foldwise.training.averaging import make_averaging
-from foldwise.training.checkpoint import LAST, SUFFIX
+from foldwise.training.checkpoint import LAST, SOUP, SUFFIX
 from foldwise.training.curves import Curves
 from foldwise.training.distributed import is_main_process
 from foldwise.training.ending import EarlyStoppingOnce, EndOnSigterm, StopWhenOrphaned
@@ -18,7 +18,7 @@ from foldwise.training.settings import Recipe
 def make_callbacks(
     recipe: Recipe, checkpoints: Path, curves: Curves
 ) -> tuple[ModelCheckpoint | None, list[pl.Callback]]:
-    """The best epoch's checkpoint, where that is wanted, and all callbacks with it."""
+    """All callbacks, and what keeps checkpoints of the best epoch, or of a soup's, if wanted."""
     callbacks: list[pl.Callback] = [
         *make_averaging(recipe),
         curves,
@@ -30,10 +30,24 @@ def make_callbacks(
         return "min" if metric.endswith("loss") else "max"
 
     common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = None
+    kept = None
+    averaging = recipe.train.averaging
+    if averaging is not None and averaging.method == "soup":
+        monitor = "epoch" if averaging.of == "last" else recipe.train.monitor
+        kept = ModelCheckpoint(
+            checkpoints,
+            filename=f"{SOUP}{{epoch}}",
+            monitor=monitor,
+            mode=mode(monitor),
+            # One more than is needed, as below.
+            save_top_k=averaging.epochs + 1,
+            save_weights_only=True,
+            **common,
+        )
+        callbacks.append(kept)
     if recipe.train.keep == "best":
         monitor = recipe.train.monitor
-        best = ModelCheckpoint(
+        kept = ModelCheckpoint(
             checkpoints,
             filename="best-{epoch}",
             monitor=monitor,
@@ -43,7 +57,7 @@ def make_callbacks(
             save_top_k=2,
             **common,
         )
-        callbacks.append(best)
+        callbacks.append(kept)
     stopping = recipe.train.early_stopping
     if stopping is not None:
         callbacks.append(
@@ -61,4 +75,4 @@ def make_callbacks(
         callbacks.append(TQDMProgressBar())
     # Saves the epoch's end after `curves` and the best weights took note of it.
     last = ModelCheckpoint(checkpoints, filename=LAST.removesuffix(SUFFIX), **common)
-    return best, [*callbacks, last]
+    return kept, [*callbacks, last]

@@ -19,6 +19,8 @@ from foldwise.training.distributed import is_main_process
 
 LAST = "last.ckpt"
 SUFFIX = ".ckpt"
+SOUP = "soup-"
+"""How names of checkpoints begin that hold weights alone: no training goes on from them."""
 NEEDED = {"epoch", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers"}
 # What zipfile and torch raise for files that were cut, changed, or hold something else.
 READING = (
@@ -74,7 +76,7 @@ def drop_damaged(folder: Path, title: str) -> None:
     found = sorted(folder.glob(f"*{SUFFIX}"))
     damaged = [path for path in found if not _is_intact(path)]
     if not damaged and (folder / LAST).exists():
-        damaged = [path for path in _named_as_best(folder / LAST) if path not in found]
+        damaged = [path for path in _named_by(folder / LAST) if path not in found]
     if damaged:
         print(f"{title}: {damaged[0]} is damaged; training starts over", file=sys.stderr)
         for path in found:
@@ -87,16 +89,29 @@ def _is_intact(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return False
-        return {*load_checkpoint(path)} >= NEEDED
+        needed = {"epoch", "state_dict"} if path.name.startswith(SOUP) else NEEDED
+        return {*load_checkpoint(path)} >= needed
     except READING:
         return False
 
 
-def _named_as_best(last: Path) -> list[Path]:
-    """The best epochs' checkpoints that the last one refers to, wherever they lay then."""
-    states = load_checkpoint(last)["callbacks"].values()
-    named = [each.get("best_model_path") for each in states if isinstance(each, dict)]
-    return [last.with_name(Path(each).name) for each in named if each and Path(each).name != LAST]
+def _named_by(last: Path) -> list[Path]:
+    """The checkpoints that the last one cannot do without, wherever they lay then.
+
+    Of those that are kept as the best, the worst is one more than needed.
+    """
+    states = [
+        each for each in load_checkpoint(last)["callbacks"].values() if isinstance(each, dict)
+    ]
+    named = [
+        path
+        for each in states
+        if isinstance(each, dict)
+        for path in (each.get("best_model_path"), *each.get("best_k_models", ()))
+        if path and (path == each["best_model_path"] or path != each.get("kth_best_model_path"))
+    ]
+    names = dict.fromkeys(Path(each).name for each in named)
+    return [last.with_name(name) for name in names if name != LAST]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -10,6 +10,7 @@ from dvclive import Live
 from scmrepo.exceptions import SCMError
 
 from foldwise.core.errors import UserError
+from foldwise.training.layer_decay import rate_of
 from foldwise.training.settings import Recipe
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
@@ -30,6 +31,11 @@ class Curves(pl.Callback):
     def epochs(self) -> int:
         """How many epochs are done, those before a resumption included."""
         return len(self._rows)
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The metrics of every epoch."""
+        return list(self._rows)
 
     @property
     def last(self) -> dict[str, float]:
@@ -91,7 +97,7 @@ class Curves(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _: Any) -> None:
         row = {name: float(trainer.callback_metrics[name]) for name in METRICS}
-        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["lr"] = rate_of(trainer.optimizers[0].param_groups[0])
         self._rows.append(row)
         if self._live is None:
             return

@@ -13,6 +13,7 @@ from foldwise.model.loader import Batches, make_loader
 from foldwise.model.settings import Compute
 from foldwise.training.frozen_features import feature_datasets
 from foldwise.training.lightning_module import MemberModule
+from foldwise.training.sampling import image_weights
 from foldwise.training.settings import Recipe
 
 Pair = tuple[LabelledDataset, LabelledDataset]
@@ -48,7 +49,10 @@ class DataModule(pl.LightningDataModule):
         self._workers = worker_count(compute.workers, device)
         self._folder = features
         self._epoch = 0
-        self._images = (train, valid)
+        sizes = self._recipe.sizes
+        self._images = (train.growing(sizes) if sizes else train, valid)
+        balanced = self._recipe.train.sampler == "balanced"
+        self._weights = image_weights(train.labels) if balanced else None
         self._features: Pair | None = None
         self._loader: tuple[bool, DataLoader[Any]] | None = None
 
@@ -58,7 +62,7 @@ class DataModule(pl.LightningDataModule):
         Lightning calls it once the trainer is there, before the first loader is asked for.
         """
         freeze = self._recipe.train.freeze
-        if freeze is None:
+        if freeze is None or stage != "fit":
             return
         self._features = feature_datasets(
             self._folder, self._member.network, *self._images, freeze.views, self._compute
@@ -70,12 +74,14 @@ class DataModule(pl.LightningDataModule):
 
     def _now(self) -> int:
         assert self.trainer is not None
-        return max(self._epoch, self.trainer.current_epoch)
+        # After the last epoch, what was trained last is judged.
+        return min(max(self._epoch, self.trainer.current_epoch), self._recipe.epochs - 1)
 
     def _batches(self, dataset: LabelledDataset, size: int, seed: int | None) -> Batches:
         assert self.trainer is not None
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        return Batches(len(dataset), size, seed, rank, processes)
+        weights = None if seed is None else self._weights
+        return Batches(len(dataset), size, seed, rank, processes, weights)
 
     def _pair(self) -> tuple[bool, Pair]:
         frozen = self._now() < self._recipe.frozen_epochs

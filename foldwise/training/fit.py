@@ -30,6 +30,7 @@ from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
 from foldwise.training.settings import Recipe
 from foldwise.training.solved import solve_member
+from foldwise.training.soup import cook_soup
 from foldwise.training.trial import try_step
 
 
@@ -97,7 +98,7 @@ def fit_member(
     # Lightning starts the loader's workers before it tells the sampler where it resumes; they
     # would read the first batches in the first epoch's order.
     data.start_at(_epochs_kept(last))
-    best, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
+    kept, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
     trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks)
     try:
         trainer.fit(
@@ -106,13 +107,11 @@ def fit_member(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
+        epoch = restore_kept(trainer, member, data, kept, run)
     except BaseException as error:
         if not (Terminated.came or isinstance(error, Terminated)):
             raise
         raise Terminated(_where_it_ended(run.curves.title, _epochs_kept(last), recipe)) from None
-    epoch = run.curves.epochs
-    if trainer.is_global_zero:
-        epoch = restore_best(member, best, last) or epoch
     return network, epoch
 
 
@@ -130,26 +129,41 @@ def _where_it_ended(title: str, epochs: int, recipe: Recipe) -> str:
     )
 
 
-def restore_best(member: MemberModule, best: ModelCheckpoint | None, last: Path) -> int | None:
+def restore_kept(
+    trainer: pl.Trainer,
+    member: MemberModule,
+    data: DataModule,
+    kept: ModelCheckpoint | None,
+    run: TrainingRun,
+) -> int:
     """Give the network the weights that are to be kept, where they are not its own by now.
 
     Args:
+        trainer: that has trained it.
         member: as training left it.
-        best: the best epoch's checkpoint, where that one is to be kept.
-        last: the last epoch's checkpoint.
+        data: what it was fed.
+        kept: the checkpoints of the best epoch, or of those that may be in a soup, if wanted.
+        run: with the curves of all epochs.
 
     Returns:
-        How many epochs the best weights were trained; None for the last ones.
+        How many epochs the weights were trained; of a soup, the youngest of them.
     """
-    if best is not None:
-        kept = load_checkpoint(Path(best.best_model_path))
-        member.load_state_dict(kept["state_dict"])
-        return int(kept["epoch"]) + 1
-    if member.recipe.train.averaging is not None:
+    averaging = member.recipe.train.averaging
+    if averaging is not None and averaging.method == "soup":
+        assert kept is not None
+        # By all processes: each judges its share of the held-out images.
+        return cook_soup(trainer, member, data, kept, run.curves)
+    if not trainer.is_global_zero:
+        return run.curves.epochs
+    if kept is not None:
+        best = load_checkpoint(Path(kept.best_model_path))
+        member.load_state_dict(best["state_dict"])
+        return int(best["epoch"]) + 1
+    if averaging is not None:
         # A training that was resumed after its last epoch does not come to where Lightning would
         # put the average in the weights' place.
-        member.load_state_dict(load_checkpoint(last)["state_dict"])
-    return None
+        member.load_state_dict(load_checkpoint(run.checkpoints / LAST)["state_dict"])
+    return run.curves.epochs
 
 
 def make_trainer(

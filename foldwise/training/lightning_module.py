@@ -12,6 +12,7 @@ from foldwise.training.losses import Loss
 from foldwise.training.metrics import EpochMetrics
 from foldwise.training.mixup import Mixing
 from foldwise.training.optimizer import make_optimizer, make_schedules
+from foldwise.training.sampling import shifts_of
 from foldwise.training.settings import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -22,6 +23,8 @@ class MemberModule(pl.LightningModule):
 
     A batch holds images (uint8) or, while the backbone is frozen, its features (float32).
     """
+
+    shifts: torch.Tensor | None
 
     def __init__(
         self, network: Classifier, recipe: Recipe, labels: torch.Tensor, seed: int
@@ -39,6 +42,8 @@ class MemberModule(pl.LightningModule):
         self.seed_of_run = seed
         self.normalize = Normalizer(*recipe.model.mean_and_std())
         self.loss = Loss(recipe.train.loss, recipe.train.loss_options, labels)
+        # Not in checkpoints: it comes from the recipe and the labels.
+        self.register_buffer("shifts", shifts_of(recipe, labels), persistent=False)
         self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
         self.scores = EpochMetrics(labels.shape[1], self.loss)
         # Lightning brings only modules to the network's device.
@@ -67,6 +72,8 @@ class MemberModule(pl.LightningModule):
         else:
             pixels, labels = self.mixing(self.normalize(inputs), labels)
             logits = self.network(pixels)
+        if self.shifts is not None:
+            logits = logits + self.shifts
         loss = self.loss(logits, labels, self._shared)
         images = len(inputs)
         if self._shared:

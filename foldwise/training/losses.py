@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from foldwise.core.errors import UserError
-from foldwise.training.settings import LossName, LossOptions
+from foldwise.training.options import LossName, LossOptions
 
 
 class Loss(nn.Module):

@@ -8,6 +8,7 @@ from torch.optim import lr_scheduler
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier
+from foldwise.training.layer_decay import decayed_groups
 from foldwise.training.settings import Recipe
 
 # For GPUs alone, or in need of second derivatives.
@@ -32,7 +33,9 @@ def make_optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer
     """
     train = recipe.train
     parameters: Any = list(network.parameters())
-    if train.head_lr_scale != 1:
+    if train.layer_decay is not None:
+        parameters = decayed_groups(network, recipe, train.layer_decay)
+    elif train.head_lr_scale != 1:
         head = network.head_parameters()
         of_head = {id(each) for each in head}
         rest = [each for each in network.parameters() if id(each) not in of_head]

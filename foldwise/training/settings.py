@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from foldwise.core.settings import (
     Count,
@@ -16,63 +16,35 @@ from foldwise.core.settings import (
     validated,
 )
 from foldwise.model.settings import Model
+from foldwise.training.options import (
+    BELONGS_TO,
+    USED_BY,
+    LossName,
+    LossOptions,
+    SchedulerName,
+    SchedulerOptions,
+    owned,
+)
 from foldwise.view_names import Views, corner_of
 
-LossName = Literal["multilabel_soft_margin", "bce", "focal", "asymmetric", "cross_entropy"]
-SchedulerName = Literal["constant", "steps", "cosine", "onecycle", "plateau"]
-
-USED_BY: dict[str, tuple[LossName, ...]] = {
-    "pos_weight": ("bce",),
-    "gamma": ("focal",),
-    "alpha": ("focal",),
-    "gamma_negative": ("asymmetric",),
-    "gamma_positive": ("asymmetric",),
-    "clip": ("asymmetric",),
-}
-BELONGS_TO: dict[str, tuple[SchedulerName, ...]] = {
-    "milestones": ("steps",),
-    "factor": ("steps", "plateau"),
-    "t_max": ("cosine",),
-    "patience": ("plateau",),
+AVERAGED_BY: dict[str, tuple[str, ...]] = {
+    "decay": ("ema",),
+    "start": ("swa",),
+    "of": ("soup",),
+    "epochs": ("soup",),
 }
 
 
-class LossOptions(Settings):
-    """Arguments of the losses; each belongs to the losses named."""
-
-    label_smoothing: Fraction = 0.0
-    """All: moves every target this share of the way to 0.5; `cross_entropy`: to 1 / classes."""
-    pos_weight: Literal["prevalence"] | Many[Positive] | None = None
-    """`bce`: weight of positive targets per class; `prevalence`: negatives over positives."""
-    gamma: NotNegative = 2.0
-    """`focal`: how little easy targets count (Lin et al. 2017)."""
-    alpha: Annotated[Number, Field(gt=0, lt=1)] | None = 0.25
-    """`focal`: share of the weight that positive targets have; null: as much as negative ones."""
-    gamma_negative: NotNegative = 4.0
-    """`asymmetric` (Ridnik et al. 2021): focusing of negative targets."""
-    gamma_positive: NotNegative = 1.0
-    """`asymmetric`: focusing of positive targets."""
-    clip: Fraction = 0.05
-    """`asymmetric`: negatives of a smaller probability than this do not count."""
-
-
-class SchedulerOptions(Settings):
-    """Arguments of the schedules; each belongs to the schedules named."""
-
-    warmup: Fraction | None = None
-    """All: share of all steps in which the rate rises to `lr`. null: 0.3 for `onecycle`, else 0."""
-    milestones: Many[Count] = ()
-    """`steps`: epochs after which the rate is multiplied by `factor`."""
-    factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
-    """`steps`, `plateau`: what the rate is multiplied by."""
-    t_max: Count | None = None
-    """`cosine`: epochs until the rate is at its lowest, whereupon it rises again as it fell; null:
-    all of them."""
-    patience: Count = 3
-    """`plateau`: epochs without a better `train.monitor` after which the rate falls."""
+def _sides(content: Any) -> Any:
+    """Sides as numbers: on their way through `dvc exp run -S` and JSON they become text."""
+    if not isinstance(content, dict):
+        return content
+    return {int(x) if isinstance(x, str) and x.isdecimal() else x: y for x, y in content.items()}
 
 
 STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+Side = Annotated[int, Field(ge=16)]
+Resize = Annotated[dict[Side, Count], BeforeValidator(_sides), Field(min_length=1)]
 Metric = Literal["train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap"]
 Augment = Many[str | dict[str, FreeForm]]
 
@@ -113,15 +85,20 @@ class Freeze(Settings):
 
 
 class Averaging(Settings):
-    """Keep, validate and save an average of the weights over the steps of training."""
+    """Save an average of the weights over training; `ema` and `swa` are validated as well."""
 
-    method: Literal["ema", "swa"]
+    method: Literal["ema", "swa", "soup"]
     """`ema`: exponential moving average, after every step. `swa`: the mean of the weights at the
-    ends of the last epochs (Izmailov et al. 2018)."""
+    ends of the last epochs (Izmailov et al. 2018). `soup`: the mean of those of several epochs,
+    each taken in unless the held-out score falls (greedy soup, Wortsman et al. 2022)."""
     decay: Annotated[Number, Field(gt=0, lt=1)] = 0.999
     """`ema`: share of the average that a step leaves; less in the first steps."""
     start: Fraction = 0.75
     """`swa`: share of all epochs after which averaging begins."""
+    of: Literal["last", "best"] = "last"
+    """`soup`: which epochs may be in it; `best` by `train.monitor`."""
+    epochs: Annotated[int, Field(ge=2)] = 5
+    """`soup`: how many epochs may be in it."""
 
 
 class Train(Settings):
@@ -166,11 +143,18 @@ class Train(Settings):
     augment_from: Literal["resized", "original"] = "resized"
     """Whether transforms get the resized image, or the original one to resize what they return, as
     for RandomResizedCrop."""
+    layer_decay: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """A layer of the backbone learns at this share of the next one's rate; null: all at one."""
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
+    """`shuffled`: an epoch shows every image once. `balanced`: those of rare labels more often."""
+    resize: Resize | None = None
+    """Epochs that train on images of this side, in pixels, the smallest first; null: all on
+    `image_size`, on which held-out images are always judged."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _owned("loss_options", self.loss_options, USED_BY, "loss", self.loss)
-        _owned("scheduler_options", self.scheduler_options, BELONGS_TO, "scheduler", self.scheduler)
+        owned("loss_options", self.loss_options, USED_BY, "loss", self.loss)
+        owned("scheduler_options", self.scheduler_options, BELONGS_TO, "scheduler", self.scheduler)
         if self.scheduler == "steps" and not self.scheduler_options.milestones:
             raise ValueError("scheduler_options.milestones: is missing; `steps` falls after these")
         frozen = self.freeze is not None and self.freeze.epochs == "all"
@@ -179,8 +163,20 @@ class Train(Settings):
                 "freeze: with `epochs: all` images are neither augmented nor mixed; drop augment, "
                 "mixup and cutmix, and name views to draw from in freeze.views"
             )
+        if frozen and (self.layer_decay or self.resize):
+            raise ValueError(
+                "freeze: with `epochs: all` no layer of the backbone learns, and no image is seen "
+                "in training; drop layer_decay and resize"
+            )
         if self.freeze is not None and self.freeze.head == "logistic":
             _solvable(self)
+        if self.averaging is not None:
+            owned("averaging", self.averaging, AVERAGED_BY, "method", self.averaging.method)
+        if self.averaging is not None and self.averaging.method == "soup":
+            if self.keep == "best":
+                raise ValueError("keep: `best` keeps one epoch, `averaging` a soup of several")
+            if self.monitor == "train_loss":
+                raise ValueError("monitor: a soup is judged by held-out images; choose a valid_*")
         return self
 
 
@@ -191,21 +187,10 @@ def _solvable(train: Train) -> None:
             f"freeze.head: logistic minimises bce or cross_entropy, not {train.loss}; change `loss`"
         )
     plain = Train(loss=train.loss)
-    for name in ("loss_options", "averaging", "keep", "early_stopping", "overfit_batches"):
+    steps = ("loss_options", "averaging", "sampler", "keep", "early_stopping", "overfit_batches")
+    for name in steps:
         if getattr(train, name) != getattr(plain, name):
             raise ValueError(f"freeze.head: logistic has no epochs, which {name} is for; drop it")
-
-
-def _owned(
-    key: str, options: Settings, owners: dict[str, tuple[Any, ...]], kind: str, chosen: str
-) -> None:
-    """Refuse an option that differs from its default and belongs to another choice."""
-    for name, users in owners.items():
-        default = type(options).model_fields[name].default
-        if getattr(options, name) != default and chosen not in users:
-            raise ValueError(
-                f"{key}.{name}: belongs to {kind} {' and '.join(users)}, not to {chosen}; drop it"
-            )
 
 
 class Recipe(Settings):
@@ -230,6 +215,16 @@ class Recipe(Settings):
             raise ValueError(
                 f"scheduler_options.t_max: {options.t_max} epochs end before the warm-up does"
             )
+        if (sizes := self.sizes) and len(sizes) != self.epochs:
+            raise ValueError(
+                f"resize: has {len(sizes)} epochs in all, where `epochs` is {self.epochs}; make "
+                "them equal"
+            )
+        if sizes and sizes[-1] > self.model.image_size:
+            raise ValueError(
+                f"resize: {sizes[-1]} pixels are more than image_size ({self.model.image_size}), "
+                "from which images are scaled down; leave it out, or raise image_size"
+            )
         return self
 
     @property
@@ -241,6 +236,12 @@ class Recipe(Settings):
     def frozen(self) -> bool:
         """Whether the backbone ends as it came, the same in all folds."""
         return self.model.pretrained is not False and self.frozen_epochs == self.epochs
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Height and width of what each epoch trains on; none where it is always image_size."""
+        growing = sorted((self.train.resize or {}).items())
+        return tuple(side for side, epochs in growing for _ in range(epochs))
 
     @property
     def frozen_epochs(self) -> int:

@@ -29,21 +29,23 @@ def try_step(recipe: Recipe, network: Classifier, images: int, classes: int) -> 
     count = min(ENOUGH, Batches(images, recipe.train.batch_size, seed=0).smallest)
     model = recipe.model
     crops = (5,) if model.views == "five_crop" else ()
-    shape = (model.channels, model.image_size, model.image_size)
-    refused = None
-    with isolate_rng():
-        try:
-            found = _step(recipe, copy.deepcopy(network), torch.randn(count, *crops, *shape))
-            if found != (count, classes):
-                refused = f"gives logits {found}, where ({count}, {classes}) are needed"
-        except (*REFUSALS, AttributeError) as error:
-            refused = " ".join(str(error).split()) or type(error).__name__
-    if refused is not None:
-        raise UserError(
-            f"params.yaml: models.{recipe.member}: {model.backbone} cannot learn from batches of "
-            f"{count} images of {' x '.join(map(str, shape))}: {refused}; change image_size, "
-            "batch_size or options"
-        )
+    for side in sorted({model.image_size, *recipe.sizes}, reverse=True):
+        shape = (model.channels, side, side)
+        refused = None
+        with isolate_rng():
+            try:
+                found = _step(recipe, copy.deepcopy(network), torch.randn(count, *crops, *shape))
+                if found != (count, classes):
+                    refused = f"gives logits {found}, where ({count}, {classes}) are needed"
+            except (*REFUSALS, AttributeError) as error:
+                refused = " ".join(str(error).split()) or type(error).__name__
+        if refused is not None:
+            key = "image_size" if side == model.image_size else "train.resize"
+            raise UserError(
+                f"params.yaml: models.{recipe.member}: {model.backbone} cannot learn from batches "
+                f"of {count} images of {' x '.join(map(str, shape))}: {refused}; change {key}, "
+                "batch_size or options"
+            )
 
 
 def _step(recipe: Recipe, network: Classifier, inputs: torch.Tensor) -> tuple[int, ...]:

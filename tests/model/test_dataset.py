@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foldwise.core.errors import UserError
 from foldwise.images.store import ImageStore
 from foldwise.model.classifier import Normalizer
-from foldwise.model.dataset import ImageDataset
+from foldwise.model.dataset import MANY_EPOCHS, ImageDataset
 from foldwise.model.loader import Batches, make_loader
 from foldwise.training.augment import make_augment
 from tests.pictures import stored
@@ -55,6 +55,27 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(store: ImageStore) -
     assert not torch.equal(dataset[(3, 7, True)][0], dataset[(4, 7, True)][0])
     fewer.seed = 6
     assert not torch.equal(dataset[(3, 7, True)][0], fewer[(3, 2, True)][0])
+
+
+def test_what_an_epoch_shows_again_is_augmented_anew(store: ImageStore) -> None:
+    dataset = augmented(store, store.ids)
+    first, again = ((3 + time * MANY_EPOCHS, 7, True) for time in (0, 1))
+    assert not torch.equal(dataset[first][0], dataset[again][0])
+    grown = dataset.growing([8, 8, 8, 12])
+    assert grown[again][0].shape == (1, 12, 12)
+    assert dataset[again][0].shape == (1, 16, 16)
+    assert grown.only([7], augmented=True)[(0, 0, True)][0].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("views", ["single", "five_crop"])
+def test_grown_images_are_the_full_ones_scaled_down(store: ImageStore, views: Any) -> None:
+    settings = model(image_size=16, channels=3, views=views, shortest_edge=20)
+    dataset = ImageDataset(store, store.ids, np.ones((10, 2)), settings)
+    full = dataset[0][0]
+    half = dataset.growing([8])[0][0]
+    assert half.shape == (*full.shape[:-2], 8, 8)
+    wanted = full.float().reshape(*full.shape[:-2], 8, 2, 8, 2).mean((-1, -3))
+    assert torch.allclose(half.float(), wanted, atol=0.51)
 
 
 def test_transforms_of_one_image_are_drawn_independently() -> None:

@@ -29,13 +29,21 @@ from tests.fitting import COMPUTE, fit, recipe, same, training_run
         {"mixup": 0.4, "cutmix": 1.0, "loss": "bce", "scheduler": "onecycle"},
         {"freeze": {"epochs": 2, "views": ["identity", "hflip"]}, "head_lr_scale": 5.0},
         {"loss": "cross_entropy", "loss_options": {"label_smoothing": 0.1}},
+        {
+            "resize": {16: 2, 24: 2},
+            "averaging": {"method": "soup", "epochs": 2},
+            "sampler": "balanced",
+            "layer_decay": 0.5,
+            "model": {"image_size": 24},
+        },
     ],
     ids=lambda train: "-".join(train),
 )
 def test_an_interrupted_training_ends_with_the_same_bytes(
     train: dict[str, Any], images: Any, tmp_path: Path
 ) -> None:
-    made = recipe(epochs=4, model={"dropout": 0.2}, **train)
+    model = {"dropout": 0.2} | train.pop("model", {})
+    made = recipe(epochs=4, model=model, **train)
     straight, rows = fit(made, images(made), tmp_path / "straight")
     resumed, again = fit(made, images(made), tmp_path / "resumed", until=3)
     assert same(straight, resumed)
@@ -184,6 +192,16 @@ def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> 
             "end before the warm-up",
         ),
         ({"freeze": {"epochs": "all"}, "mixup": 0.2}, "neither augmented nor mixed"),
+        ({"freeze": {"epochs": "all"}, "layer_decay": 0.5}, "drop layer_decay and resize"),
+        ({"freeze": {"epochs": "all"}, "resize": {16: 2}}, "drop layer_decay and resize"),
+        ({"averaging": {"method": "swa", "epochs": 3}}, "averaging.epochs: belongs to method soup"),
+        ({"averaging": {"method": "soup"}, "keep": "best"}, "keep: `best` keeps one epoch"),
+        ({"averaging": {"method": "soup"}, "monitor": "train_loss"}, "judged by held-out images"),
+        ({"resize": {16: 1}}, "resize: has 1 epochs in all, where `epochs` is 2"),
+        ({"resize": {16: 1, 17: 1}}, r"17 pixels are more than image_size \(16\)"),
+        ({"resize": {15: 2}}, "greater than or equal to 16"),
+        ({"resize": {}}, "at least 1"),
+        ({"layer_decay": 1.0}, "less than 1"),
         ({"freeze": {"epochs": 2, "views": []}}, "at least one view"),
         ({"freeze": {"epochs": 2, "views": ["scale(0)"]}}, "there is no view"),
     ],
@@ -193,6 +211,26 @@ def test_settings_that_contradict_each_other_are_refused(train: dict[str, Any], 
         recipe(**train)
     with pytest.raises(ValueError, match="take one view of an image"):
         recipe(model={"views": "five_crop", "shortest_edge": 20}, mixup=0.1)
+
+
+def test_images_grow_and_are_judged_at_full_size(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, int]] = []
+    forward = Classifier.features
+
+    def noted(self: Classifier, pixels: torch.Tensor) -> torch.Tensor:
+        seen.append((self.training, pixels.shape[-1]))
+        return forward(self, pixels)
+
+    monkeypatch.setattr("foldwise.training.fit.try_step", lambda *_: None)
+    made = recipe(epochs=4, model={"image_size": 24}, resize={20: 1, 16: 2, 24: 1}, batch_size=10)
+    data = images(made)
+    monkeypatch.setattr(Classifier, "features", noted)
+    fit(made, data, tmp_path)
+    assert [side for training, side in seen if training] == [16, 16, 20, 24]
+    assert {side for training, side in seen if not training} == {24}
+    assert data[0].sizes == ()
 
 
 def test_a_repository_without_a_commit_is_one_line(

@@ -89,6 +89,75 @@ def test_a_project_may_be_moved_before_training_goes_on(
     assert "damaged" not in capsys.readouterr().err
 
 
+SOUP: dict[str, Any] = {"averaging": {"method": "soup", "of": "best", "epochs": 2}}
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+def test_a_damaged_checkpoint_of_a_soup_is_as_bad_as_any(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    made = recipe(epochs=4, **SOUP)
+    straight, _ = fit(made, images(made), tmp_path / "straight")
+
+    def harm(kept: Path) -> None:
+        state = torch.load(kept / "last.ckpt", weights_only=True)["callbacks"].values()
+        (names,) = [each["best_k_models"] for each in state if each.get("best_k_models")]
+        best = sorted(names, key=names.__getitem__)
+        damage(Path(best[1]))
+        capsys.readouterr()
+
+    resumed, _ = fit(made, images(made), tmp_path / "resumed", until=3, meanwhile=harm)
+    assert same(straight, resumed)
+    assert capsys.readouterr().err.count("is damaged; training starts over") == 1
+
+
+@pytest.mark.parametrize("of", ["last", "best"])
+def test_a_kill_between_a_soups_checkpoint_and_the_last_one(
+    of: str, images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not needed any more is gone by then; the last one still names it."""
+    averaging = SOUP["averaging"] | {"of": of}
+    made = recipe(epochs=6, averaging=averaging)
+    straight, rows = fit(made, images(made), tmp_path / "straight")
+    save = AtomicCheckpoints.save_checkpoint
+
+    def killed(self: AtomicCheckpoints, content: Any, path: Any, **options: Any) -> None:
+        if Path(path).name == "last.ckpt" and content["epoch"] == 4:
+            raise KeyboardInterrupt
+        save(self, content, path, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AtomicCheckpoints, "save_checkpoint", killed)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            fit(made, images(made), tmp_path / "resumed")
+    kept = sorted(each.name for each in (tmp_path / "resumed/kept").glob("soup-*"))
+    assert len(kept) == 3
+    if of == "last":
+        assert kept == [f"soup-epoch={epoch}.ckpt" for epoch in (2, 3, 4)]
+    capsys.readouterr()
+    resumed, again = fit(made, images(made), tmp_path / "resumed")
+    assert same(straight, resumed)
+    assert again == rows
+    said = capsys.readouterr().err
+    assert "damaged" not in said
+    assert "resumed after epoch 4/6" in said
+
+
+def test_a_finished_training_is_not_trained_on_and_its_soup_made_again(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for freeze in ({}, {"freeze": {"epochs": 1}}, {"freeze": {"epochs": "all"}}):
+        made = recipe(epochs=3, **SOUP, **freeze)
+        folder = tmp_path / str(freeze.get("freeze"))
+        first, rows = fit(made, images(made), folder)
+        told = capsys.readouterr().err.splitlines()[-1]
+        again, same_rows = fit(made, images(made), folder)
+        assert same(first, again)
+        assert same_rows == rows
+        assert capsys.readouterr().err.splitlines()[-1] == told
+        assert len(list((folder / "features").glob("*"))) == bool(freeze)
+
+
 def test_a_lock_may_hold_anything(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/lock").write_bytes(b"\xff\xfe\0")

@@ -7,7 +7,8 @@ import torch
 
 from foldwise.core.errors import UserError
 from foldwise.training.losses import Loss
-from foldwise.training.settings import LossName, LossOptions, Train
+from foldwise.training.options import LossName, LossOptions
+from foldwise.training.settings import Train
 
 
 def loss(name: LossName, labels: torch.Tensor | None = None, **options: Any) -> Loss:

@@ -6,7 +6,7 @@ import torch
 
 from foldwise.training.losses import Loss
 from foldwise.training.metrics import EpochMetrics
-from foldwise.training.settings import LossOptions
+from foldwise.training.options import LossOptions
 
 
 # One class has no positive label on purpose, of which torchmetrics warns.

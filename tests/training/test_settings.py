@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from foldwise.core.errors import UserError
 from foldwise.core.settings import validated
 from foldwise.model.settings import Model
 from foldwise.training.settings import Train, make_recipe
@@ -31,3 +32,14 @@ def test_numbers_that_yaml_takes_for_text_are_numbers_to_libraries(text: str) ->
 def test_other_texts_stay_texts(text: str) -> None:
     options = {"name": text, "names": [text]}
     assert validated({"backbone": "timm/x", "options": options}, Model).options == options
+
+
+@pytest.mark.parametrize("text", ["{160: 4, 128: 6}", "{'128': 6, '160': 4}"])
+def test_sides_may_come_as_text_and_in_any_order(text: str) -> None:
+    train = validated({"resize": yaml.safe_load(text)}, Train)
+    made = make_recipe("m", Model(backbone="timm/x"), train, 0.1, 10, 0)
+    assert made.sizes == (128,) * 6 + (160,) * 4
+    again = Train.model_validate(train.model_dump(mode="json"))
+    assert again == train
+    with pytest.raises(UserError, match=r"params.yaml: train.resize"):
+        validated({"resize": {"big": 6}}, Train, ("train",))

@@ -88,6 +88,12 @@ def test_what_can_learn_is_left_as_it_was(
             "3 x 32 x 32",
         ),
         (
+            {"backbone": "timm/vit_tiny_patch16_224", "image_size": 224},
+            10,
+            {"resize": {192: 2}},
+            "3 x 192 x 192: .*224.*; change train.resize",
+        ),
+        (
             {"backbone": "torchvision/alexnet", "image_size": 32},
             10,
             {},
