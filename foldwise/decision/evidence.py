@@ -16,7 +16,7 @@ from foldwise.decision.decision import fit_decision, fit_decoder
 from foldwise.decision.settings import Calibration, Decode, Threshold, calibration_of, decoder_of
 from foldwise.decision.simplest import paired_gain, said, simplest_of_best
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores, draw
-from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
+from foldwise.scoring.cross_fitting import Apply, cross_fit, halves, with_several
 
 FOLD_DRAWS = 300
 """Of the bootstrap, for the choices of single folds."""
@@ -89,8 +89,7 @@ def choose(
     by_fold = {}
     for fold in np.unique(groups).tolist():
         rest = groups != fold
-        halves = np.unique(groups[rest], return_inverse=True)[1] % 2
-        own = _choose(labels[rest], logits[rest], halves, still, single, FOLD_DRAWS)
+        own = _choose(labels[rest], logits[rest], halves(groups[rest]), still, single, FOLD_DRAWS)
         by_fold[fold] = own.settings
     evidence = taken.evidence | {
         "by_fold": {str(fold): _in_short(each, single) for fold, each in by_fold.items()}
@@ -108,7 +107,6 @@ def _choose(
 ) -> Choice:
     if not np.isfinite(logits).all():
         raise ValueError("some logits are not finite; look at the training curves")
-    groups = with_several(groups)
     choice = Choice(settings)
     if settings.calibration == "auto":
         choice = _with_calibration(labels, logits, groups, choice, single, draws)
