@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from foldwise.decision.calibration_error import calibration_errors, image_losses
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.decision import fit_decision
-from foldwise.decision.evidence import choose
+from foldwise.decision.evidence import Choice, choose
 from foldwise.decision.ladder import cross_calibrated, oof_rungs
 from foldwise.decision.settings import Calibration, Threshold, check_decision
 from foldwise.decision.simplest import simplest_of_best
@@ -133,6 +133,9 @@ def test_a_folds_own_labels_choose_nothing_for_it() -> None:
     assert before.of(folds[rest]) == before.by_fold[2]
     assert before.of(folds) == before.settings
     # What is written for a fold is by its own choice.
+    kinds = [("platt", "per_class"), ("temperature", "global"), ("isotonic", "shrunk")]
+    own_steps = {i: asked(calibration=c, scope=s) for i, (c, s) in enumerate(kinds)}
+    before = Choice(asked(calibration="platt", scope="global"), by_fold=own_steps)
     rungs = oof_rungs(logits[None], logits[None], labels, logits, folds, before, False)
     calibrated = cross_calibrated(labels, logits, folds, before, False)
     for fold, step in before.by_fold.items():
