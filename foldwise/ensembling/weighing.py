@@ -131,11 +131,11 @@ def fit_weighing(
     if how == "simplex":
         return Weighing(fit_member_weights(labels, logits, how, merge), (None,) * members)
     both = (_scaled(labels, logits), (None,) * members)
-    tried = [_greedy(labels, logits, lines, merge) for lines in both]
+    tried = [_greedily(labels, logits, lines, merge) for lines in both]
     return max(tried, key=lambda each: _likelihood(labels, logits, each, merge))
 
 
-def _greedy(
+def _greedily(
     labels: np.ndarray, logits: np.ndarray, lines: Sequence[Line | None], merge: Merge
 ) -> Weighing:
     moved = [
