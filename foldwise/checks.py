@@ -11,6 +11,7 @@ import numpy as np
 
 from foldwise.core.settings import PARAMS
 from foldwise.decision.settings import check_decision
+from foldwise.ensembling.settings import check_weights
 from foldwise.params import read_params
 from foldwise.training.settings import Recipe
 
@@ -32,16 +33,19 @@ def check_params(augment: bool = False, path: Path = PARAMS) -> None:
 
 
 def check_data(single: bool, classes: int) -> None:
-    """Refuse a decision that does not suit the data set, before anything is trained on it.
+    """Refuse what does not suit the data set, before anything is trained on it.
 
     Args:
         single: every image has one label.
         classes: how many there are.
 
     Raises:
-        UserError: the decoder gives several labels where images have one, or too many.
+        UserError: the decoder gives several labels where images have one, or too many; members are
+            to be stacked where classes exclude each other.
     """
-    check_decision(read_params().threshold, single, classes)
+    params = read_params()
+    check_decision(params.threshold, single, classes)
+    check_weights(params.ensemble, single)
 
 
 def check_networks(classes: int, built: str, images: int | None = None) -> None:

@@ -15,10 +15,17 @@ from foldwise.core.errors import UserError
 from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
-from foldwise.ensembling.combine import Held, audits, merge_views, merged_arrays, weigh_members
+from foldwise.ensembling.combine import (
+    Held,
+    audits,
+    merge_views,
+    merged_arrays,
+    used_members,
+    weigh_members,
+)
 from foldwise.ensembling.included import included_members
 from foldwise.ensembling.out_of_fold import MemberPredictions
-from foldwise.ensembling.settings import Ensemble, Tta
+from foldwise.ensembling.settings import Ensemble, Tta, check_weights
 from foldwise.scoring.objective import ObjectiveField
 from foldwise.scoring.thresholds import threshold_fit
 
@@ -29,6 +36,7 @@ def main() -> None:
     objective = read("threshold.objective", ObjectiveField)
     check_params()
     dataset = files.read_dataset()
+    check_weights(settings, dataset["task"] == "multiclass")
     folds, labels = files.read_folds(), files.read_labels()
     held_out = folds[folds["fold"] >= 0]
     oof_id = held_out["id"].to_numpy(str)
@@ -55,20 +63,17 @@ def main() -> None:
             merge_views(each, held, tta)
             for each in track(predictions, len(predictions), "audit of views")
         ]
-        oof, weights, weighed = weigh_members(members, held, settings)
+        oof, weighing, weighed = weigh_members(members, held, settings)
     except ValueError as error:
         raise UserError(f"{files.LABELS}: held-out labels: {error}") from None
-    arrays = merged_arrays(predictions, members, weights, settings)
+    arrays = merged_arrays(predictions, members, weighing, settings)
     files.write_arrays(files.ENSEMBLE, oof_id=oof_id, oof_logits=oof, test_id=test_id, **arrays)
     files.write_json(
         files.MERGING,
         {
             "folds": list(numbers),
             "merge": {"views": tta.merge, "folds": settings.folds, "members": settings.members},
-            "members": {
-                each.name: {"views": list(each.views), "weight": float(weight)}
-                for each, weight in zip(members, weights, strict=True)
-            },
+            "members": used_members(members, weighing),
         },
     )
     audit = pd.DataFrame([{"member": each.name} | row for each in members for row in each.audit])

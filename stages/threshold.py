@@ -14,39 +14,43 @@ from foldwise.core.program import run
 from foldwise.core.settings import read
 from foldwise.decision.calibration_error import calibration_errors, reliability
 from foldwise.decision.decision import cross_fitted_probabilities, fit_decision, plain_decision
+from foldwise.decision.evidence import choose
 from foldwise.decision.ladder import ablation, cross_calibrated, decision_rungs, oof_rungs
 from foldwise.decision.settings import Threshold, check_decision, decoder_of
 
 
 def main() -> None:
-    settings = read("threshold", Threshold)
+    asked = read("threshold", Threshold)
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
     dataset = files.read_dataset()
     classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ids, logits = ensemble["oof_id"], ensemble["oof_logits"]
     labels = files.labels_of(ids, classes).to_numpy(np.int8)
     folds = files.folds_of(ids).to_numpy()
-    check_decision(settings, single, len(classes))
-    decoder = decoder_of(settings, single)
+    check_decision(asked, single, len(classes))
     try:
+        choice = choose(labels, logits, folds, asked, single)
+        settings, decoder = choice.settings, decoder_of(choice.settings, single)
         decision = fit_decision(labels, logits, folds, settings, single, decoder)
         steps = {
             name: fit_decision(labels, logits, folds, step, single, way).as_json()
-            for name, (step, way) in decision_rungs(settings, single).items()
+            for name, (step, way) in decision_rungs(settings, single, choice.left_out).items()
         }
         rungs = oof_rungs(
-            ensemble["oof_single"], ensemble["oof_views"], labels, logits, folds, settings, single
+            ensemble["oof_single"], ensemble["oof_views"], labels, logits, folds, choice, single
         )
     except ValueError as error:
         raise UserError(f"{files.ENSEMBLE}: {error}") from None
     ladder = ablation(labels, rungs, settings.objective, folds)
-    calibrated = cross_calibrated(labels, logits, folds, settings, single)
+    calibrated = cross_calibrated(labels, logits, folds, choice, single)
     sides = {"before": logits} | ({} if settings.calibration == "none" else {"after": calibrated})
 
     content = {"objective": settings.objective.name, "ladder": ladder} | decision.summary(classes)
     content["calibration"] = {"method": settings.calibration} | {
         side: calibration_errors(labels, each, single) for side, each in sides.items()
     }
+    if choice.evidence:
+        content["evidence"] = choice.evidence
     if len(decision.thresholds) == 1 and decoder == "threshold" and settings.fixed is None:
         content["cross_fitted_probabilities"] = cross_fitted_probabilities(
             labels, logits, folds, settings, single

@@ -25,7 +25,6 @@ from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.deploy.agreement import agreement
 from foldwise.deploy.ensemble import DeployedMember, FinishedEnsemble, onnx_ensemble, torch_ensemble
-from foldwise.ensembling.combine import merge_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.images.decode import SUFFIXES, bits_of, check, decode
 from foldwise.images.decoding import DEPTHS
@@ -151,8 +150,7 @@ def predicted(
         folds = [runner(pixels) for runner in member.folds]
         joined.append(merge_logits(folds, ensemble.folds_merge))
         models += folds
-    weights = np.array([member.weight for member in ensemble.members])
-    logits = merge_members(joined, weights, ensemble.members_merge)
+    logits = ensemble.merged(joined)
     return logits, agreement([ensemble.decision(each) for each in models])
 
 

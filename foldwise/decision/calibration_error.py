@@ -50,6 +50,28 @@ def calibration_errors(labels: np.ndarray, logits: np.ndarray, softmax: bool) ->
     }
 
 
+def image_losses(
+    labels: np.ndarray, logits: np.ndarray, softmax: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each image adds to the negative log-likelihood, and of how many labels; both (images,).
+
+    The sum of the one over that of the other is `nll` of `calibration_errors`, whose arguments
+    these are.
+
+    >>> losses, counts = image_losses(np.array([[1, 0], [1, -1]]), np.zeros((2, 2)), softmax=False)
+    >>> losses.round(3).tolist(), counts.tolist()
+    ([1.386, 0.693], [2, 1])
+    """
+    if softmax:
+        rows = (labels == 1).sum(1) == 1
+        scores = calibrated_scores(logits, True)[np.arange(len(labels)), labels.argmax(1)]
+        return np.where(rows, -scores, 0.0), rows.astype(int)
+    used = labels >= 0
+    scores = np.asarray(logits, np.float64)
+    losses = -log_sigmoid(np.where(labels == 1, scores, -scores))
+    return np.where(used, losses, 0.0).sum(1), used.sum(1)
+
+
 def reliability(
     labels: np.ndarray, logits: np.ndarray, softmax: bool, bins: int = BINS
 ) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 from foldwise.decision.calibrator import Calibrator, fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds, shrunk_thresholds
 from foldwise.decision.count_prior import fit_count_weights, map_decision, marginal_decision
-from foldwise.decision.settings import Decode, Threshold
+from foldwise.decision.settings import Decode, Threshold, calibration_of
 from foldwise.scoring.cross_fitting import with_several
 from foldwise.scoring.probability import logit, sigmoid
 from foldwise.scoring.thresholds import best_threshold, threshold_curve
@@ -142,13 +142,13 @@ def fit_decision(
         labels: (images, classes): 1, 0 or -1.
         logits: (images, classes) float32.
         groups: (images,): folds, by which `scope: shrunk` chooses its strength.
-        settings: how.
+        settings: how; nothing in them is `auto`.
         single: whether every image has one label.
         decoder: which, whatever `settings.decode` says.
 
     Raises:
         ValueError: nothing is labelled, a logit is not finite, or, for a count prior, every image
-            has an ignored label.
+            has an ignored label; or something is `auto`.
 
     >>> labels, logits = np.array([[0], [1], [1]]), np.float32([[1], [2], [3]])
     >>> settings, folds = Threshold(objective="accuracy"), np.array([0, 1, 2])
@@ -157,7 +157,26 @@ def fit_decision(
     """
     if not np.isfinite(logits).all():
         raise ValueError("some logits are not finite; look at the training curves")
-    calibrator = fit_calibrator(labels, logits, settings.calibration, single)
+    calibrator = fit_calibrator(labels, logits, calibration_of(settings), single)
+    return fit_decoder(labels, logits, groups, settings, decoder, calibrator)
+
+
+def fit_decoder(
+    labels: np.ndarray,
+    logits: np.ndarray,
+    groups: np.ndarray,
+    settings: Threshold,
+    decoder: Decode,
+    calibrator: Calibrator,
+) -> Decision:
+    """What follows a calibrator, fitted on the logits that it gives; else as `fit_decision`.
+
+    >>> labels, logits = np.array([[0], [1], [1]]), np.float32([[1], [2], [3]])
+    >>> settings, folds = Threshold(objective="accuracy"), np.array([0, 1, 2])
+    >>> half = Calibrator("temperature", lines=((0.5, 0.0),))
+    >>> fit_decoder(labels, logits, folds, settings, "threshold", half).thresholds
+    (0.75,)
+    """
     if decoder == "top_k":
         return Decision(calibrator, decoder, k=settings.k)
     calibrated = calibrator(logits)
@@ -167,6 +186,8 @@ def fit_decision(
     if settings.fixed is not None:
         return Decision(calibrator, decoder, (logit(settings.fixed),))
     objective = settings.objective
+    if settings.scope == "auto":
+        raise ValueError("scope: auto is to be chosen first")
     if settings.scope == "global":
         best = best_threshold(threshold_curve(labels, calibrated, objective))
         return Decision(calibrator, decoder, (best,))

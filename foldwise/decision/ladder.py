@@ -3,14 +3,15 @@
 Out-of-fold every rung is cross-fitted; of the test part it is as the decision has it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.decision import Decision, fit_decision, plain_decision
-from foldwise.decision.settings import Decode, Threshold, decoder_of
+from foldwise.decision.evidence import Choice
+from foldwise.decision.settings import Decode, Threshold, calibration_of, decoder_of
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
 from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
 from foldwise.scoring.objective import Objective, score
@@ -83,24 +84,37 @@ def ablation(
     return steps
 
 
-def decision_rungs(settings: Threshold, single: bool) -> dict[str, tuple[Threshold, Decode]]:
+def decision_rungs(
+    settings: Threshold, single: bool, left_out: Collection[str] = ()
+) -> dict[str, tuple[Threshold, Decode]]:
     """The steps of a decision that are in use: settings and decoder of each, by its rung's name.
+
+    Args:
+        settings: of the decision; nothing in them is `auto`.
+        single: whether every image has one label.
+        left_out: names of rungs that evidence speaks against.
 
     >>> list(decision_rungs(Threshold(objective="accuracy", calibration="platt"), single=False))
     ['+ calibration', '+ threshold']
     """
     last = decoder_of(settings, single)
-    plain = settings.model_copy(update={"fixed": 0.5, "scope": "global", "k": 1})
-    rungs: dict[str, tuple[Threshold, Decode]] = {}
-    if settings.calibration != "none":
-        rungs["+ calibration"] = (plain, "top_k" if single else "threshold")
-    if last == "threshold" or last in COUNT_PRIORS:
-        rungs["+ threshold"] = (settings, "threshold")
-    if last in COUNT_PRIORS:
-        rungs["+ count prior"] = (settings, last)
-    if last == "top_k" and (settings.k > 1 or not single):
-        rungs["+ top k"] = (settings, last)
-    return rungs
+    used = {
+        "+ calibration": settings.calibration != "none",
+        "+ threshold": last != "top_k",
+        "+ count prior": last in COUNT_PRIORS,
+        "+ top k": last == "top_k" and (settings.k > 1 or not single),
+    }
+    return {
+        name: _rung(name, settings, single) for name in used if used[name] and name not in left_out
+    }
+
+
+def _rung(name: str, settings: Threshold, single: bool) -> tuple[Threshold, Decode]:
+    """The step of that name, as other settings have it, which may do nothing there."""
+    if name == "+ calibration":
+        plain = settings.model_copy(update={"fixed": 0.5, "scope": "global", "k": 1})
+        return plain, "top_k" if single else "threshold"
+    return settings, "threshold" if name == "+ threshold" else decoder_of(settings, single)
 
 
 def oof_rungs(
@@ -109,10 +123,12 @@ def oof_rungs(
     labels: np.ndarray,
     logits: np.ndarray,
     folds: np.ndarray,
-    settings: Threshold,
+    choice: Choice,
     single: bool,
 ) -> dict[str, list[np.ndarray]]:
     """Labels, (images, classes), of each rung's models; whatever is fitted is cross-fitted.
+
+    So is what was chosen: a fold whose other folds choose otherwise has their step at that rung.
 
     Args:
         singles: (members, images, classes): logits of the untransformed view.
@@ -120,7 +136,7 @@ def oof_rungs(
         labels: (images, classes): 1, 0 or -1.
         logits: of all members together.
         folds: (images,).
-        settings: of the decision.
+        choice: the decision's settings.
         single: whether every image has one label.
 
     Raises:
@@ -128,7 +144,8 @@ def oof_rungs(
 
     >>> labels, logits = np.array([[0], [1], [0], [1]]), np.float32([[1], [3], [1], [3]])
     >>> own, folds = logits[None], np.array([0, 0, 1, 1])
-    >>> rungs = oof_rungs(own, own, labels, logits, folds, Threshold(objective="accuracy"), False)
+    >>> choice = Choice(Threshold(objective="accuracy"))
+    >>> rungs = oof_rungs(own, own, labels, logits, folds, choice, single=False)
     >>> {name: each[0][:, 0].tolist() for name, each in rungs.items()}
     {'single fold': [1, 1, 1, 1], '+ TTA': [1, 1, 1, 1], '+ threshold': [0, 1, 0, 1]}
     """
@@ -139,15 +156,15 @@ def oof_rungs(
     }
     if len(views) > 1:
         rungs["+ members"] = [plain(logits)]
-    for name, (step, decoder) in decision_rungs(settings, single).items():
+    for name in decision_rungs(choice.settings, single, choice.left_out):
 
         def fit(
             truth: np.ndarray,
             own: np.ndarray,
             groups: np.ndarray,
-            step: Threshold = step,
-            decoder: Decode = decoder,
+            name: str = name,
         ) -> Apply:
+            step, decoder = _rung(name, choice.of(groups), single)
             return fit_decision(truth, own, groups, step, single, decoder)
 
         rungs[name] = [cross_fit(labels, logits, with_several(folds), fit)]
@@ -155,17 +172,17 @@ def oof_rungs(
 
 
 def cross_calibrated(
-    labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, settings: Threshold, single: bool
+    labels: np.ndarray, logits: np.ndarray, folds: np.ndarray, choice: Choice, single: bool
 ) -> np.ndarray:
     """Logits (images, classes), each fold's by a calibrator fitted on the other folds.
 
-    Arguments as for `fit_decision`, of `settings` the calibration alone. Two of three images have
+    Arguments as for `oof_rungs`, of the settings the calibration alone. Two of three images have
     the label in the first fold, three of four in the second:
 
     >>> labels, logits = np.array([[1, 1, 0, 1, 1, 1, 0]]).T, np.full((7, 1), 2.0)
     >>> folds = np.array([0, 0, 0, 1, 1, 1, 1])
-    >>> settings = Threshold(objective="accuracy", calibration="temperature")
-    >>> odds = np.exp(cross_calibrated(labels, logits, folds, settings, single=False))
+    >>> choice = Choice(Threshold(objective="accuracy", calibration="temperature"))
+    >>> odds = np.exp(cross_calibrated(labels, logits, folds, choice, single=False))
     >>> odds[:, 0].round(2).tolist()
     [3.0, 3.0, 3.0, 2.0, 2.0, 2.0, 2.0]
     """
@@ -173,7 +190,9 @@ def cross_calibrated(
         labels,
         logits,
         with_several(folds),
-        lambda truth, own, _: fit_calibrator(truth, own, settings.calibration, single),
+        lambda truth, own, groups: fit_calibrator(
+            truth, own, calibration_of(choice.of(groups)), single
+        ),
     )
 
 

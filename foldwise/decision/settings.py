@@ -9,7 +9,8 @@ from foldwise.core.settings import Count, Number, Settings
 from foldwise.scoring.objective import ObjectiveField
 
 Calibration = Literal["none", "temperature", "class_temperature", "platt", "isotonic"]
-Scope = Literal["global", "per_class", "shrunk"]
+CalibrationChoice = Literal[Calibration, "auto"]
+Scope = Literal["global", "per_class", "shrunk", "auto"]
 Decode = Literal["auto", "threshold", "count_prior", "count_prior_mode", "top_k"]
 
 
@@ -17,12 +18,14 @@ class Threshold(Settings):
     """How a logit becomes a probability, and a probability a label."""
 
     objective: ObjectiveField
-    calibration: Calibration = "none"
+    calibration: CalibrationChoice = "none"
     """`temperature` divides all logits by one number, `class_temperature` by one per class; `platt`
-    is a line per class, `isotonic` a rising step function per class."""
+    is a line per class, `isotonic` a rising step function per class. `auto`: the simplest that
+    cross-fitted evidence speaks for; `none` if all others hurt."""
     scope: Scope = "global"
     """One threshold for all classes, one per class, or one per class that is shrunk towards the
-    common one the more, the rarer the class."""
+    common one the more, the rarer the class. `auto`: the simplest that cross-fitted evidence speaks
+    for; p >= 1/2 if all of them hurt, and no count prior if that hurts."""
     fixed: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """A probability to decide at, instead of the one that is best for the objective."""
     decode: Decode = "auto"
@@ -35,11 +38,10 @@ class Threshold(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        name = self.objective.name
-        if self.scope != "global" and self.objective.average == "micro" and "_at_" in name:
+        if self.scope in ("per_class", "shrunk") and self.common_only:
             raise ValueError(
                 f"scope: {self.scope} needs a constraint per class: write objective "
-                f"`{name.replace('micro', 'macro')}`"
+                f"`{self.objective.name.replace('micro', 'macro')}`"
             )
         if self.scope != "global" and self.fixed is not None:
             raise ValueError("fixed: is one probability for all classes; write `scope: global`")
@@ -48,6 +50,34 @@ class Threshold(Settings):
         if self.k != 1 and self.decode != "top_k":
             raise ValueError("k: is for `decode: top_k`")
         return self
+
+    @property
+    def auto(self) -> bool:
+        """Whether a step is left to evidence."""
+        return "auto" in (self.scope, self.calibration)
+
+    @property
+    def common_only(self) -> bool:
+        """Whether the objective has one constraint for all classes, so that they share a threshold.
+
+        >>> Threshold(objective={"name": "micro_precision_at_recall", "recall": 0.9}).common_only
+        True
+        """
+        return self.objective.average == "micro" and "_at_" in self.objective.name
+
+
+def calibration_of(settings: Threshold) -> Calibration:
+    """Its calibration, which is not `auto`.
+
+    Raises:
+        ValueError: it is, so that there is nothing to fit yet.
+
+    >>> calibration_of(Threshold(objective="accuracy", calibration="platt"))
+    'platt'
+    """
+    if settings.calibration == "auto":
+        raise ValueError("calibration: auto is to be chosen first")
+    return settings.calibration
 
 
 def decoder_of(settings: Threshold, single: bool) -> Decode:

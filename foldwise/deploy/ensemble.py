@@ -16,6 +16,7 @@ from foldwise.core.settings import Count, read
 from foldwise.decision.decision import Decision
 from foldwise.deploy.onnx_files import exported_members, fold_file, graph_runner, metadata
 from foldwise.ensembling.settings import Merge
+from foldwise.ensembling.weighing import Line, Weighing
 from foldwise.images.decode import MAX_PIXELS
 from foldwise.images.decoding import Decoding, depth_is_settled
 from foldwise.model.settings import Compute, Model
@@ -26,6 +27,8 @@ class UsedMember(BaseModel):
 
     views: list[str]
     weight: float
+    slope: list[float] | None = None
+    offset: list[float] | None = None
 
 
 class MergedFile(BaseModel):
@@ -37,7 +40,11 @@ class MergedFile(BaseModel):
 
 
 def read_ensemble() -> dict[str, Any]:
-    """`folds`, `merge` (of views, folds and members) and `members` (their `views` and `weight`)."""
+    """`folds`, `merge` (of views, folds and members) and `members`.
+
+    Of each its `views`, its `weight` and, where its logits are moved before they are merged, its
+    `slope` and `offset`.
+    """
     return files.read_json(files.MERGING, "ensemble", files.checked_as(MergedFile))
 
 
@@ -113,6 +120,8 @@ class DeployedMember:
     folds: Sequence[Runner]
     """Of each fold, all used views merged."""
     weight: float
+    line: Line | None = None
+    """What moves its logits, once folds are merged; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,12 @@ class FinishedEnsemble:
     """Images at a time."""
     max_pixels: int
     """Of an image; beyond, it counts as bad."""
+
+    def merged(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        """Logits of every member, its folds merged, as one; float32 (images, classes)."""
+        weights = np.array([member.weight for member in self.members])
+        lines = [member.line for member in self.members]
+        return Weighing(weights, lines).merged(logits, self.members_merge)
 
 
 def torch_ensemble(temporary: Path) -> FinishedEnsemble:
@@ -162,7 +177,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         loaded = loaded_folds[name]
         runners = [TorchRunner(module, device) for module, _ in loaded]
         decoded = _recorded_decoding(name, temporary)
-        members.append(_deployed(loaded[0][1], decoded, runners, used["weight"]))
+        members.append(_deployed(loaded[0][1], decoded, runners, used))
     return FinishedEnsemble(
         classes,
         members,
@@ -188,7 +203,7 @@ def onnx_ensemble(folder: Path) -> FinishedEnsemble:
         about = metadata(paths[0])
         model = Model.model_validate(about["input"])
         runners = [graph_runner(path) for path in paths]
-        members.append(_deployed(model, about.get("decoding"), runners, used["weight"]))
+        members.append(_deployed(model, about.get("decoding"), runners, used))
     return FinishedEnsemble(
         content["classes"],
         members,
@@ -201,10 +216,13 @@ def onnx_ensemble(folder: Path) -> FinishedEnsemble:
 
 
 def _deployed(
-    model: Model, decoded: dict[str, Any] | None, runners: Sequence[Runner], weight: float
+    model: Model,
+    decoded: dict[str, Any] | None,
+    runners: Sequence[Runner],
+    used: dict[str, Any],
 ) -> DeployedMember:
     decoding, settled = Decoding.from_json(decoded), depth_is_settled(decoded)
-    return DeployedMember(model, decoding, settled, runners, weight)
+    return DeployedMember(model, decoding, settled, runners, used["weight"], Line.from_json(used))
 
 
 def _images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """From every member's views and folds to one logit per image and class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions
-from foldwise.ensembling.settings import Ensemble, Merge, Tta
+from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.ensembling.view_audit import ViewAudit
-from foldwise.ensembling.weights import fit_member_weights
+from foldwise.ensembling.weighing import Weighing, fit_weighing
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores
-from foldwise.scoring.cross_fitting import Fit, cross_fit, with_several
+from foldwise.scoring.cross_fitting import Apply, Fit, cross_fit, with_several
 from foldwise.scoring.objective import Objective
 
 
@@ -85,7 +85,7 @@ def merge_views(member: MemberPredictions, held: Held, settings: Tta) -> Merged:
 
 def weigh_members(
     members: Sequence[Merged], held: Held, settings: Ensemble
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Weighing, dict[str, Any]]:
     """Merge members by equal weights, or by fitted ones where these are better beyond noise.
 
     Fitted weights are compared with equal ones cross-fitted: each fold's images are merged
@@ -93,10 +93,10 @@ def weigh_members(
 
     Returns:
         Held-out logits, float32 (images, classes), cross-fitted where weights are fitted; the
-        members' weights for the test part; and what was found.
+        members' weighing for the test part; and what was found.
     """
     stacked = np.stack([each.oof for each in members], 1)
-    equal = np.full(len(members), 1 / len(members))
+    equal = Weighing.equal(len(members))
     alike = merge_logits(np.moveaxis(stacked, 1, 0), settings.members)
     found: dict[str, Any] = {"asked": settings.weights, "used": "equal"}
     how = settings.weights
@@ -104,15 +104,15 @@ def weigh_members(
         return alike, equal, found
     groups = with_several(held.groups)
 
-    def fit(labels: np.ndarray, logits: np.ndarray, _: np.ndarray) -> Callable[..., np.ndarray]:
-        weights = fit_member_weights(labels, logits, how, settings.members)
-        return lambda own: merge_logits(np.moveaxis(own, 1, 0), settings.members, weights)
+    def fit(labels: np.ndarray, logits: np.ndarray, near: np.ndarray) -> Apply:
+        weighing = fit_weighing(labels, logits, near, how, settings.members)
+        return lambda own: weighing.merged(list(np.moveaxis(own, 1, 0)), settings.members)
 
     fitted = cross_fit(held.labels, stacked, groups, fit)
     decided = [cross_fit(held.labels, each, groups, held.decide) for each in (alike, fitted)]
     scores = BootstrapScores(held.labels, decided, held.objective, held.draws)
     gain = scores.interval(np.array([-1.0, 1.0]))
-    weights = fit_member_weights(held.labels, stacked, how, settings.members)
+    weighing = fit_weighing(held.labels, stacked, groups, how, settings.members)
     found |= {
         "equal_score": float(scores.values[0]),
         "fitted_score": float(scores.values[1]),
@@ -120,50 +120,45 @@ def weigh_members(
         "gain_low": gain.low,
         "gain_high": gain.high,
         "verdict": gain.verdict,
-        "fitted": dict(zip([each.name for each in members], weights.tolist(), strict=True)),
-    }
+    } | _fitted(members, weighing, how)
     if gain.low <= 0:
         return alike, equal, found
-    return fitted, weights, found | {"used": how}
+    return fitted, weighing, found | {"used": how}
+
+
+def _fitted(members: Sequence[Merged], weighing: Weighing, how: str) -> dict[str, Any]:
+    """Of every member its weight (of a stack the mean over classes), and what calibrated it."""
+    found: dict[str, Any] = {"fitted": {}}
+    for each, weight, line in zip(members, weighing.weights.tolist(), weighing.lines, strict=True):
+        found["fitted"][each.name] = weight
+        if line is not None and how == "stack":
+            found["fitted"][each.name] = weight * float(line.slope.mean())
+        elif line is not None:
+            found.setdefault("calibrated", {})[each.name] = {
+                "slope": float(line.slope[0]),
+                "offset": float(line.offset[0]),
+            }
+    return found
 
 
 def merge_test(
-    members: Sequence[Merged], weights: np.ndarray, settings: Ensemble
+    members: Sequence[Merged], weighing: Weighing, settings: Ensemble
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each member's folds merged, and all members; float32 (test images, classes)."""
     joined = [merge_logits(each.test, settings.folds) for each in members]
-    return joined, merge_members(joined, weights, settings.members)
+    return joined, weighing.merged(joined, settings.members)
 
 
-def merge_by_fold(members: Sequence[Merged], weights: np.ndarray, settings: Ensemble) -> np.ndarray:
+def merge_by_fold(members: Sequence[Merged], weighing: Weighing, settings: Ensemble) -> np.ndarray:
     """Of each fold all members merged, float32 (folds, test images, classes)."""
     folds = zip(*(each.test for each in members), strict=True)
-    return np.stack([merge_members(fold, weights, settings.members) for fold in folds])
-
-
-def merge_members(logits: Sequence[np.ndarray], weights: np.ndarray, how: Merge) -> np.ndarray:
-    """Logits of every member, each (images, classes), by their weights; float32.
-
-    Args:
-        logits: of every member, alike in shape.
-        weights: (members,), which sum to 1; equal ones are as none, which any merge takes.
-        how: as for `merge_logits`.
-
-    Raises:
-        ValueError: weights differ, and the merge is `max` or `median`.
-
-    >>> members = [np.array([[0.0]]), np.array([[4.0]])]
-    >>> merge_members(members, np.array([0.25, 0.75]), "mean_logit").tolist()
-    [[3.0]]
-    """
-    unlike = np.ptp(weights) > 0
-    return merge_logits(logits, how, weights if unlike else None)
+    return np.stack([weighing.merged(fold, settings.members) for fold in folds])
 
 
 def merged_arrays(
     predictions: Sequence[MemberPredictions],
     members: Sequence[Merged],
-    weights: np.ndarray,
+    weighing: Weighing,
     settings: Ensemble,
 ) -> dict[str, np.ndarray]:
     """The test part's logits, and every rung of the ladder (models, images, classes).
@@ -173,7 +168,7 @@ def merged_arrays(
     (`test_folds`), all members (`test_logits`). `test_by_fold` is every fold with its members
     merged, which shows how far folds differ.
     """
-    joined, test = merge_test(members, weights, settings)
+    joined, test = merge_test(members, weighing, settings)
     return {
         "test_logits": test,
         "oof_single": np.stack([each.single for each in members]),
@@ -183,8 +178,17 @@ def merged_arrays(
         ),
         "test_views": np.stack([fold for each in members for fold in each.test]),
         "test_folds": np.stack(joined),
-        "test_by_fold": merge_by_fold(members, weights, settings),
+        "test_by_fold": merge_by_fold(members, weighing, settings),
     }
+
+
+def used_members(members: Sequence[Merged], weighing: Weighing) -> dict[str, dict[str, Any]]:
+    """Of every member how it takes part: its views, its weight and, if it is moved, its line."""
+    found: dict[str, dict[str, Any]] = {}
+    for each, weight, line in zip(members, weighing.weights, weighing.lines, strict=True):
+        moved = {} if line is None else line.as_json()
+        found[each.name] = {"views": list(each.views), "weight": float(weight)} | moved
+    return found
 
 
 def audits(members: Sequence[Merged]) -> dict[str, dict[str, Any]]:

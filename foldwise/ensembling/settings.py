@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
+from foldwise.core.errors import UserError
 from foldwise.core.settings import Many, Settings
 from foldwise.view_names import Views
 
@@ -39,9 +40,10 @@ class Tta(Settings):
 class Ensemble(Settings):
     """How folds (of the test part) and members become one."""
 
-    weights: Literal["equal", "greedy", "simplex"] = "equal"
+    weights: Literal["equal", "greedy", "simplex", "stack"] = "equal"
     """Of members: alike, or fitted on held-out predictions: `greedy` takes one member after the
-    other, again and again; `simplex` is least squares. Alike if that is no better beyond noise."""
+    other, again and again, each calibrated first; `simplex` is least squares; `stack` a logistic
+    regression per class on all members' logits. Alike if that is no better beyond noise."""
     folds: Merge
     members: Merge
     include: Many[str] = ()
@@ -49,7 +51,11 @@ class Ensemble(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        fits = {"greedy": ("mean_probability", "mean_logit"), "simplex": ("mean_probability",)}
+        fits = {
+            "greedy": ("mean_probability", "mean_logit"),
+            "simplex": ("mean_probability",),
+            "stack": ("mean_logit",),
+        }
         if self.members not in fits.get(self.weights, (self.members,)):
             raise ValueError(
                 f"weights: {self.weights} is not for `members: {self.members}`; "
@@ -58,3 +64,25 @@ class Ensemble(Settings):
         if len(set(self.include)) < len(self.include):
             raise ValueError("include: every commit may be named once")
         return self
+
+
+def check_weights(settings: Ensemble, single: bool) -> None:
+    """Refuse weights that do not suit the data set.
+
+    Args:
+        settings: of the ensemble.
+        single: every image has one label.
+
+    Raises:
+        UserError: they regard every class by itself, where classes exclude each other.
+
+    >>> stack = Ensemble(weights="stack", folds="mean_logit", members="mean_logit")
+    >>> check_weights(stack, single=True)
+    Traceback (most recent call last):
+    foldwise.core.errors.UserError: params.yaml: ensemble.weights: stack regards every class ...
+    """
+    if single and settings.weights == "stack":
+        raise UserError(
+            "params.yaml: ensemble.weights: stack regards every class by itself, and each image "
+            "has one here; write greedy, simplex or equal"
+        )

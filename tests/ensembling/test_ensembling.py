@@ -15,6 +15,7 @@ from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.out_of_fold import MemberPredictions, join_folds
 from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.ensembling.view_audit import ViewAudit
+from foldwise.ensembling.weighing import Weighing, fit_weighing
 from foldwise.ensembling.weights import ROUNDS, fit_member_weights
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores, draw
 from foldwise.scoring.objective import Objective, score
@@ -258,28 +259,29 @@ def test_weights_are_fitted_only_where_they_help(
         {"weights": how, "folds": "mean_logit", "members": "mean_probability"}
     )
     unlike = merged([noisy(held.labels, 0.8, 1), noisy(held.labels, 9.0, 2)])
-    oof, weights, found = weigh_members(unlike, held, settings_)
+    oof, weighing, found = weigh_members(unlike, held, settings_)
     assert found["used"] == how
     assert found["gain_low"] > 0
-    assert weights[0] > 0.9
+    assert weighing.weights[0] > 0.9
     for group in range(3):
         own = held.groups == group
         rest = np.stack([each.oof[~own] for each in unlike], 1)
-        learned = fit_member_weights(held.labels[~own], rest, how, "mean_probability")
-        wanted = merge_logits([each.oof[own] for each in unlike], "mean_probability", learned)
+        near = held.groups[~own]
+        learned = fit_weighing(held.labels[~own], rest, near, how, "mean_probability")
+        wanted = learned.merged([each.oof[own] for each in unlike], "mean_probability")
         assert np.array_equal(oof[own], wanted)
 
     # Better, but not beyond noise.
     nearly = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.4, 6)])
-    _, weights, found = weigh_members(nearly, held, settings_)
+    _, weighing, found = weigh_members(nearly, held, settings_)
     assert found["gain_low"] < 0 < found["gain"]
     assert found["used"] == "equal"
-    assert weights.tolist() == [0.5, 0.5]
+    assert weighing.weights.tolist() == [0.5, 0.5]
     alike = merged([noisy(held.labels, 1.0, 3), noisy(held.labels, 1.0, 4)])
-    oof, weights, found = weigh_members(alike, held, settings_)
+    oof, weighing, found = weigh_members(alike, held, settings_)
     assert found["used"] == "equal"
     assert found["verdict"] == "within noise"
-    assert weights.tolist() == [0.5, 0.5]
+    assert weighing.weights.tolist() == [0.5, 0.5]
     assert np.array_equal(oof, merge_logits([each.oof for each in alike], "mean_probability"))
 
 
@@ -287,7 +289,7 @@ def test_the_test_part_is_weighed_likewise(held: Held) -> None:
     both = merged([noisy(held.labels, 1.0, 1), noisy(held.labels, 2.0, 2)])
     settings_ = Ensemble(folds="mean_logit", members="mean_logit")
     for weights in ([0.5, 0.5], [0.9, 0.1]):
-        joined, final = merge_test(both, np.array(weights), settings_)
+        joined, final = merge_test(both, Weighing(np.array(weights), (None, None)), settings_)
         folds = [np.mean([each.oof[:3], each.oof[3:6]], 0) for each in both]
         assert np.allclose(joined, folds, atol=1e-5)
         assert np.allclose(final, np.tensordot(weights, folds, 1), atol=1e-5)

@@ -178,6 +178,35 @@ def test_every_kind_of_decision_reaches_the_submission(
         assert "threshold.k: 11 is more than the 10 classes" in copied.stage("threshold", code=1)
 
 
+def test_a_decision_by_evidence_is_the_one_that_is_written(copied: Project) -> None:
+    open_ = {"scope": "auto", "calibration": "auto", "decode": "count_prior"}
+    with_params(copied, threshold=open_ | {"objective": "macro_f1"})
+    for stage in ("threshold", "evaluate"):
+        copied.stage(stage)
+    content, decision = (
+        read(copied, name) for name in ("metrics/threshold.json", "data/decision.json")
+    )
+    evidence, steps = content["evidence"], list(decision["steps"])
+    assert "auto" not in json.dumps(decision)
+    assert list(content["ladder"]) == ["single fold", "+ TTA", *steps]
+    assert list(read(copied, "metrics/ladder.json")) == ["single fold", "+ TTA", "+ folds", *steps]
+    method = evidence["calibration"]["taken"]
+    assert decision["calibrator"]["method"] == content["calibration"]["method"] == method
+    assert decision["decoder"]["method"] == evidence["decoder"]["taken"]
+    assert ("+ calibration" in steps) == (method != "none")
+    assert ("+ threshold" in steps) == (evidence["threshold"]["taken"] != "plain")
+    assert ("+ count prior" in steps) == (evidence["decoder"]["taken"] == "count_prior")
+    assert set(evidence["by_fold"]) == {"0", "1"}
+    own = np.load(copied.path / "data/outoffold.npz")
+    labels = pd.read_parquet(copied.path / "data/labels.parquet").set_index("id")
+    truth = labels.loc[own["oof_id"]].drop(columns="part").to_numpy(np.int8)
+    last = list(content["ladder"].values())[-1]
+    assert last["accuracy"] == pytest.approx((truth == own["labels"]).mean())
+    submission = pd.read_csv(copied.path / "data/submission.csv")
+    test = np.load(copied.path / "data/ensemble.npz")["test_logits"]
+    assert np.array_equal(submission.iloc[:, 1:], Decision.from_json(decision)(test))
+
+
 def test_crops_are_predicted(copied: Project) -> None:
     params = copy.deepcopy(TINY)
     params["models"]["cnn"]["shortest_edge"] = 30
