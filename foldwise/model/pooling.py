@@ -31,7 +31,7 @@ class GlobalPool(nn.Module):
         self.kind = kind
         self.flatten = flatten
         if kind == "gem":
-            self.p = nn.Parameter(torch.tensor(POWER))
+            self.p = nn.Parameter(torch.full((1,), POWER))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Of (images, channels, height, width)."""

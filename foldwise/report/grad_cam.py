@@ -9,8 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import nn
 
 from foldwise.core.errors import UserError
-from foldwise.model.classifier import Normalizer
-from foldwise.model.query_head import QueryHead
+from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.views import CENTRE
 
 BATCH = 32
@@ -86,11 +85,9 @@ def last_map(network: nn.Module, image: torch.Tensor) -> nn.Module:
         elif output.shape[1:].numel() > max(output.shape[1:]):
             tokens = True
 
-    # Queries look at all places of a map alike, so that its gradient says where they look.
-    head = {
-        each for part in network.modules() if isinstance(part, QueryHead) for each in part.modules()
-    }
-    hooks = [each.register_forward_hook(look) for each in network.modules() if each not in head]
+    # Not a head's queries, which look at all places of a map alike: its gradient says where.
+    whole = network.backbone if isinstance(network, Classifier) else network
+    hooks = [each.register_forward_hook(look) for each in whole.modules()]
     try:
         network(image)
     finally:
