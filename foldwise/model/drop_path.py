@@ -28,19 +28,11 @@ def drop_path_options(model: Model) -> dict[str, Any]:
 
 
 def apply_drop_path(network: nn.Module, model: Model) -> None:
-    """Set the share where no constructor takes it, and see to it that there is something to drop.
+    """Set the share in torchvision's networks, of which no constructor takes it for all.
 
-    Raises `ValueError` if there is nothing.
+    Raises `ValueError` if there is nothing to drop.
     """
-    library = model.backbone.split("/", 1)[0]
-    if model.drop_path is None or library not in ("torchvision", "timm"):
-        return
-    if library == "timm":
-        from timm.layers import DropPath
-
-        # At zero timm has none at all; and some of its networks take the argument and ignore it.
-        if model.drop_path and not any(isinstance(each, DropPath) for each in network.modules()):
-            raise ValueError(NONE)
+    if model.drop_path is None or not model.backbone.startswith("torchvision/"):
         return
     from torchvision.ops import StochasticDepth
 
