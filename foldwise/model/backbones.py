@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from foldwise.model.bottleneck_resnet import BottleneckResnet
+from foldwise.model.drop_path import NONE, apply_drop_path, drop_path_options
 from foldwise.model.installed import load_installed
 from foldwise.model.plain_cnn import PlainCnn
 from foldwise.model.pooling import GlobalPool
@@ -28,7 +29,17 @@ def build_backbone(model: Model, outputs: int, pretrained: bool) -> nn.Module:
         OSError: the weights cannot be had.
     """
     library, name = model.backbone.split("/", 1)
-    return BUILDERS[library](name, model, outputs, pretrained)
+    drop = drop_path_options(model)
+    if drop:
+        model = model.model_copy(update={"options": model.options | drop})
+    try:
+        network = BUILDERS[library](name, model, outputs, pretrained)
+    except TypeError as error:
+        if any(argument in str(error) for argument in drop):
+            raise ValueError(NONE) from None
+        raise
+    apply_drop_path(network, model)
+    return network
 
 
 def _foldwise(name: str, model: Model, outputs: int, _: bool) -> nn.Module:
@@ -58,7 +69,7 @@ def _timm(name: str, model: Model, outputs: int, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
         raise ValueError("timm has no such network; see timm.list_models()")
     pooling: dict[str, Any] = {}
-    if model.pooling is not None:
+    if model.pooling in TIMM_POOLING:
         pooling["global_pool"] = TIMM_POOLING[model.pooling]
     return timm.create_model(
         name,
@@ -130,15 +141,56 @@ def take_classifier(network: nn.Module, pooling: Pooling | None) -> tuple[int, n
     Returns:
         The number of features and, where it was linear and takes as many, the classifier.
     """
-    name = classifier_name(network)
-    layer = network.get_submodule(name)
-    network.set_submodule(name, nn.Identity())
+    layer = _cut_classifier(network)
     multiple = 1
-    if pooling is not None and not hasattr(network, "get_classifier"):
-        replace_pooling(network, pooling)
+    if pooling is not None and replace_pooling(network, pooling):
         multiple = 2 if pooling == "both" else 1
     if isinstance(layer, nn.Linear):
         return layer.in_features * multiple, layer if multiple == 1 else None
+    return layer.in_channels * multiple, None
+
+
+def take_map(network: nn.Module) -> tuple[int, bool]:
+    """Cut pooling and classifier off, so that the network gives its last map, or its tokens.
+
+    Where the library's own code flattens what it has pooled, it gives the map flattened.
+
+    Args:
+        network: as `build_backbone` made it.
+
+    Returns:
+        The number of channels, and whether they come last in the map.
+
+    Raises:
+        ValueError: the network's pooling cannot be taken out.
+    """
+    reset = getattr(network, "reset_classifier", None)
+    if reset is not None:
+        layer = network.get_submodule(classifier_name(network))
+        assert isinstance(layer, nn.Linear)
+        reset(0, "")
+        return layer.in_features, getattr(network, "output_fmt", "NCHW") == "NHWC"
+    layer = _cut_classifier(network)
+    names = [name for name, _ in network.named_modules()]
+    pools = _poolings(network)
+    behind = names[names.index(pools[-1]) :] if pools else names
+    # What stands between pooling and classifier takes single features, not maps.
+    if any(isinstance(network.get_submodule(name), nn.Linear) for name in behind) or not pools:
+        raise ValueError(
+            "gives no map for head: query, as its pooling is no module right before its "
+            "classifier; most of timm's networks do, foldwise's, and torchvision's ResNets"
+        )
+    network.set_submodule(pools[-1], nn.Identity())
+    return (layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels), False
+
+
+def _cut_classifier(network: nn.Module) -> nn.Linear | nn.Conv2d:
+    """Put nothing in the classifier's place."""
+    name = classifier_name(network)
+    layer = network.get_submodule(name)
+    network.set_submodule(name, nn.Identity())
+    if isinstance(layer, nn.Linear):
+        return layer
     # SqueezeNet: the mean of a 1x1 convolution is the linear layer of the mean. The ReLU between
     # them goes, as under it no logit could be negative.
     assert isinstance(layer, nn.Conv2d)
@@ -146,21 +198,45 @@ def take_classifier(network: nn.Module, pooling: Pooling | None) -> tuple[int, n
     behind = f"{parent}.{int(position) + 1}"
     if isinstance(network.get_submodule(behind), nn.ReLU):
         network.set_submodule(behind, nn.Identity())
-    return layer.in_channels * multiple, None
+    return layer
 
 
-def replace_pooling(network: nn.Module, pooling: Pooling) -> None:
-    """Pool the last features otherwise. Raises `ValueError` if no module does the pooling."""
-    found = [
-        (name, layer)
-        for name, layer in network.named_modules()
+def replace_pooling(network: nn.Module, pooling: Pooling) -> bool:
+    """Pool the last features otherwise.
+
+    Returns whether it was to be done here: what timm knows, it has seen to itself.
+
+    Raises `ValueError` if no module does the pooling.
+    """
+    if hasattr(network, "get_classifier") and pooling in TIMM_POOLING:
+        return False
+    found = _poolings(network)
+    if not found:
+        raise ValueError("its pooling is no module that can be replaced; drop `pooling`")
+    # Our own and some of timm's flatten what they have pooled.
+    flatten = getattr(network.get_submodule(found[-1]), "flatten", False)
+    network.set_submodule(found[-1], GlobalPool(pooling, flatten=flatten))
+    return True
+
+
+def _poolings(network: nn.Module) -> list[str]:
+    """Names of the modules that pool maps (images, channels, height, width), the last one last."""
+    layers = dict(network.named_modules())
+    if hasattr(network, "get_classifier"):
+        # timm's choice of poolings, and in it the one that was chosen.
+        inner = [
+            f"{name}.pool"
+            for name, layer in layers.items()
+            if type(layer).__name__ == "SelectAdaptivePool2d"
+        ]
+        dims = [getattr(layers[name], "dim", (2, 3)) for name in inner]
+        return [name for name, dim in zip(inner, dims, strict=True) if tuple(dim) == (2, 3)]
+    return [
+        name
+        for name, layer in layers.items()
         if isinstance(layer, GlobalPool)
         or (isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)))
     ]
-    if not found:
-        raise ValueError("its pooling is no module that can be replaced; drop `pooling`")
-    name, old = found[-1]
-    network.set_submodule(name, GlobalPool(pooling, flatten=isinstance(old, GlobalPool)))
 
 
 def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:

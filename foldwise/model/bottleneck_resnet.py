@@ -17,7 +17,7 @@ EXPANSION = 2
 class Bottleneck(nn.Module):
     """1x1 to `width`, 3x3 with the stride, 1x1 to twice the width, added to a shortcut."""
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, drop: float = 0.0) -> None:
         super().__init__()
         out = EXPANSION * width
         self.residual = nn.Sequential(
@@ -35,10 +35,16 @@ class Bottleneck(nn.Module):
             self.shortcut = nn.Sequential(
                 nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
+        self.drop: nn.Module = nn.Identity()
+        if drop:
+            # Only who drops pays for torchvision's import.
+            from torchvision.ops import StochasticDepth
+
+            self.drop = StochasticDepth(drop, "row")
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(images, channels, height, width) to (images, 2 * width, height / stride, ...)."""
-        return torch.relu(self.residual(features) + self.shortcut(features))
+        return torch.relu(self.drop(self.residual(features)) + self.shortcut(features))
 
 
 class BottleneckResnet(nn.Module):
@@ -53,6 +59,7 @@ class BottleneckResnet(nn.Module):
         classes: int,
         widths: Sequence[int] = (64, 128, 256, 512),
         depths: Sequence[int] = (2, 3, 5, 3),
+        drop_path: float = 0.0,
     ) -> None:
         """
         Args:
@@ -60,6 +67,8 @@ class BottleneckResnet(nn.Module):
             classes: outputs.
             widths: channels inside the blocks of each stage; twice as many leave it.
             depths: blocks of each stage.
+            drop_path: share of the images that pass the last block by its shortcut alone, in
+                training; of L blocks, block l is passed l / L times as often.
         """
         super().__init__()
         if len(widths) != len(depths):
@@ -75,7 +84,8 @@ class BottleneckResnet(nn.Module):
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for block in range(depth):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(Bottleneck(inner, width, stride))
+                drop = drop_path * (len(blocks) + 1) / sum(depths)
+                blocks.append(Bottleneck(inner, width, stride, drop))
                 inner = EXPANSION * width
         self.blocks = nn.Sequential(*blocks)
         self.pool = GlobalPool("avg", flatten=True)

@@ -1,6 +1,6 @@
 """A member's network: a backbone that gives features, and a head that turns them into logits."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,12 @@ from foldwise.model.backbones import (
     replace_pooling,
     take_channels,
     take_classifier,
+    take_map,
 )
-from foldwise.model.installed import LITE
 from foldwise.model.pretrained import load_file
+from foldwise.model.query_head import QueryHead
 from foldwise.model.settings import Model
 
-TIMMS = ("timm/", LITE)
-"""Beginnings of backbones that are timm's code, which sees to their pooling."""
 # What libraries raise for a name, a weight's tag or an option that they do not know.
 REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, StopIteration)
 
@@ -52,21 +51,25 @@ class Classifier(nn.Module):
     """Images or their crops to logits; of several crops, each class's largest logit counts."""
 
     def __init__(
-        self, backbone: nn.Module, fc: nn.Linear, norm: FeatureNorm, dropout: float
+        self, backbone: nn.Module, fc: nn.Linear | QueryHead, norm: FeatureNorm, dropout: float
     ) -> None:
         """
         Args:
-            backbone: images (images, channels, height, width) to features (images, features).
-            fc: features to logits.
+            backbone: images (images, channels, height, width) to features (images, features), or
+                to what a `QueryHead` takes.
+            fc: features to logits; a `QueryHead` has no `norm`.
             norm: what is done with the features before.
             dropout: share of the features that is dropped in training.
         """
         super().__init__()
         self.backbone = backbone
-        self.norm = nn.BatchNorm1d(fc.in_features, affine=False) if norm else nn.Identity()
+        self.norm: nn.Module = nn.Identity()
+        if norm and isinstance(fc, nn.Linear):
+            self.norm = nn.BatchNorm1d(fc.in_features, affine=False)
         self._unit = norm == "unit"
         self.dropout = nn.Dropout(dropout)
-        self.fc = fc
+        # To types a Linear's weights or any module's, as who looks at them knows which.
+        self.fc: Any = fc
         self._channels_last = False
 
     def use_channels_last(self) -> None:
@@ -75,16 +78,20 @@ class Classifier(nn.Module):
         self._channels_last = True
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """(images, [crops,] channels, height, width) to (images, [crops,] features)."""
+        """(images, [crops,] channels, height, width) to (images, [crops,] [places,] features)."""
         flat = images.flatten(0, -4)
         if self._channels_last:
             flat = flat.contiguous(memory_format=torch.channels_last)
-        return self.backbone(flat).unflatten(0, images.shape[:-3])
+        found = self.backbone(flat)
+        if isinstance(self.fc, QueryHead):
+            found = self.fc.places(found)
+        return found.unflatten(0, images.shape[:-3])
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
-        """(images, [crops,] features) to logits (images, classes)."""
-        flat = self.normalized(features.flatten(0, -2))
-        logits = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-1])
+        """(images, [crops,] [places,] features) to logits (images, classes); places for queries."""
+        inner = 2 if isinstance(self.fc, QueryHead) else 1
+        flat = self.normalized(features.flatten(0, -1 - inner))
+        logits: torch.Tensor = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-inner])
         return logits.amax(1) if logits.ndim == 3 else logits
 
     def normalized(self, features: torch.Tensor) -> torch.Tensor:
@@ -144,9 +151,12 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
             load_file(network, str(model.pretrained), whole=append)
         take_channels(network, model.channels)
         if append:
-            if model.pooling is not None and not model.backbone.startswith(TIMMS):
+            if model.pooling is not None:
                 replace_pooling(network, model.pooling)
             return _classifier(model, network, nn.Linear(IMAGENET_CLASSES, classes))
+        if model.head == "query":
+            channels, last = take_map(network)
+            return _classifier(model, network, QueryHead(channels, classes, model.query, last))
         features, fc = take_classifier(network, model.pooling)
     except OSError as error:
         raise UserError(
@@ -162,5 +172,5 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
     return _classifier(model, network, fc)
 
 
-def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear) -> Classifier:
+def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear | QueryHead) -> Classifier:
     return Classifier(backbone, fc, model.feature_norm, model.dropout)

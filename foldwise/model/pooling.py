@@ -5,9 +5,17 @@ from torch import nn
 
 from foldwise.model.settings import Pooling
 
+POWER = 3.0
+"""Where `gem` starts."""
+SMALLEST = 1e-6
+"""What `gem` takes smaller features for: only positive numbers have roots."""
+
 
 class GlobalPool(nn.Module):
-    """Mean or maximum over height and width, or both beside each other.
+    """Mean or maximum over height and width, both beside each other, or the generalised mean.
+
+    `gem` (Radenovic et al. 2019, "Fine-tuning CNN image retrieval with no human annotation") is
+    mean(x^p)^(1/p): the mean for p = 1, ever nearer to the maximum for larger p, which is learned.
 
     As timm's `SelectAdaptivePool2d`, without which networks of ours do not need timm: its import
     takes longer than many a stage.
@@ -22,9 +30,15 @@ class GlobalPool(nn.Module):
         super().__init__()
         self.kind = kind
         self.flatten = flatten
+        if kind == "gem":
+            self.p = nn.Parameter(torch.full((1,), POWER))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Of (images, channels, height, width)."""
+        if self.kind == "gem":
+            # In float32: mixed precision has too few digits for powers, and roots of small numbers.
+            powers = features.float().clamp(min=SMALLEST).pow(self.p)
+            return powers.mean((2, 3), keepdim=not self.flatten).pow(1 / self.p)
         pooled = []
         if self.kind != "max":
             pooled.append(features.mean((2, 3), keepdim=not self.flatten))

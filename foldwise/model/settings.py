@@ -9,9 +9,17 @@ from foldwise.core.settings import Count, Fraction, FreeForm, Many, Number, Posi
 PER_PIXEL = {"half": (0.5, 0.5), "efficientnet_lite": (127 / 255, 128 / 255)}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 LIBRARIES = ("foldwise", "torchvision", "timm", "efficientnet_pytorch", "efficientnet_lite")
+DROP_PATH = {
+    "foldwise": "drop_path",
+    "torchvision": "stochastic_depth_prob",
+    "timm": "drop_path_rate",
+    "efficientnet_pytorch": "drop_connect_rate",
+    "efficientnet_lite": "drop_path_rate",
+}
+"""What the libraries call it."""
 
 
-Pooling = Literal["avg", "max", "both"]
+Pooling = Literal["avg", "max", "both", "gem"]
 
 
 class Normalize(Settings):
@@ -19,6 +27,15 @@ class Normalize(Settings):
 
     mean: Many[Number]
     std: Many[Positive]
+
+
+class Query(Settings):
+    """Sizes of `head: query`."""
+
+    embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 768
+    """Numbers that a query and a place have; eight heads of attention share them."""
+    groups: Count | None = None
+    """Queries, each of which serves as many classes; null: one per class, of 100 at the most."""
 
 
 def _library_and_name(backbone: str) -> str:
@@ -39,16 +56,23 @@ class Model(Settings):
     pretrained: bool | Annotated[str, Field(pattern=r"\.(safetensors|pth|pt)$")] = False
     """Start from the library's ImageNet weights, or from a file of weights for this backbone:
     .safetensors, or .pth without anything but tensors in it."""
-    head: Literal["replace", "append"] = "replace"
-    """`replace` the classifier by Linear(features, classes), or `append` Linear(1000, classes)."""
+    head: Literal["replace", "append", "query"] = "replace"
+    """`replace` the classifier by Linear(features, classes), or `append` Linear(1000, classes).
+    `query`: in the place of pooling and classifier, queries that look at all places of the last map
+    or at all tokens, for many labels (ML-Decoder, Ridnik et al. 2023)."""
+    query: Query = Query()
     pooling: Pooling | None = None
-    """What is done with the last features' height and width; `both` concatenates mean and maximum.
-    null: as the backbone does."""
+    """What is done with the last features' height and width; `both` concatenates mean and maximum;
+    `gem` is the generalised mean, its power learned from 3 on with the backbone (Radenovic et al.
+    2019). null: as the backbone does."""
     feature_norm: Literal["batch", "unit"] | None = None
     """`batch`: standardise every feature before the new layer, by batch normalisation. `unit`: and
     bring each image's features to one length, which suits frozen backbones and few images."""
     dropout: Fraction = 0.0
     """Share of the features that is dropped before the new layer, in training."""
+    drop_path: Fraction | None = None
+    """Share of the images that pass the last residual block by its shortcut alone, in training;
+    less of the blocks before (stochastic depth, Huang et al. 2016). null: as the backbone does."""
     views: Literal["single", "five_crop"] = "single"
     """`five_crop`: the corners and the centre; a class's logit is the largest of the five."""
     image_size: Annotated[int, Field(ge=16, le=4096)] = 224
@@ -81,7 +105,21 @@ class Model(Settings):
             )
         if self.views == "five_crop" and self.shortest_edge is None:
             raise ValueError("shortest_edge: is missing; five_crop cuts from images of that size")
+        self._check_head()
+        argument = DROP_PATH[self.backbone.partition("/")[0]]
+        if self.drop_path is not None and argument in self.options:
+            raise ValueError(f"options: {argument} is what drop_path sets; drop either")
         return self
+
+    def _check_head(self) -> None:
+        if self.head != "query":
+            if self.query != Query():
+                raise ValueError(f"query: belongs to head: query, not to {self.head}; drop it")
+            return
+        if self.pooling is not None:
+            raise ValueError("pooling: head: query looks at all places; drop pooling")
+        if self.feature_norm is not None:
+            raise ValueError("feature_norm: head: query has norms of its own; drop feature_norm")
 
     @property
     def may_be_cut(self) -> bool:

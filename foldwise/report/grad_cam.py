@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import nn
 
 from foldwise.core.errors import UserError
-from foldwise.model.classifier import Normalizer
+from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.model.views import CENTRE
 
 BATCH = 32
@@ -85,7 +85,9 @@ def last_map(network: nn.Module, image: torch.Tensor) -> nn.Module:
         elif output.shape[1:].numel() > max(output.shape[1:]):
             tokens = True
 
-    hooks = [each.register_forward_hook(look) for each in network.modules()]
+    # Not a head's queries, which look at all places of a map alike: its gradient says where.
+    whole = network.backbone if isinstance(network, Classifier) else network
+    hooks = [each.register_forward_hook(look) for each in whole.modules()]
     try:
         network(image)
     finally:

@@ -210,6 +210,10 @@ class Recipe(Settings):
             raise ValueError("freeze.head: logistic takes one view of an image, not five_crop")
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
             raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
+        if self.model.head == "query" and self.train.freeze is not None:
+            raise ValueError(
+                "freeze: features are kept pooled, and head: query takes whole maps; drop it"
+            )
         options = self.train.scheduler_options
         if options.t_max is not None and options.t_max <= (options.warmup or 0) * self.epochs:
             raise ValueError(

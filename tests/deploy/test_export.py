@@ -53,7 +53,8 @@ def member(model: Model, fold: int) -> Classifier:
     torch.manual_seed(fold)
     network = build_network(model, CLASSES, pretrained=False).eval()
     # Logits that differ enough to be told apart.
-    network.fc.weight.data *= 20
+    last = network.fc.decoder.duplicate_pooling if model.head == "query" else network.fc.weight
+    last.data *= 20
     return network
 
 
@@ -76,6 +77,7 @@ def pixels(model: Model, count: int, crops: tuple[int, ...] = ()) -> torch.Tenso
 
 
 PLAIN: dict[str, Any] = {"backbone": "foldwise/plain_cnn", "options": {"widths": [4, 8]}}
+QUERY: dict[str, Any] = {"head": "query", "query": {"embedding": 16, "groups": 3}}
 
 
 class EveryMerge(torch.nn.Module):
@@ -98,8 +100,16 @@ class EveryMerge(torch.nn.Module):
         (PLAIN | {"shortest_edge": 40}, ["identity", "hflip * top_left"], False, (5,)),
         (PLAIN | {"shortest_edge": 40, "views": "five_crop"}, ["hflip"], False, (5,)),
         ({"backbone": "timm/test_resnet"}, ["identity", "transpose"], False, ()),
+        (PLAIN | {"pooling": "gem"}, ["identity"], False, ()),
+        # Four classes of three queries: some of what these give is cut off.
+        (
+            QUERY | {"shortest_edge": 40, "views": "five_crop", "backbone": "timm/test_resnet"},
+            ["hflip"],
+            False,
+            (5,),
+        ),
     ],
-    ids=["views", "softmax", "crops", "five_crop", "timm"],
+    ids=["views", "softmax", "crops", "five_crop", "timm", "gem", "query"],
 )
 def test_a_graph_gives_what_torch_gives(
     tmp_path: Path, model: dict[str, Any], views: list[str], softmax: bool, crops: tuple[int, ...]

@@ -18,6 +18,8 @@ MODELS: list[dict[str, Any]] = [
     {"backbone": "foldwise/plain_cnn", "views": "five_crop", "shortest_edge": 40},
     {"backbone": "torchvision/resnet18"},
     {"backbone": "timm/test_vit", "image_size": 160},
+    {"backbone": "torchvision/resnet18", "pooling": "gem"},
+    {"backbone": "torchvision/resnet18", "head": "query", "query": {"embedding": 16}},
 ]
 
 
@@ -48,7 +50,7 @@ def test_logits_are_those_of_the_plain_network(
             assert torch.allclose(forward(some), wanted[: len(some)], atol=1e-4)
     assert wanted.std() > 1e-3
     assert (forward is network) == (name == "torch")
-    if settings["backbone"] == "torchvision/resnet18" and name == "torch":
+    if "resnet18" in settings["backbone"] and name == "torch":
         assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
 
 

@@ -23,7 +23,7 @@ def model(**settings: Any) -> Model:
     return Model.model_validate({"backbone": "torchvision/resnet18", "image_size": 32} | settings)
 
 
-@pytest.mark.parametrize("pooling", ["avg", "max", "both"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "both", "gem"])
 @pytest.mark.parametrize(
     "backbone",
     [
@@ -36,7 +36,7 @@ def model(**settings: Any) -> Model:
     ],
 )
 def test_pooling_is_what_it_says(backbone: str, pooling: str) -> None:
-    """Against the mean and the maximum of what goes into the pooling."""
+    """Against the mean, the maximum and the cubic mean of what goes into the pooling."""
     torch.manual_seed(0)
     network = build_network(model(backbone=backbone, pooling=pooling), 7).eval()
     seen: list[torch.Tensor] = []
@@ -50,7 +50,9 @@ def test_pooling_is_what_it_says(backbone: str, pooling: str) -> None:
         features = network.features(torch.randn(2, 3, 64, 64))
         (maps,) = seen
         mean, largest = maps.mean((2, 3)), maps.amax((2, 3))
-        wanted = {"avg": mean, "max": largest, "both": torch.cat([mean, largest], 1)}[pooling]
+        cubic = (maps.clamp(min=1e-6) ** 3).mean((2, 3)) ** (1 / 3)
+        both = torch.cat([mean, largest], 1)
+        wanted = {"avg": mean, "max": largest, "both": both, "gem": cubic}[pooling]
         assert torch.allclose(features, wanted, atol=1e-6)
         assert network.head(features).shape == (2, 7)
 
@@ -60,6 +62,26 @@ def test_pooling_that_cannot_be_changed_is_refused() -> None:
         build_network(model(backbone="torchvision/densenet121", pooling="max"), 7)
     with pytest.raises(UserError, match="write `head: replace`"):
         build_network(model(head="append", pooling="both"), 7)
+
+
+@pytest.mark.parametrize(
+    "backbone", ["timm/test_vit", "timm/swin_tiny_patch4_window7_224", "torchvision/vit_b_32"]
+)
+def test_tokens_and_channels_that_come_last_have_no_generalised_mean(backbone: str) -> None:
+    with pytest.raises(UserError, match="no module that can be replaced; drop `pooling`"):
+        build_network(model(backbone=backbone, pooling="gem"), 7)
+
+
+@pytest.mark.parametrize("backbone", ["timm/test_convnext", "timm/test_resnet"])
+@pytest.mark.parametrize("head", ["replace", "append"])
+def test_the_power_belongs_to_the_backbone_and_is_learned(backbone: str, head: str) -> None:
+    network = build_network(model(backbone=backbone, pooling="gem", head=head), 7)
+    (power,) = [each for name, each in network.named_parameters() if name.endswith("pool.p")]
+    assert power.tolist() == [3]
+    assert not any(each is power for each in network.head_parameters())
+    network(torch.randn(4, 3, 64, 64)).square().sum().backward()
+    assert power.grad is not None
+    assert power.grad.abs() > 0
 
 
 def test_features_are_standardised_and_brought_to_one_length() -> None:

@@ -125,6 +125,25 @@ def test_pooling_is_timms(kind: Pooling, flatten: bool) -> None:
     assert torch.equal(*gradients)
 
 
+@pytest.mark.parametrize("flatten", [True, False])
+def test_the_generalised_mean_lies_between_mean_and_maximum(flatten: bool) -> None:
+    features = torch.rand(2, 3, 4, 5) + 0.1
+    pool = GlobalPool("gem", flatten)
+    found = {}
+    for power in (1.0, 3.0, 60.0):
+        pool.p.data.fill_(power)
+        found[power] = pool(features)
+    assert torch.allclose(found[1], GlobalPool("avg", flatten)(features))
+    assert torch.allclose(found[60], GlobalPool("max", flatten)(features), rtol=0.06)
+    assert (found[1] < found[3]).all()
+    assert (found[3] < found[60]).all()
+    # Nothing but zeros, in half precision too, has a gradient that is a number.
+    dead = torch.zeros(1, 2, 3, 3, dtype=torch.float16, requires_grad=True)
+    GlobalPool("gem", flatten)(dead).sum().backward()
+    assert dead.grad is not None
+    assert torch.isfinite(dead.grad).all()
+
+
 def test_a_member_survives_the_disk(tmp_path: Path) -> None:
     made = recipe()
     network = build_network(made.model, 3).eval()

@@ -21,6 +21,7 @@ from foldwise.report.heatmaps import heat_maps_of
 from tests.conftest import Project
 
 CLASSES = 10
+QUERY: dict[str, Any] = {"head": "query", "query": {"embedding": 16}}
 
 
 def made(backbone: str, side: int = 64, **settings: Any) -> tuple[Classifier, Normalizer]:
@@ -69,6 +70,10 @@ def by_hand(
         ("timm/test_efficientnet.r160_in1k", {}, "bn2"),
         ("efficientnet_pytorch/efficientnet-b0", {}, "_swish"),
         ("torchvision/swin_t", {}, "permute"),
+        ("torchvision/resnet18", {"pooling": "gem"}, "layer4"),
+        ("torchvision/resnet18", QUERY, "layer4"),
+        ("timm/test_efficientnet.r160_in1k", QUERY, "bn2"),
+        ("foldwise/plain_cnn", QUERY, "features"),
     ],
 )
 def test_every_kind_of_network_beside_grad_cam_by_hand(
@@ -147,15 +152,18 @@ def test_of_five_crops_the_centre_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backbone", "side"),
+    ("backbone", "side", "settings"),
     [
-        ("timm/test_vit.r160_in1k", 160),
-        ("torchvision/vit_b_32", 224),
-        ("timm/swin_tiny_patch4_window7_224", 224),
+        ("timm/test_vit.r160_in1k", 160, {}),
+        ("torchvision/vit_b_32", 224, {}),
+        ("timm/swin_tiny_patch4_window7_224", 224, {}),
+        ("timm/test_vit.r160_in1k", 160, QUERY),
     ],
 )
-def test_a_network_without_a_map_of_features_is_refused(backbone: str, side: int) -> None:
-    network, normalize = made(backbone, side)
+def test_a_network_without_a_map_of_features_is_refused(
+    backbone: str, side: int, settings: dict[str, Any]
+) -> None:
+    network, normalize = made(backbone, side, **settings)
     with pytest.raises(UserError, match="write `heatmaps: false`") as caught:
         heat_maps(network, normalize, noise(1, side), [0])
     assert "\n" not in str(caught.value)

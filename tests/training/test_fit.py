@@ -12,6 +12,7 @@ import torch
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import Classifier, build_network
 from foldwise.model.dataset import ImageDataset
+from foldwise.model.saved import copy_weights, load_member, save_member
 from foldwise.model.settings import Compute
 from foldwise.training.curves import METRICS, Curves
 from foldwise.training.fit import fit_member
@@ -49,6 +50,41 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert same(straight, resumed)
     assert again == rows
     assert all(set(METRICS) <= set(row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"head": "query", "query": {"embedding": 16}, "dropout": 0.2},
+        {
+            "backbone": "foldwise/bottleneck_resnet",
+            "options": {"widths": [4], "depths": [2]},
+            "pooling": "gem",
+            "drop_path": 0.5,
+        },
+    ],
+    ids=["query", "gem"],
+)
+def test_heads_and_pooling_that_learn_end_with_the_same_bytes_too(
+    model: dict[str, Any], images: Any, tmp_path: Path
+) -> None:
+    average = {"method": "ema", "decay": 0.9}
+    made = recipe(epochs=3, model=model, averaging=average, head_lr_scale=5.0, optimizer="adamw")
+    straight, rows = fit(made, images(made), tmp_path / "straight")
+    resumed, again = fit(made, images(made), tmp_path / "resumed", until=2)
+    assert same(straight, resumed)
+    assert again == rows
+    torch.manual_seed(1)
+    start = build_network(made.model, 3).state_dict()
+    learned = {n for n, each in straight.state_dict().items() if not torch.equal(each, start[n])}
+    assert set(start) - learned <= {"fc.decoder.query_embed.weight"}
+    # What is saved is what starts a training again.
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    save_member(folder, straight, made.model, ["a", "b", "c"], False, {"unseen": "digest"})
+    assert same(straight, load_member(folder).network)
+    copy_weights(again_built := build_network(made.model, 3), folder)
+    assert same(straight, again_built)
 
 
 def test_a_frozen_backbone_stays_and_its_features_are_computed_once(
@@ -165,8 +201,6 @@ def build(made: Recipe) -> Classifier:
 
 
 def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> None:
-    from foldwise.model.saved import save_member
-
     first = recipe()
     network, _ = fit(first, images(first), tmp_path / "first")
     start = tmp_path / "start"
@@ -203,6 +237,8 @@ def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> 
         ({"resize": {}}, "at least 1"),
         ({"layer_decay": 1.0}, "less than 1"),
         ({"freeze": {"epochs": 2, "views": []}}, "at least one view"),
+        ({"freeze": {"epochs": 2}, "model": {"head": "query"}}, "freeze: .*takes whole maps"),
+        ({"freeze": {"epochs": "all"}, "model": {"head": "query"}}, "freeze: .*takes whole maps"),
         ({"freeze": {"epochs": 2, "views": ["scale(0)"]}}, "there is no view"),
     ],
 )
