@@ -20,6 +20,7 @@ import yaml
 
 from benchmarks.machine import machine
 from foldwise.core.settings import read_file, validated
+from foldwise.features.kept import FeatureFolder
 from foldwise.params import Params
 from foldwise.training.curves import Curves
 from foldwise.training.fit import TrainingRun, fit_member
@@ -48,7 +49,9 @@ def trained(overrides: dict[str, Any], seed: int) -> tuple[float, float]:
         folder = Path(temporary)
         curves = Curves(folder / "curves", "", recipe)
         drawn = zlib.crc32(f"{seed} {recipe.member} 0".encode())
-        run = TrainingRun(drawn, params.compute, folder / "kept", folder / "features", curves)
+        run = TrainingRun(
+            drawn, params.compute, folder / "kept", FeatureFolder(folder / "features"), curves
+        )
         start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
             fit_member(recipe, train, valid, run)

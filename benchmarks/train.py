@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
+from foldwise.features.kept import FeatureFolder
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageStore, ImageWriter
 from foldwise.model.dataset import ImageDataset
@@ -137,7 +138,7 @@ def main(folder: Path, backbone: str, side: int, batch: int, accelerator: str) -
         timed = Timed(folder / f"curves{workers}", recipe, train, DTYPES.get(precision))
         compute = Compute.model_validate({"accelerator": accelerator, "workers": workers})
         checkpoints = folder / f"checkpoints{workers}"
-        run = TrainingRun(0, compute, checkpoints, folder / "features", timed)
+        run = TrainingRun(0, compute, checkpoints, FeatureFolder(folder / "features"), timed)
         fit_member(recipe, train, valid, run)
         rows = timed.rows[1:]
         plain, loop, data = (

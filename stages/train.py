@@ -8,7 +8,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from foldwise.checks import check_data, check_networks, check_params
 from foldwise.core import files
@@ -35,8 +34,9 @@ from foldwise.training.warm_start import starting_commit, starting_member
 CHECKPOINTS = Path(".checkpoints")
 
 
-def datasets(recipe: Recipe, folds: pd.DataFrame, fold: int) -> tuple[ImageDataset, ImageDataset]:
+def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
     """The images that are trained on, and those that are held out."""
+    folds = files.read_folds()
     store = ImageStore(files.IMAGES)
     classes = files.read_dataset()["classes"]
     labels = files.labels_of(folds["id"].to_numpy(str), classes).to_numpy(np.int8)
@@ -73,8 +73,7 @@ def main() -> None:
     compute = read("compute", Compute, Compute())
     # What a later stage, or another member, would refuse is refused before long work.
     check_params(augment=True)
-    folds = files.read_folds()
-    train, valid = datasets(recipe, folds, fold)
+    train, valid = datasets(recipe, fold)
     dataset = files.read_dataset()
     classes = dataset["classes"]
     check_data(dataset["task"] == "multiclass", len(classes))
@@ -86,6 +85,7 @@ def main() -> None:
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
     # All folds and stages ask for the same sets, so that each is computed once.
+    folds = files.read_folds()
     sets = image_sets(folds, shas)
     groups = folds.set_index("id")["fold"].loc[train.ids].to_numpy()
     if recipe.train.overfit_batches is not None:

@@ -67,7 +67,7 @@ def write_features(
             forward, normalize.to(device), views, track(loader, len(loader), what), dtype
         )
         try:
-            _write(paths, len(images), batches, kind)
+            _write_batches(paths, len(images), batches, kind)
         except TooLargeError:
             continue
         return
@@ -94,7 +94,7 @@ def _seen(
             }
 
 
-def _write(
+def _write_batches(
     paths: dict[str, Path],
     images: int,
     batches: Iterable[dict[str, np.ndarray]],

@@ -129,10 +129,10 @@ def frozen_features(
     used: list[Path] = []
     for ids in sets:
         key = key_of(CODE, *backbone, [(id, shas[id]) for id in ids])
-        files = {view: folder.path / f"{key}-{_short(view)}.npy" for view in views}
+        files = {view: folder.path / f"{key}-{_view_key(view)}.npy" for view in views}
         every = ImageDataset(images.store, ids, np.empty((len(ids), 0)), images.model)
         with _locked(folder.path / f"lock-{int(key, 16) % LOCKS:02d}"):
-            missing = {view: path for view, path in files.items() if not _is_intact(path)}
+            missing = {view: path for view, path in files.items() if not _features_intact(path)}
             if missing:
                 _compute(missing, network, every, compute)
             found.append([np.lib.format.open_memmap(path, "r") for path in files.values()])
@@ -156,7 +156,7 @@ def _backbone_parts(network: Classifier, images: ImageDataset, compute: Compute)
     ]
 
 
-def _short(view: str) -> str:
+def _view_key(view: str) -> str:
     return hashlib.sha256(view.encode()).hexdigest()[:8]
 
 
@@ -185,7 +185,7 @@ def _sum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _is_intact(path: Path) -> bool:
+def _features_intact(path: Path) -> bool:
     """Whether features are there and what was computed, by the sum beside them; else they go."""
     try:
         whole = _sum_file(path).read_bytes().strip() == file_sum(path).encode()

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from foldwise.features.kept import FeatureFolder
 from foldwise.model.dataset import LabelledDataset
 from foldwise.model.settings import Model
 from foldwise.params import read_params
@@ -176,7 +177,9 @@ def test_a_finished_training_that_was_not_saved_is_not_trained_on(
     for attempt in range(2):
         curves = Curves(tmp_path / str(attempt), "cnn", recipe)
         train, valid = datasets(recipe, 0)
-        here = TrainingRun(1, params.compute, tmp_path / "kept", tmp_path / "features", curves)
+        here = TrainingRun(
+            1, params.compute, tmp_path / "kept", FeatureFolder(tmp_path / "features"), curves
+        )
         network, epoch = fit_member(recipe, train, valid, here)
         weights = {name: each.clone() for name, each in network.state_dict().items()}
         found.append((epoch, weights))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.features.kept import _is_intact
+from foldwise.features.kept import _features_intact
 from foldwise.training.checkpoint import AtomicCheckpoints, checkpoint_folder
 from tests.fitting import fit, recipe, same
 from tests.planted import disguises
@@ -217,9 +217,9 @@ def test_a_flipped_bit_of_features_is_seen(images: Any, tmp_path: Path) -> None:
         broken = bytearray(whole)
         broken[place] ^= 4
         path.write_bytes(broken)
-        assert not _is_intact(path)
+        assert not _features_intact(path)
     path.write_bytes(whole)
-    assert _is_intact(path)
+    assert _features_intact(path)
 
 
 def test_a_disk_without_space_for_features_is_an_error_with_a_name(
