@@ -54,4 +54,4 @@ requirements: $(READY) ## pin requirements.in anew in requirements.txt
 		--no-header --output-file requirements.txt requirements.in
 
 clean: ## delete checkpoints of interrupted trainings, kept features and tools' caches
-	rm -rf .checkpoints .features .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .checkpoints .features .trials .mypy_cache .pytest_cache .ruff_cache .hypothesis

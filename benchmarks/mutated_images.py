@@ -3,7 +3,9 @@
 Takes files of all formats, modes and depths (`benchmarks/zoo.py`), damages each in one to three
 ways, and checks and decodes the result in a process whose memory is limited and measured. Prints,
 as Markdown, how many were refused, decoded, let through by the check and then not decoded, or ended
-their process, and the largest memory. An argument: how many images (20,000).
+their process, on how many Pillow's own decoding says another thing than the check, for how many the
+check needed OpenCV's alone, and the largest memory. Arguments: how many images (20,000), and
+`plain` for those alone that OpenCV decodes.
 """
 
 import os
@@ -13,9 +15,9 @@ import struct
 import sys
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import Pool
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -23,16 +25,43 @@ import PIL.Image
 
 from benchmarks import zoo
 from benchmarks.machine import machine
-from foldwise.images.decode import MAX_PIXELS, check, decode
+from foldwise.images.decode import MAX_PIXELS, _by_pillow, _in_one_pass, check, decode
 from foldwise.images.decoding import Decoding
+from foldwise.images.headers import plain
 
-FILES = [*zoo.shallow(), *((name, data) for name, data, _ in zoo.deep())]
+
+def of_many_scans() -> Iterator[tuple[str, bytes]]:
+    """Further kinds of JPEG files, of a smooth picture and of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    options: list[dict[str, Any]] = [
+        {"progressive": True},
+        {"progressive": True, "restart_marker_blocks": 3},
+        {"restart_marker_rows": 1},
+        {"restart_marker_blocks": 2, "subsampling": 0},
+        {"optimize": True, "quality": 95, "comment": b"a remark"},
+    ]
+    for picture in (PIL.Image.fromarray(zoo.colours()), PIL.Image.fromarray(noise)):
+        for mode in ("L", "RGB"):
+            for each in options:
+                name = f"JPEG {mode} {' '.join(each)}"
+                yield name, zoo.saved(picture.convert(mode), "JPEG", **each)
+
+
+FILES = [*zoo.shallow(), *of_many_scans(), *((name, data) for name, data, _ in zoo.deep())]
 LIMIT = 4 << 30
 """Bytes of address space that a process may have."""
 SECONDS = 60
 """Of computing, after which a process is ended."""
 DECODINGS = (Decoding(), Decoding((0, 0, 0), 12))
-OUTCOMES = ("refused", "decoded", "let through, not decoded", "out of memory", "crashed")
+OUTCOMES = (
+    "refused",
+    "decoded",
+    "let through, not decoded",
+    "unlike Pillow",
+    "out of memory",
+    "crashed",
+)
+ONE_PASS = "decoded, in one pass"
 
 
 ORDERS: tuple[Literal["big"], Literal["little"]] = ("big", "little")
@@ -88,6 +117,14 @@ def resized(data: bytearray, rng: np.random.Generator) -> bytearray:
     return data
 
 
+def marked(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """Bytes of the latter part, where pixels are, become what could begin or end something."""
+    for _ in range(rng.integers(1, 5)):
+        place = int(len(data) * (1 - 0.9 * rng.random() ** 2)) - 1
+        data[place] = int(rng.choice([0x00, 0xFF, 0xD9, 0xC4, 0xDA, 0xD3, int(rng.integers(256))]))
+    return data
+
+
 def swapped(data: bytearray, rng: np.random.Generator) -> bytearray:
     """Two pieces change places."""
     a, b, c = sorted(rng.integers(0, len(data), 3).tolist())
@@ -107,7 +144,7 @@ def spliced(data: bytearray, rng: np.random.Generator) -> bytearray:
 
 
 DAMAGES: list[Callable[[bytearray, np.random.Generator], bytearray]] = [
-    *(flipped, overwritten, cut_off, lengthened, resized, swapped, repeated, spliced),
+    *(flipped, overwritten, cut_off, lengthened, resized, marked, swapped, repeated, spliced),
 ]
 
 
@@ -137,6 +174,15 @@ def mutated(number: int) -> tuple[str, str, bytes]:
     return name.split()[0], " + ".join(each.__name__ for each in damages), bytes(found)
 
 
+def of_pillow(data: bytes) -> tuple[int, int] | str:
+    """Height and width by Pillow's decoding, or why it refuses the file."""
+    try:
+        (pixels,), _ = _by_pillow(data, [3], Decoding(), MAX_PIXELS)
+    except ValueError as error:
+        return str(error)
+    return pixels.shape[0], pixels.shape[1]
+
+
 def tried(data: bytes) -> str:
     """What becomes of a file: one of `OUTCOMES`, with the reason behind a colon."""
     try:
@@ -144,7 +190,11 @@ def tried(data: bytes) -> str:
     except ValueError as error:
         if isinstance(error.__context__, MemoryError):
             return f"out of memory: {error!r}"
+        if str(error) != of_pillow(data):
+            return f"unlike Pillow: {error!r}, not {of_pillow(data)}"
         return "refused"
+    if (checked.height, checked.width) != of_pillow(data):
+        return f"unlike Pillow: {checked}, not {of_pillow(data)}"
     for decoding in DECODINGS:
         for channels in (1, 3):
             try:
@@ -153,7 +203,7 @@ def tried(data: bytes) -> str:
                 return f"let through, not decoded: {error!r}"
             if pixels.shape != (checked.height, checked.width, channels):
                 return f"let through, not decoded: {pixels.shape}, not {checked}"
-    return "decoded"
+    return "decoded" if _in_one_pass(data, 3, plain(data), MAX_PIXELS) is None else ONE_PASS
 
 
 def measured(number: int) -> tuple[int, str, str, str, int, float]:
@@ -191,22 +241,28 @@ def main(images: int) -> None:
             measured, range(images), 50
         ):
             outcome = said.partition(":")[0]
+            if outcome == ONE_PASS:
+                counts[format]["one pass"] += 1
+                outcome = "decoded"
             counts[format][outcome] += 1
             peaks[format] = max(peaks[format], peak)
             slowest[format] = max(slowest[format], round(1000 * seconds))
             if outcome not in ("refused", "decoded") or peak > base + (1 << 30):
                 print(number, format, damages, said, f"{peak >> 20} MiB", file=sys.stderr)
     print(f"{images:,} images. {machine()} OpenCV {cv2.__version__}, Pillow {PIL.__version__}.\n")
-    print(f"| format | {' | '.join(OUTCOMES)} | largest memory, MiB | slowest, ms |")
-    print("|---|" + "--:|" * (len(OUTCOMES) + 2))
+    columns = [*OUTCOMES, "one pass"]
+    print(f"| format | {' | '.join(columns)} | largest memory, MiB | slowest, ms |")
+    print("|---|" + "--:|" * (len(columns) + 2))
     total: Counter[str] = Counter()
     for format in sorted(counts):
         total += counts[format]
-        shown = " | ".join(f"{counts[format][each]:,}" for each in OUTCOMES)
+        shown = " | ".join(f"{counts[format][each]:,}" for each in columns)
         print(f"| {format} | {shown} | {peaks[format] >> 20:,} | {slowest[format]:,} |")
-    shown = " | ".join(f"{total[each]:,}" for each in OUTCOMES)
+    shown = " | ".join(f"{total[each]:,}" for each in columns)
     print(f"| all | {shown} | {max(peaks.values()) >> 20:,} | {max(slowest.values()):,} |")
 
 
 if __name__ == "__main__":
+    if "plain" in sys.argv:
+        FILES[:] = [each for each in FILES if plain(each[1])]
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)

@@ -27,11 +27,13 @@ from foldwise.training.data_module import few_batches
 from foldwise.training.distributed import is_main_process
 from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.keys import run_key
+from foldwise.training.precision import training_precision
 from foldwise.training.settings import Recipe, Train, make_recipe
 from foldwise.training.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")
+TRIALS = Path(".trials")
 
 
 def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
@@ -99,7 +101,10 @@ def main() -> None:
             folder = files.MODELS / member / str(fold)
             start = starting_member(commit, folder, checkpoints / "start", classes, unseen)
         features = FeatureFolder(files.FEATURES, sets)
-        here = TrainingRun(seed, compute, checkpoints, features, curves, start, groups)
+        precision = training_precision(
+            recipe, len(train), len(classes), compute, checkpoints, TRIALS
+        )
+        here = TrainingRun(seed, compute, checkpoints, features, curves, start, groups, precision)
         network, epoch = fit_member(recipe, train, valid, here)
         if not is_main_process():
             return
@@ -109,6 +114,7 @@ def main() -> None:
                 "member": member,
                 "fold": fold,
                 "epoch": epoch,
+                "precision": precision,
                 "unseen": unseen,
                 "warm_start": commit,
                 # Of all folds the same, as it came: what it makes of an image is computed once.

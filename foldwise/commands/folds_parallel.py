@@ -14,6 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import yaml
 from dvc.utils.serialize import modify_yaml
 
@@ -43,9 +44,17 @@ def visible_gpus() -> list[str]:
     return [str(index) for index, _ in enumerate(gpus)]
 
 
-def dvc(target: str, gpu: str | None) -> int:
-    """Reproduce one stage alone, its lines marked with its name; DVC's exit code."""
-    chosen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+def dvc(target: str, gpu: str | None, cores: int) -> int:
+    """Reproduce one stage alone, its lines marked with its name; DVC's exit code.
+
+    Args:
+        target: DVC's name of the stage.
+        gpu: as CUDA_VISIBLE_DEVICES names it; None: all that are seen.
+        cores: that `compute.workers: auto` may use, as others run beside it.
+    """
+    chosen = {"LOKY_MAX_CPU_COUNT": str(cores)}
+    if gpu is not None:
+        chosen["CUDA_VISIBLE_DEVICES"] = gpu
     with subprocess.Popen(
         ["dvc", "--wait-for-lock", "repro", "--single-item", target],
         env=os.environ | chosen,
@@ -81,6 +90,7 @@ def all_folds(jobs: int, stages: list[str]) -> list[str]:
     """Reproduce train and predict of each of `stages` (`<member>-<fold>`); those that failed."""
     free: queue.Queue[str | None] = queue.Queue()
     gpus = visible_gpus()
+    cores = max(1, joblib.cpu_count() // max(1, min(jobs, len(stages))))
     for index in range(jobs):
         free.put(gpus[index % len(gpus)] if gpus else None)
 
@@ -88,7 +98,7 @@ def all_folds(jobs: int, stages: list[str]) -> list[str]:
         gpu = free.get()
         try:
             for stage in STAGES:
-                if dvc(f"{stage}@{name}", gpu):
+                if dvc(f"{stage}@{name}", gpu, cores):
                     return f"{stage}@{name}"
         finally:
             free.put(gpu)

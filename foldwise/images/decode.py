@@ -7,7 +7,8 @@ samples scaled to 8 bits. OpenCV decodes what is plain, Pillow all else.
 import hashlib
 import io
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import PIL.Image
 from foldwise.images.decoding import DEPTHS, Decoding
 from foldwise.images.deep import deep_samples, orientation, oriented
 from foldwise.images.headers import ImageError, Plain, plain, webp_size
+from foldwise.images.whole import is_whole
 
 # OpenCV's threads do not survive a fork: a worker process that inherits them hangs at its first
 # call. Images are read side by side by processes, or by Python's threads, not within an image.
@@ -82,9 +84,13 @@ def check(data: bytes, max_pixels: int) -> Checked:
     Raises `ValueError` if the bytes are no image, not all of one, or one of more than `max_pixels`
     pixels, which is seen before any is decoded.
     """
-    # Of what is plain, too: Pillow refuses truncated files, which OpenCV decodes as far as they go,
-    # and it takes over where OpenCV cannot.
-    pixels, largest = _by_pillow(data, 3, Decoding(), max_pixels)
+    header = plain(data)
+    pixels = _in_one_pass(data, 1 if header and header.grey else 3, header, max_pixels)
+    largest = None
+    if pixels is None:
+        # Of what is plain, too: Pillow refuses truncated files, which OpenCV decodes as far as they
+        # go, and it takes over where OpenCV cannot.
+        (pixels,), largest = _by_pillow(data, [3], Decoding(), max_pixels)
     return Checked(pixels.shape[0], pixels.shape[1], largest)
 
 
@@ -99,19 +105,46 @@ def inspect(data: bytes, max_pixels: int, decoding: Decoding | None = None) -> I
     # Only here, where it is needed: it brings SciPy and wavelets with it.
     import imagehash
 
-    checked = check(data, max_pixels)
-    decoding = decoding or Decoding()
-    if checked.largest is not None:
-        # The data set's depth is known only once all images are. A hash does not change with the
-        # scale, as long as steps are left: so by the depth of this image alone.
-        decoding = replace(decoding, depth=bits_of(checked.largest))
-    # Of the pixels that are trained on.
-    grey = decode(data, 1, decoding)[:, :, 0]
+    pixels, largest = _checked_grey(data, max_pixels, decoding or Decoding())
+    grey = pixels[:, :, 0]
     phash = int(str(imagehash.phash(PIL.Image.fromarray(grey))), 16)
     if grey.min() == grey.max():
         # Nothing to see: only images of the same bytes are duplicates.
         phash = int.from_bytes(hashlib.sha256(data).digest()[:8])
-    return Inspected(grey.shape[0], grey.shape[1], phash, checked.largest)
+    return Inspected(grey.shape[0], grey.shape[1], phash, largest)
+
+
+def _checked_grey(
+    data: bytes, max_pixels: int, decoding: Decoding
+) -> tuple[np.ndarray, int | None]:
+    """The pixels that are trained on, as grey, and the largest sample; raises as `check` does."""
+    header = plain(data)
+    pixels = _in_one_pass(data, 1, header, max_pixels)
+    if pixels is not None:
+        return pixels, None
+    if header is not None:
+        _, largest = _by_pillow(data, [3], Decoding(), max_pixels)
+        return decode(data, 1, decoding), largest
+    # The data set's depth is known only once all images are. A hash does not change with the scale,
+    # as long as steps are left: so by the depth of this image alone.
+    (_, pixels), largest = _by_pillow(data, [3, 1], decoding, max_pixels, own_depth=True)
+    return pixels, largest
+
+
+def _in_one_pass(
+    data: bytes, channels: int, header: Plain | None, max_pixels: int
+) -> np.ndarray | None:
+    """`decode` of a plain file that Pillow would not refuse; None if it might."""
+    if header is None or header.height * header.width > max_pixels or not is_whole(data):
+        return None
+    try:
+        # Which reads all that comes before the pixels.
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.size != (header.width, header.height):
+                return None
+        return _by_opencv(data, channels, header)
+    except Exception:
+        return None
 
 
 def bits_of(largest: int) -> int:
@@ -139,7 +172,7 @@ def decode(data: bytes, channels: int, decoding: Decoding | None = None) -> np.n
         pixels = _by_opencv(data, channels, header)
         if pixels is not None:
             return pixels
-    return _by_pillow(data, channels, decoding or Decoding())[0]
+    return _by_pillow(data, [channels], decoding or Decoding())[0][0]
 
 
 def _by_opencv(data: bytes, channels: int, header: Plain) -> np.ndarray | None:
@@ -167,9 +200,16 @@ def _by_opencv(data: bytes, channels: int, header: Plain) -> np.ndarray | None:
 
 
 def _by_pillow(
-    data: bytes, channels: int, decoding: Decoding, max_pixels: int | None = None
-) -> tuple[np.ndarray, int | None]:
-    """`decode`, and the largest sample as `Checked` has it."""
+    data: bytes,
+    channels: Sequence[int],
+    decoding: Decoding,
+    max_pixels: int | None = None,
+    own_depth: bool = False,
+) -> tuple[list[np.ndarray], int | None]:
+    """`decode` for each of `channels`, and the largest sample as `Checked` has it.
+
+    With `own_depth` samples are scaled by the image's largest one, not by the data set's depth.
+    """
     size = webp_size(data)
     if size is not None:
         _refuse_vast(*size, max_pixels)
@@ -179,12 +219,15 @@ def _by_pillow(
             samples = deep_samples(image, data)
             image.load()
             _scale_clear_grey(image, data)
-            picture = image if samples is None else samples.to_8_bits(decoding.depth)
-            pixels = _flattened(picture, decoding.ground, channels)
             largest = None
             if samples is not None and samples.white is None:
                 largest = int(samples.values.max())
-            pixels = oriented(pixels, orientation(image))
+            depth = decoding.depth if largest is None or not own_depth else bits_of(largest)
+            picture = image if samples is None else samples.to_8_bits(depth)
+            number = orientation(image)
+            found = [
+                oriented(_flattened(picture, decoding.ground, each), number) for each in channels
+            ]
     except PIL.UnidentifiedImageError:
         raise ValueError("is no image of a format that can be read") from None
     except ImageError:
@@ -192,7 +235,7 @@ def _by_pillow(
     except Exception as error:
         # Pillow's decoders raise anything at all for files that are damaged in their own ways.
         raise ValueError(f"does not decode ({error})") from None
-    return (pixels[:, :, None] if channels == 1 else pixels), largest
+    return [each.reshape(*each.shape[:2], -1) for each in found], largest
 
 
 def _scale_clear_grey(image: PIL.Image.Image, data: bytes) -> None:

@@ -1,7 +1,5 @@
 """What a network runs on: its device, in what numbers it computes, and how many workers feed it."""
 
-import os
-
 import torch
 
 from foldwise.core.errors import UserError
@@ -27,26 +25,43 @@ def choose_device(accelerator: str) -> torch.device:
     return torch.device(accelerator)
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the hardware has instructions for bf16."""
+    if device.type == "cpu":
+        # oneDNN offers bf16 on any CPU, but only these instructions can make it faster.
+        capabilities = torch.cpu.get_capabilities()
+        return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Lightning's name for it; `auto` is bf16 where the hardware computes in it."""
+    """Lightning's name for it; `auto` is bf16 where the hardware computes in it.
+
+    Of what is trained on a CPU `training.precision` decides.
+    """
     if precision != "auto":
         return precision
-    if device.type == "cpu":
-        # oneDNN offers bf16 on any CPU, but only these instructions make it faster.
-        capabilities = torch.cpu.get_capabilities()
-        supported = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    else:
-        supported = device.type == "cuda" and torch.cuda.is_bf16_supported(
-            including_emulation=False
-        )
-    return "bf16-mixed" if supported else "32-true"
+    return "bf16-mixed" if computes_bf16(device) else "32-true"
 
 
-def worker_count(workers: int | str, device: torch.device) -> int:
-    """Processes that prepare images; `auto` is one per core beside a GPU, 8 at the most.
+def worker_count(workers: int | str, device: torch.device, processes: int = 1) -> int:
+    """Processes that prepare images; `auto` is one per core beside a GPU.
 
     On CPU it is none: there they would take their time from the network's own threads.
+
+    Args:
+        workers: `compute.workers`.
+        device: that the images are for.
+        processes: on this machine that train together; each has its share of the cores.
     """
     if workers != "auto":
         return int(workers)
-    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+    if device.type == "cpu":
+        return 0
+    # Only here: its import takes long.
+    import joblib
+
+    # Those that this process may use: affinity and limits of containers count, and what
+    # LOKY_MAX_CPU_COUNT says, by which `folds-parallel` shares them out.
+    cores: int = joblib.cpu_count()
+    return max(1, cores // processes)

@@ -103,6 +103,8 @@ def make_loader(
     dataset: LabelledDataset, batches: Batches, workers: int, persistent: bool = False
 ) -> DataLoader[Any]:
     """Batches of (images uint8 or features float32, labels float32)."""
+    # A worker without a batch would only take memory.
+    workers = min(workers, len(batches))
     return DataLoader(
         dataset,
         batch_sampler=batches,

@@ -151,7 +151,8 @@ class Compute(Settings):
     strategy: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "auto"
     """Lightning's name of how they work together: auto, ddp, ..."""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    """Lightning's precision; `auto` is bf16-mixed where the hardware has it, else 32-true."""
+    """Lightning's precision; `auto` is bf16-mixed where the hardware has it, else 32-true. On a CPU
+    that has it, a few steps of each are tried: bf16-mixed must be a tenth faster."""
     channels_last: bool = True
     """Keep the channels of a pixel side by side in memory, which convolutions run faster on."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -160,7 +161,8 @@ class Compute(Settings):
     compile: bool = False
     """Let torch.compile translate the network; takes minutes at the start, and a C++ compiler."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that read and augment images; `auto`: none on CPU, else one per core up to 8."""
+    """Processes that read and augment images; `auto`: none on CPU, else one per core, which
+    processes and folds that train at once share."""
     batch_size: Count = 64
     """Images at a time where nothing is learned (`predict`)."""
     features_gb: Positive = 10.0

@@ -12,6 +12,7 @@ from foldwise.training.checkpoint import LAST, SOUP, SUFFIX
 from foldwise.training.curves import Curves
 from foldwise.training.distributed import is_main_process
 from foldwise.training.ending import EarlyStoppingOnce, EndOnSigterm, StopWhenOrphaned
+from foldwise.training.precision import KeptPrecision
 from foldwise.training.settings import Recipe
 
 
@@ -24,6 +25,7 @@ def make_callbacks(
         curves,
         EndOnSigterm(),
         StopWhenOrphaned(),
+        KeptPrecision(),
     ]
 
     def mode(metric: str) -> str:

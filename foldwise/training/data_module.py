@@ -11,6 +11,7 @@ from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.model.hardware import choose_device, worker_count
 from foldwise.model.loader import Batches, make_loader
 from foldwise.model.settings import Compute
+from foldwise.training.distributed import process_count
 from foldwise.training.frozen_features import feature_datasets
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.sampling import image_weights
@@ -46,7 +47,8 @@ class DataModule(pl.LightningDataModule):
         self._compute = compute
         self._seed = seed
         device = choose_device(compute.accelerator)
-        self._workers = worker_count(compute.workers, device)
+        local = process_count(compute) // compute.num_nodes
+        self._workers = worker_count(compute.workers, device, local)
         self._folder = features
         self._epoch = 0
         sizes = self._recipe.sizes

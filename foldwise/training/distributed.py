@@ -1,4 +1,4 @@
-"""Processes that train one fold together: which one writes, and norms of the whole batch."""
+"""Processes that train one fold together: how many, which writes, and norms of the whole batch."""
 
 import os
 from typing import Any
@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from foldwise.core.errors import UserError
+from foldwise.model.hardware import choose_device
+from foldwise.model.settings import Compute
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 
@@ -16,6 +18,15 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 def is_main_process() -> bool:
     """Whether this process is the one that writes files: of rank 0, or alone."""
     return not any(int(os.environ.get(name) or 0) > 0 for name in RANKS)
+
+
+def process_count(compute: Compute) -> int:
+    """How many processes train one fold."""
+    devices = compute.devices
+    if devices == "auto":
+        device = choose_device(compute.accelerator)
+        devices = torch.cuda.device_count() if device.type == "cuda" else 1
+    return devices * compute.num_nodes
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -25,7 +25,7 @@ from foldwise.training.callbacks import make_callbacks
 from foldwise.training.checkpoint import LAST, AtomicCheckpoints, drop_damaged, load_checkpoint
 from foldwise.training.curves import Curves
 from foldwise.training.data_module import DataModule
-from foldwise.training.distributed import is_main_process, share_batch_norm
+from foldwise.training.distributed import is_main_process, process_count, share_batch_norm
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
 from foldwise.training.settings import Recipe
@@ -53,6 +53,8 @@ class TrainingRun:
     groups: np.ndarray | None = None
     """(train images,): their folds, by which a solved head chooses its regularisation; None: they
     are in no folds."""
+    precision: str | None = None
+    """Lightning's name of it; None: by `compute`, without a trial."""
 
 
 def fit_member(
@@ -99,7 +101,7 @@ def fit_member(
     # would read the first batches in the first epoch's order.
     data.start_at(_epochs_kept(last))
     kept, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
-    trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks)
+    trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks, run.precision)
     try:
         trainer.fit(
             member,
@@ -167,7 +169,11 @@ def restore_kept(
 
 
 def make_trainer(
-    recipe: Recipe, compute: Compute, folder: Path, callbacks: list[pl.Callback]
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    callbacks: list[pl.Callback],
+    precision: str | None = None,
 ) -> pl.Trainer:
     """Lightning's trainer.
 
@@ -176,6 +182,7 @@ def make_trainer(
         compute: where to run.
         folder: for what Lightning may want to write.
         callbacks: what watches it.
+        precision: Lightning's name of it, where another is wanted than `compute` has.
 
     Raises:
         UserError: it cannot run as `compute` has it.
@@ -190,7 +197,7 @@ def make_trainer(
             plugins=[AtomicCheckpoints(), *_cluster()],
             default_root_dir=folder,
             # One of Lightning's names, which its types want as a literal.
-            precision=choose_precision(compute.precision, device),  # type: ignore[arg-type]
+            precision=precision or choose_precision(compute.precision, device),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
             callbacks=callbacks,
             logger=False,
@@ -216,15 +223,6 @@ def _cluster() -> list[ClusterEnvironment]:
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         return [SLURMEnvironment(auto_requeue=False)]
     return []
-
-
-def process_count(compute: Compute) -> int:
-    """How many processes train one fold."""
-    devices = compute.devices
-    if devices == "auto":
-        device = choose_device(compute.accelerator)
-        devices = torch.cuda.device_count() if device.type == "cuda" else 1
-    return devices * compute.num_nodes
 
 
 def _strategy(compute: Compute, recipe: Recipe) -> str:
