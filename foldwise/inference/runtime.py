@@ -22,6 +22,8 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 WORTH = 3e12
 """Floating-point operations, about a minute of two cores, from which on a CPU onnxruntime saves
 more time than bringing the network to it takes."""
+DEPTHWISE = 100
+"""Operations of other convolutions that take torch as long, on a CPU, as one of a depthwise one."""
 # What tracing ends in where a forward pass depends on shapes or values; it stays as it is then.
 UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, LookupError)
 # Largest difference of features, relative to the largest feature.
@@ -65,7 +67,7 @@ def ready(
     image = image.to(device)
     if engine == "onnx" and device.type != "cpu":
         raise UserError("params.yaml: compute.engine: onnx runs on the CPU alone; write auto")
-    worth = device.type == "cpu" and passes * operations(network, image) >= WORTH
+    worth = device.type == "cpu" and passes * operations(network, image, DEPTHWISE) >= WORTH
     if engine == "onnx" or (engine == "auto" and worth):
         try:
             return _by_onnxruntime(network, image)
@@ -81,11 +83,16 @@ def ready(
 
 
 @torch.inference_mode()
-def operations(network: Classifier, image: torch.Tensor) -> int:
+def operations(network: Classifier, image: torch.Tensor, depthwise: int = 1) -> int:
     """Floating-point operations of one image's convolutions and linear layers.
 
     Two per weight and place that it is applied at, as torch's FlopCounterMode counts them; that
     one's import takes longer than many a prediction.
+
+    Args:
+        network: on any device.
+        image: normalised, on the same.
+        depthwise: how often an operation of a depthwise convolution counts.
     """
     total = 0
 
@@ -93,7 +100,8 @@ def operations(network: Classifier, image: torch.Tensor) -> int:
         nonlocal total
         # A weight of shape (out, ...) makes each of the output's numbers from the rest of it.
         weight = getattr(layer, "weight")  # noqa: B009  # to mypy a module or a tensor
-        total += 2 * output.numel() * weight[0].numel()
+        slow = isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+        total += 2 * output.numel() * weight[0].numel() * (depthwise if slow else 1)
 
     layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
     hooks = [each.register_forward_hook(count) for each in layers]

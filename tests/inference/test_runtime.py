@@ -65,6 +65,16 @@ def test_long_predictions_are_worth_it() -> None:
     assert runtime.ready(network, images[0], CPU, "auto", enough - 2) is network
 
 
+def test_depthwise_convolutions_count_for_the_time_that_they_take() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 6, 1, groups=3), nn.Flatten())
+    network = Classifier(backbone, nn.Linear(6 * 16, 2), None, 0.0).eval()
+    plain = 2 * 6 * 16
+    head = 2 * 6 * 16 * 2
+    image = torch.randn(3, 4, 4)
+    assert runtime.operations(network, image) == plain + head
+    assert runtime.operations(network, image, 10) == 10 * plain + head
+
+
 class Unlike(nn.Module):
     """Features that no graph holds, as they depend on values."""
 
