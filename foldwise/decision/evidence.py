@@ -1,7 +1,7 @@
 """Steps of a decision that evidence speaks for, where settings say `auto`.
 
-Calibration is there for probabilities, so its gain
-is how much it lowers the negative log-likelihood; a threshold's is of the objective.
+Calibration is there for probabilities, so its gain is how much it lowers the negative
+log-likelihood; a threshold's is of the objective.
 """
 
 from collections.abc import Mapping
