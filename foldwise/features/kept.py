@@ -237,13 +237,13 @@ def remove_oldest(folder: Path, limit: int, used: Sequence[Path] = ()) -> None:
             break
         try:
             with _locked(folder, path.name.partition("-")[0], wait=False):
-                _remove(path, folder)
+                _remove_kept(path, folder)
         except BlockingIOError:
             continue
         total -= kept[path].st_size
 
 
-def _remove(path: Path, folder: Path) -> None:
+def _remove_kept(path: Path, folder: Path) -> None:
     if path.parent == folder:
         path.unlink(missing_ok=True)
         _sum_file(path).unlink(missing_ok=True)
