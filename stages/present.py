@@ -5,6 +5,7 @@ plots/report.html.
 """
 
 from dataclasses import fields
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel
@@ -24,6 +25,7 @@ from foldwise.report.page import Report, class_galleries, compose_page, renamed,
 from foldwise.report.run_facts import read_origin, run_facts, written_params
 from foldwise.report.thumbnails import small_pictures
 
+THRESHOLD = files.METRICS / "threshold.json"
 EVALUATION = files.METRICS / "evaluation.json"
 REPORT = files.PLOTS / "report.html"
 SUSPECTS = 48
@@ -49,6 +51,26 @@ class HeadlineRow(BaseModel):
     high: float | None
     fold_mean: float | None
     fold_std: float | None
+
+
+class Chosen(BaseModel):
+    """What evidence chose for a step."""
+
+    taken: str
+
+
+class Evidence(BaseModel):
+    """What it chose, of the steps that were left to it."""
+
+    calibration: Chosen | None = None
+    threshold: Chosen | None = None
+    decoder: Chosen | None = None
+
+
+class ThresholdFile(BaseModel):
+    """What metrics/threshold.json must hold where any were."""
+
+    evidence: Evidence
 
 
 class EvaluationFile(BaseModel):
@@ -86,11 +108,15 @@ def main() -> None:
     parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
     part, oof = "test" if "test" in parts else "oof", parts["oof"]
     objective = params.threshold.objective.name
+    evidence: dict[str, Any] = {}
+    if params.threshold.auto:
+        found = files.read_json(THRESHOLD, "threshold", files.checked_as(ThresholdFile))
+        evidence = found["evidence"]
     ladders = {"test": tables.test_ladder, "oof": tables.ladder}
     report = Report(
         title=dataset["name"],
         subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
-        facts=run_facts(params, dataset, read_origin(INPUTS)),
+        facts=run_facts(params, dataset, read_origin(INPUTS), evidence),
         params=written_params(),
         part=part,
         evaluation=files.read_json(EVALUATION, "evaluate", files.checked_as(EvaluationFile)),

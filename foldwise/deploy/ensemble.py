@@ -171,7 +171,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
         ]
         for name, used in ensemble["members"].items()
     }
-    share_backbones(module for loaded in loaded_folds.values() for module, _ in loaded)
+    share_backbones(each for loaded in loaded_folds.values() for each in loaded)
     members = []
     for name, used in ensemble["members"].items():
         loaded = loaded_folds[name]

@@ -19,6 +19,10 @@ from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 
 
+BUILT_BY = {"backbone", "options", "pooling", "head"}
+"""Of a model's settings those that its backbone is made by, beside its weights."""
+
+
 class FoldNetwork(MergedViews):
     """A trained member of one fold, which knows where it was loaded from."""
 
@@ -55,13 +59,19 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other)
 
 
-def share_backbones(modules: Iterable[FoldNetwork]) -> None:
-    """Let networks whose frozen backbones are the same run them once per batch of images."""
+def share_backbones(loaded: Iterable[tuple[FoldNetwork, Model]]) -> None:
+    """Let networks whose frozen backbones are the same run them once per batch of images.
+
+    Args:
+        loaded: by `load_fold`.
+    """
     shared: dict[str, SharedBackbone] = {}
-    for module in modules:
+    for module, model in loaded:
         if module.frozen:
             network = module.network
-            digest = hashlib.sha256(repr(network.backbone).encode())
+            # What a forward pass does, its layers need not tell: pooling of tokens, say.
+            built = model.model_dump(include=BUILT_BY), repr(network.backbone)
+            digest = hashlib.sha256(repr(built).encode())
             for name, weight in network.backbone.state_dict().items():
                 digest.update(name.encode() + weight.contiguous().numpy().tobytes())
             own = SharedBackbone(network.backbone)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.inference.runtime import Forward, features_alone, ready
 from foldwise.model.classifier import Classifier, Normalizer
@@ -36,7 +37,11 @@ def autocast_type(compute: Compute) -> torch.dtype | None:
 
 
 def write_features(
-    paths: dict[str, Path], network: Classifier, images: ImageDataset, compute: Compute
+    paths: dict[str, Path],
+    network: Classifier,
+    images: ImageDataset,
+    compute: Compute,
+    cut: bool = False,
 ) -> None:
     """Compute the features of images through some views, each image decoded once.
 
@@ -46,6 +51,11 @@ def write_features(
         network: whose backbone is frozen; it is left as it is.
         images: cut to what the views need.
         compute: where it runs.
+        cut: images come as their five crops, of which each view takes one; else each view is of
+            all there is.
+
+    Raises:
+        UserError: some features are no finite numbers.
     """
     device = choose_device(compute.accelerator)
     views = {name: make_view(name) for name in paths}
@@ -54,7 +64,7 @@ def write_features(
     if compute.channels_last:
         alone.use_channels_last()
     first = normalize(images.input(0, 0))
-    if any(view.crop != CENTRE for view in views.values()):
+    if cut:
         first = first[CENTRE]
     dtype = autocast_type(compute)
     engine = compute.engine if dtype is None else "torch"
@@ -64,7 +74,7 @@ def write_features(
     for kind in (np.float16, np.float32):
         loader = plain_loader(images, compute.batch_size, worker_count(compute.workers, device))
         batches = _seen(
-            forward, normalize.to(device), views, track(loader, len(loader), what), dtype
+            forward, normalize.to(device), views, track(loader, len(loader), what), dtype, cut
         )
         try:
             _write_batches(paths, len(images), batches, kind)
@@ -80,18 +90,20 @@ def _seen(
     views: dict[str, View],
     batches: Iterable[Any],
     dtype: torch.dtype | None,
+    cut: bool,
 ) -> Iterable[dict[str, np.ndarray]]:
     """Of every batch, by the name of the view: float32 (images, [crops,] features)."""
     device = normalize.mean.device
-    cut = any(view.crop != CENTRE for view in views.values())
     for images, _ in batches:
         pixels = normalize(images.to(device, non_blocking=True))
         crops = pixels.unbind(1) if cut else [pixels] * (CENTRE + 1)
         with torch.autocast(device.type, dtype) if dtype else nullcontext():
-            yield {
+            found = {
                 name: forward(view(crops[view.crop])).float().cpu().numpy()
                 for name, view in views.items()
             }
+        # Outside: who takes it must not compute in lower precision.
+        yield found
 
 
 def _write_batches(
@@ -100,7 +112,7 @@ def _write_batches(
     batches: Iterable[dict[str, np.ndarray]],
     kind: type[np.float16 | np.float32],
 ) -> None:
-    """Raises `TooLargeError` if `kind` cannot hold some feature."""
+    """Raises `TooLargeError` if `kind` cannot hold some feature, `UserError` if none could."""
     files: dict[str, np.memmap[Any, Any]] = {}
     start = 0
     for batch in batches:
@@ -109,7 +121,13 @@ def _write_batches(
                 shape = (images, *found.shape[1:])
                 files[name] = np.lib.format.open_memmap(paths[name], "w+", kind, shape)
                 _reserve(paths[name])
-            if not np.abs(found).max() <= np.finfo(kind).max and np.isfinite(found).all():
+            if not np.isfinite(found).all():
+                raise UserError(
+                    "features of a frozen backbone are no finite numbers: they are too large for "
+                    "their precision, or its weights are damaged; write "
+                    "`compute: {precision: 32-true}`, or get the weights anew"
+                )
+            if np.abs(found).max() > np.finfo(kind).max:
                 raise TooLargeError
             files[name][start : start + len(found)] = found
         start += len(found)

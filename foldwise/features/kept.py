@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from foldwise.model.classifier import Classifier
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import choose_device
 from foldwise.model.settings import Compute
+from foldwise.view_names import corner_of
 
 CODE = (
     "foldwise/core",
@@ -95,7 +97,12 @@ class FrozenFeatures:
 
     def through(self, view: int, ids: Sequence[str]) -> np.ndarray:
         """float32 (images, [crops,] features) of some images, through one view."""
-        return np.stack([self.of(id, view) for id in ids])
+        places = np.array([self._places[id] for id in ids]).reshape(-1, 2)
+        found = np.empty((len(ids), *self._arrays[0][view].shape[1:]), np.float32)
+        for number in np.unique(places[:, 0]):
+            own = places[:, 0] == number
+            found[own] = self._arrays[number][view][places[own, 1]]
+        return found
 
 
 def frozen_features(
@@ -122,7 +129,9 @@ def frozen_features(
     others = wanted.difference(*sets)
     if others:
         sets.append(tuple(sorted(others)))
-    backbone = _backbone_parts(network, images, compute)
+    # Else what is cut into crops is one input of five crops, all of which are seen.
+    cut = any(map(corner_of, views))
+    backbone = [*_backbone_parts(network, images, compute), cut]
     shas = images.store.sha256()
     folder.path.mkdir(parents=True, exist_ok=True)
     found: list[list[np.ndarray]] = []
@@ -131,14 +140,14 @@ def frozen_features(
         key = key_of(CODE, *backbone, [(id, shas[id]) for id in ids])
         files = {view: folder.path / f"{key}-{_view_key(view)}.npy" for view in views}
         every = ImageDataset(images.store, ids, np.empty((len(ids), 0)), images.model)
-        with _locked(folder.path / f"lock-{int(key, 16) % LOCKS:02d}"):
+        with _locked(folder.path, key):
             missing = {view: path for view, path in files.items() if not _features_intact(path)}
             if missing:
-                _compute(missing, network, every, compute)
+                _compute(missing, network, every, compute, cut)
             found.append([np.lib.format.open_memmap(path, "r") for path in files.values()])
+            for path in files.values():
+                os.utime(path)
         used += files.values()
-    for path in used:
-        os.utime(path)
     remove_oldest(folder.path, int(compute.features_gb * 1e9), used)
     return FrozenFeatures(found, sets)
 
@@ -161,18 +170,23 @@ def _view_key(view: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _locked(folder: Path, key: str, wait: bool = True) -> Iterator[None]:
+    """Hold the files of a key. Raises `BlockingIOError` if another does, and not to `wait`."""
+    with (folder / f"lock-{zlib.crc32(key.encode()) % LOCKS:02d}").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
 def _compute(
-    files: dict[str, Path], network: Classifier, images: ImageDataset, compute: Compute
+    files: dict[str, Path],
+    network: Classifier,
+    images: ImageDataset,
+    compute: Compute,
+    cut: bool,
 ) -> None:
     partial = {view: path.with_name(f"{path.stem}.partial.npy") for view, path in files.items()}
     try:
-        write_features(partial, network, images, compute)
+        write_features(partial, network, images, compute, cut)
         for view, path in files.items():
             _sum_file(path).write_text(file_sum(partial[view]) + "\n", encoding="utf-8")
             partial[view].replace(path)
@@ -203,7 +217,8 @@ def _features_intact(path: Path) -> bool:
 def remove_oldest(folder: Path, limit: int, used: Sequence[Path] = ()) -> None:
     """Remove the features whose last use is longest ago until the rest takes no more than a limit.
 
-    A process that still reads removed features is not disturbed: its map of them lives on.
+    A process that still reads removed features is not disturbed: its map of them lives on. What one
+    computes or opens at this moment stays.
 
     Args:
         folder: of features; what earlier versions kept in folders of its own counts too.
@@ -220,9 +235,17 @@ def remove_oldest(folder: Path, limit: int, used: Sequence[Path] = ()) -> None:
     for path in sorted(set(kept) - set(used), key=lambda path: kept[path].st_mtime_ns):
         if total <= limit:
             break
+        try:
+            with _locked(folder, path.name.partition("-")[0], wait=False):
+                _remove_kept(path, folder)
+        except BlockingIOError:
+            continue
         total -= kept[path].st_size
-        if path.parent == folder:
-            path.unlink(missing_ok=True)
-            _sum_file(path).unlink(missing_ok=True)
-        else:
-            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _remove_kept(path: Path, folder: Path) -> None:
+    if path.parent == folder:
+        path.unlink(missing_ok=True)
+        _sum_file(path).unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path.parent, ignore_errors=True)

@@ -5,16 +5,29 @@ their one file is read, as tensors alone, and its tensors lie in the order of ti
 """
 
 import pickle
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from foldwise.core.damage import file_sum
+
 LITE = "efficientnet_lite/"
 """Beginning of the backbones whose weights these are."""
 # What torch raises for a file that is cut, or holds something else.
-UNREADABLE_WEIGHTS = (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError, ValueError)
+UNREADABLE_WEIGHTS = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    ValueError,
+    TypeError,
+    LookupError,
+)
+NAMED_SUM = re.compile(r"-([0-9a-f]{8,})\.pth$")
+"""The beginning of a file's sum in its name, as torch.hub has it."""
 
 
 def installed_weights(name: str) -> Path:
@@ -54,7 +67,10 @@ def load_installed(network: nn.Module, name: str) -> None:
             mine: given[theirs] for mine, theirs in pairs if own[mine].shape == given[theirs].shape
         }
         missing = set(own) - set(taken)
-        fits = missing <= {"classifier.weight", "classifier.bias"} and all(
+        # Of a damaged tensor torch says nothing.
+        named = NAMED_SUM.search(path.name)
+        whole = named is None or file_sum(path).startswith(named[1])
+        fits = whole and missing <= {"classifier.weight", "classifier.bias"} and all(
             mine.rpartition(".")[2] == theirs.rpartition(".")[2] for mine, theirs in pairs
         )
     except UNREADABLE_WEIGHTS:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from foldwise.core.settings import read_file
+from foldwise.decision.settings import Threshold, decoder_of
 from foldwise.params import Params
 
 MOST_FILES = 8
@@ -56,14 +57,23 @@ def _git(*arguments: str) -> str | None:
 Fact = tuple[str, list[str]]
 
 
-def run_facts(params: Params, dataset: dict[str, Any], origin: Origin | None) -> list[Fact]:
-    """Names and lines, the most important first."""
+def run_facts(
+    params: Params, dataset: dict[str, Any], origin: Origin | None, evidence: dict[str, Any]
+) -> list[Fact]:
+    """Names and lines, the most important first.
+
+    Args:
+        params: what was asked for.
+        dataset: as dataset.json has it.
+        origin: of the run.
+        evidence: of metrics/threshold.json, where steps of the decision were left to it.
+    """
     train, threshold = params.train, params.threshold
     split = params.split
     images = ", ".join(f"{count:,} {part}" for part, count in dataset["images"].items())
     source = [f"{name}: {_words(value)}" for name, value in dataset["origin"].items() if value]
     views = ", ".join(params.tta.views)
-    decided = f"{threshold.decode}, {threshold.scope}, calibration {threshold.calibration}"
+    decided = _decided(threshold, evidence, single=dataset["task"] == "multiclass")
     return [
         (
             "Data set",
@@ -93,6 +103,25 @@ def written_params() -> str:
     return yaml.safe_dump(
         kept, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
     )
+
+
+def _decided(threshold: Threshold, evidence: dict[str, Any], single: bool) -> str:
+    """The steps that are taken, whoever chose them.
+
+    >>> asked = Threshold(objective="accuracy", scope="auto")
+    >>> _decided(asked, {"threshold": {"taken": "shrunk"}}, single=False)
+    'threshold, shrunk (by evidence), calibration none'
+    """
+
+    def taken(step: str, asked: str) -> str:
+        return f"{evidence[step]['taken']} (by evidence)" if step in evidence else asked
+
+    decoder = decoder_of(threshold, single)
+    scope = threshold.scope if threshold.fixed is None else f"p >= {threshold.fixed:g}"
+    words = [taken("decoder", decoder)]
+    if decoder != "top_k":
+        words.append(taken("threshold", scope).replace("plain", "p >= 0.5"))
+    return ", ".join([*words, f"calibration {taken('calibration', threshold.calibration)}"])
 
 
 def _member(params: Params, name: str) -> str:

@@ -86,6 +86,9 @@ def fit_member(
     member = MemberModule(network, recipe, train.labels, run.seed)
     check_labels(recipe.train.loss, valid.labels)
     if recipe.train.freeze is not None and recipe.train.freeze.head == "logistic":
+        if not is_main_process():
+            # Whatever starts several: there is nothing to share.
+            return network, 0
         groups = np.zeros(len(train), np.int64) if run.groups is None else run.groups
         solve_member(recipe, network, (train, valid), groups, run.features, run.compute, run.curves)
         return network, 0

@@ -13,7 +13,7 @@ from foldwise.model.classifier import Classifier
 from foldwise.scoring.cross_fitting import with_several
 
 # Of the gradient's largest entry, per row of the sum of losses.
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 ENOUGH_TO_CHOOSE = 1e-4
 ROUNDS = 2000
 

@@ -178,7 +178,7 @@ def step_seconds(network: Classifier, inputs: torch.Tensor) -> dict[str, float]:
                 if number and name not in best:
                     continue
                 try:
-                    seconds = _step(network, inputs, DTYPES.get(name))
+                    seconds = _timed_step(network, inputs, DTYPES.get(name))
                 except REFUSALS:
                     best.pop(name, None)
                     continue
@@ -187,7 +187,7 @@ def step_seconds(network: Classifier, inputs: torch.Tensor) -> dict[str, float]:
     return best
 
 
-def _step(network: Classifier, inputs: torch.Tensor, dtype: torch.dtype | None) -> float:
+def _timed_step(network: Classifier, inputs: torch.Tensor, dtype: torch.dtype | None) -> float:
     network.zero_grad()
     start = time.perf_counter()
     with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):

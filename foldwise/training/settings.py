@@ -208,6 +208,8 @@ class Recipe(Settings):
         freeze = self.train.freeze
         if self.model.views == "five_crop" and freeze is not None and freeze.head == "logistic":
             raise ValueError("freeze.head: logistic takes one view of an image, not five_crop")
+        if self.model.dropout and freeze is not None and freeze.head == "logistic":
+            raise ValueError("freeze.head: logistic has no steps, in which dropout drops; drop it")
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
             raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
         if self.model.head == "query" and self.train.freeze is not None:

@@ -1,8 +1,10 @@
 """The stage that writes the report."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,6 +44,58 @@ def test_the_page_says_what_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert str(tmp_path) not in page
     assert "Left out of this page" not in page
     assert made(tmp_path, monkeypatch) == page
+
+
+def fact(page: str, name: str) -> str:
+    found = re.search(rf"<dt>{name}</dt>(.*?)</div>", page, re.DOTALL)
+    assert found is not None, page[:3000]
+    return re.sub(r"<[^>]+>|\s+", " ", found[1])
+
+
+@pytest.mark.parametrize(
+    ("asked", "evidence", "said"),
+    [
+        ({}, {}, "threshold, global, calibration none"),
+        ({"fixed": 0.4}, {}, "threshold, p &gt;= 0.4, calibration none"),
+        (
+            {"scope": "auto", "calibration": "auto"},
+            {"threshold": "per_class", "calibration": "platt"},
+            "threshold, per_class (by evidence), calibration platt (by evidence)",
+        ),
+        (
+            {"scope": "auto", "decode": "count_prior"},
+            {"threshold": "plain", "decoder": "threshold"},
+            "threshold (by evidence), p &gt;= 0.5 (by evidence), calibration none",
+        ),
+        (
+            {"scope": "global", "calibration": "auto", "decode": "top_k"},
+            {"calibration": "none"},
+            "top_k, calibration none (by evidence)",
+        ),
+    ],
+)
+def test_the_page_says_what_was_decided_and_not_what_was_asked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, Any],
+    evidence: dict[str, str],
+    said: str,
+) -> None:
+    write_run(tmp_path, ["a", "b"])
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["threshold"] |= asked
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    path = tmp_path / "metrics/threshold.json"
+    if evidence:
+        with pytest.raises(UserError, match=r"threshold\.json"):
+            made(tmp_path, monkeypatch)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"evidence": 3}')
+        with pytest.raises(UserError, match=r"threshold\.json"):
+            made(tmp_path, monkeypatch)
+        steps = {step: {"taken": taken} for step, taken in evidence.items()}
+        path.write_text(json.dumps({"evidence": steps | {"by_fold": {"0": "none"}}}))
+    assert said in fact(made(tmp_path, monkeypatch), "Decision")
 
 
 def test_a_missing_table_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
