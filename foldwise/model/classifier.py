@@ -169,6 +169,10 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
         raise UserError(f"params.yaml: models: {model.backbone}: {line}; see its options") from None
     if fc is None or fc.out_features != classes:
         fc = nn.Linear(features, classes)
+    elif classes != IMAGENET_CLASSES and hasattr(network, "get_classifier"):
+        # timm has drawn it: of its EfficientNets by the number of classes alone, which for few of
+        # them makes first logits so large that training spends itself on undoing them.
+        fc.reset_parameters()
     return _classifier(model, network, fc)
 
 

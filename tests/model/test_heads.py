@@ -114,6 +114,16 @@ def test_dropout_stands_before_the_new_layer() -> None:
     assert (given[1] == 0).float().mean() < 0.3
 
 
+@pytest.mark.parametrize("backbone", ["efficientnet_lite/lite0", "timm/test_vit"])
+def test_a_new_layer_starts_small_whoever_draws_it(backbone: str) -> None:
+    layer = build_network(model(backbone=backbone, options={}), 7).fc
+    # torch's own: uniform between -1 and 1, over the root of what it takes.
+    bound = layer.in_features**-0.5
+    weight = layer.weight.detach()
+    assert 0.9 * bound < float(weight.abs().max()) <= bound
+    assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
 def test_of_five_crops_the_largest_logit_counts(tmp_path: Path) -> None:
     store = stored(tmp_path, [(50, 80), (90, 40)])
     made = model(views="five_crop", shortest_edge=48)
