@@ -181,7 +181,7 @@ def test_a_class_without_positives_is_improbable_and_harms_no_other() -> None:
     labels[:, 1] = 0
     network = classifier(7, 3)
     fit_head(network, views, labels, groups, STRENGTHS, softmax=False)
-    weights, offsets = solved(network)
+    weights, _ = solved(network)
     assert np.isfinite(weights).all()
     with torch.inference_mode():
         logits = network.head(torch.from_numpy(views[0])).numpy()
