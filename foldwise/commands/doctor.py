@@ -117,9 +117,9 @@ def mend_lock(path: Path = LOCK) -> Iterator[str]:
             return
         content = path.read_bytes()
         copy = COPY.read_bytes() if COPY.exists() else b""
-        if is_whole_yaml(content) and not _is_start(content, copy):
+        if is_whole_lock(content) and not _is_start(content, copy):
             return
-        if not is_whole_yaml(copy):
+        if not is_whole_lock(copy):
             # Of a first run there is nothing to come back to but what git has, or nothing.
             copy = b""
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def mend_lock(path: Path = LOCK) -> Iterator[str]:
             )
 
 
-def is_whole_yaml(content: bytes) -> bool:
+def is_whole_lock(content: bytes) -> bool:
     """Whether this is a dvc.lock that DVC can read, with everything that it notes of a stage."""
     if b"\n<<<<<<<" in b"\n" + content:
         # A merge is not finished: it is for its author to finish.

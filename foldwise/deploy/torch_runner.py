@@ -18,7 +18,6 @@ from foldwise.model.saved import load_member
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 
-
 BUILT_BY = {"backbone", "options", "pooling", "head"}
 """Of a model's settings those that its backbone is made by, beside its weights."""
 

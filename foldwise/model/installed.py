@@ -70,8 +70,10 @@ def load_installed(network: nn.Module, name: str) -> None:
         # Of a damaged tensor torch says nothing.
         named = NAMED_SUM.search(path.name)
         whole = named is None or file_sum(path).startswith(named[1])
-        fits = whole and missing <= {"classifier.weight", "classifier.bias"} and all(
-            mine.rpartition(".")[2] == theirs.rpartition(".")[2] for mine, theirs in pairs
+        fits = (
+            whole
+            and missing <= {"classifier.weight", "classifier.bias"}
+            and all(mine.rpartition(".")[2] == theirs.rpartition(".")[2] for mine, theirs in pairs)
         )
     except UNREADABLE_WEIGHTS:
         fits = False

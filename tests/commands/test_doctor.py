@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foldwise.commands.doctor import is_whole_yaml, mend, mend_rwlock, running_dvc
+from foldwise.commands.doctor import is_whole_lock, mend, mend_rwlock, running_dvc
 from tests.conftest import Project
 
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -32,7 +32,7 @@ def here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_nothing_is_done_where_nothing_is_broken(here: Project) -> None:
     before = LOCK.read_bytes()
-    assert is_whole_yaml(before)
+    assert is_whole_lock(before)
     assert mend() == []
     assert LOCK.read_bytes() == before
     assert "nothing is broken" in here.command("doctor")

@@ -70,7 +70,7 @@ def test_folds_that_share_give_what_they_give_alone(tmp_path: Path) -> None:
     ],
 )
 def test_others_keep_their_own(tmp_path: Path, backbone: int, settings: dict[str, Any]) -> None:
-    pooled = {"options": {"global_pool": "avg"}} if "options" in settings else {}
+    pooled: dict[str, Any] = {"options": {"global_pool": "avg"}} if "options" in settings else {}
     one = saved(tmp_path / "one", 0, 1, **pooled)
     other = saved(tmp_path / "other", backbone, 1, **settings)
     alone = [TorchRunner(fold, CPU)(pixels(0)) for fold, _ in (one, other)]

