@@ -68,7 +68,7 @@ def run_facts(
         origin: of the run.
         evidence: of metrics/threshold.json, where steps of the decision were left to it.
     """
-    train, threshold = params.train, params.threshold
+    threshold = params.threshold
     split = params.split
     images = ", ".join(f"{count:,} {part}" for part, count in dataset["images"].items())
     source = [f"{name}: {_words(value)}" for name, value in dataset["origin"].items() if value]
@@ -81,14 +81,7 @@ def run_facts(
         ),
         ("Commit", _commit(origin)),
         ("Members", [_member(params, name) for name in params.members]),
-        (
-            "Training",
-            [
-                f"{params.epochs} epochs at lr {params.lr:g}, batches of {train.batch_size}",
-                f"{train.loss}, {train.optimizer}, {train.scheduler}",
-                f"seed {params.seed}",
-            ],
-        ),
+        ("Training", [*_training(params), f"seed {params.seed}"]),
         ("Folds", [f"{len(params.folds)}, {split.method}"]),
         ("Views", [views, f"merged by {params.tta.merge}, {params.tta.select}"]),
         ("Ensemble", [f"weights {params.ensemble.weights}", f"folds by {params.ensemble.folds}"]),
@@ -124,12 +117,27 @@ def _decided(threshold: Threshold, evidence: dict[str, Any], single: bool) -> st
     return ", ".join([*words, f"calibration {taken('calibration', threshold.calibration)}"])
 
 
+def _training(params: Params) -> list[str]:
+    """What all members share, but for those whose head is solved in no steps."""
+    recipes = [params.recipe(name) for name in params.members]
+    if all(recipe.solved for recipe in recipes):
+        losses = ", ".join(sorted({recipe.train.loss for recipe in recipes}))
+        return [f"frozen backbones, heads solved for {losses}"]
+    train = params.train
+    return [
+        f"{params.epochs} epochs at lr {params.lr:g}, batches of {train.batch_size}",
+        f"{train.loss}, {train.optimizer}, {train.scheduler}",
+    ]
+
+
 def _member(params: Params, name: str) -> str:
     recipe = params.recipe(name)
     model = recipe.model
     start = "pretrained" if model.pretrained else "from scratch"
     own = f"{recipe.epochs} epochs at lr {recipe.lr:g}"
-    differs = (recipe.epochs, recipe.lr) != (params.epochs, params.lr)
+    if recipe.solved:
+        own = "frozen, its head solved"
+    differs = recipe.solved or (recipe.epochs, recipe.lr) != (params.epochs, params.lr)
     line = f"{name}: {model.backbone}, {model.image_size} pixels, {start}"
     return f"{line}, {own}" if differs else line
 

@@ -85,7 +85,7 @@ def fit_member(
         network.use_channels_last()
     member = MemberModule(network, recipe, train.labels, run.seed)
     check_labels(recipe.train.loss, valid.labels)
-    if recipe.train.freeze is not None and recipe.train.freeze.head == "logistic":
+    if recipe.solved:
         if not is_main_process():
             # Whatever starts several: there is nothing to share.
             return network, 0

@@ -239,6 +239,11 @@ class Recipe(Settings):
         return self.train.loss == "cross_entropy"
 
     @property
+    def solved(self) -> bool:
+        """Whether the head is solved, in no steps."""
+        return self.train.freeze is not None and self.train.freeze.head == "logistic"
+
+    @property
     def frozen(self) -> bool:
         """Whether the backbone ends as it came, the same in all folds."""
         return self.model.pretrained is not False and self.frozen_epochs == self.epochs

@@ -98,6 +98,25 @@ def test_the_page_says_what_was_decided_and_not_what_was_asked(
     assert said in fact(made(tmp_path, monkeypatch), "Decision")
 
 
+def test_the_page_names_no_epochs_of_a_head_that_was_solved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path, ["a", "b"])
+    path = tmp_path / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    assert "epochs at lr" in fact(made(tmp_path, monkeypatch), "Training")
+    params["train"] |= {
+        "augment": [],
+        "loss": "bce",
+        "freeze": {"epochs": "all", "head": "logistic"},
+    }
+    path.write_text(yaml.safe_dump(params))
+    page = made(tmp_path, monkeypatch)
+    assert "heads solved for bce" in fact(page, "Training")
+    assert "epochs" not in fact(page, "Training")
+    assert "frozen, its head solved" in fact(page, "Members")
+
+
 def test_a_missing_table_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path, ["a", "b"])
     (tmp_path / "plots/tail_accuracy.csv").unlink()
