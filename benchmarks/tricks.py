@@ -77,9 +77,10 @@ SEVERAL_LABELS: dict[str, Overrides] = {
     "`head: query`": {"model.head": "query", "model.query": {"embedding": 256}},
 }
 PRETRAINED: dict[str, Overrides] = {
+    "frozen to the end (`freeze: {epochs: all}`)": {"train.freeze": {"epochs": "all"}},
+    "`train.layer_decay: 0.8`": {"train.layer_decay": 0.8},
     "`drop_path: 0.1`": {"model.drop_path": 0.1},
     "flips (`HorizontalFlip`)": {"train.augment": [{"HorizontalFlip": {"p": 0.5}}]},
-    "frozen to the end": {"train.freeze": {"epochs": "all"}},
 }
 FROZEN: dict[str, Overrides] = {
     "`freeze.head: logistic`": {"train.freeze": {"epochs": "all", "head": "logistic"}},
