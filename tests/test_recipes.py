@@ -11,6 +11,8 @@ import torch
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from benchmarks.backbones import recipe_of, runs_of
+from benchmarks.tricks import STUDIES
 from foldwise.checks import check_params
 from foldwise.model.classifier import build_network
 from foldwise.model.dataset import ImageDataset
@@ -273,3 +275,11 @@ def test_a_recipe_takes_its_first_step(path: Path, tmp_path: Path) -> None:
     assert logits.shape == (2, 26)
     moved = [not torch.equal(*each) for each in zip(before, network.head_parameters(), strict=True)]
     assert any(moved)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_trick_that_is_measured_may_be_written_and_changes_its_base(name: str) -> None:
+    base, *tricks = [recipe_of(changed) for changed in runs_of(STUDIES[name]).values()]
+    assert tricks
+    assert base not in tricks
+    assert len({each.model_dump_json() for each in tricks}) == len(tricks)
