@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from foldwise.model.classifier import Classifier, Normalizer
@@ -64,6 +65,11 @@ class MemberModule(pl.LightningModule):
         # Dropout and mixing draw from the global state, which a resumed run would find elsewhere.
         drawn = self.seed_of_run * 100_003 + self.current_epoch + 7_919 * self.global_rank
         torch.manual_seed(drawn)
+        if self.recipe.train.batch_norm == "frozen":
+            # At every epoch: Lightning brings modules back to what they were before validation.
+            for layer in self.network.backbone.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.eval()
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         inputs, labels = batch

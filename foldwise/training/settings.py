@@ -150,6 +150,9 @@ class Train(Settings):
     resize: Resize | None = None
     """Epochs that train on images of this side, in pixels, the smallest first; null: all on
     `image_size`, on which held-out images are always judged."""
+    batch_norm: Literal["train", "frozen"] = "train"
+    """`frozen`: the backbone's batch normalisation keeps the statistics that it came with, in which
+    small batches of few images have no say; its scales and offsets learn all the same."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -163,6 +166,8 @@ class Train(Settings):
                 "freeze: with `epochs: all` images are neither augmented nor mixed; drop augment, "
                 "mixup and cutmix, and name views to draw from in freeze.views"
             )
+        if frozen and self.batch_norm == "frozen":
+            raise ValueError("batch_norm: is frozen anyway with `freeze: {epochs: all}`; drop it")
         if frozen and (self.layer_decay or self.resize):
             raise ValueError(
                 "freeze: with `epochs: all` no layer of the backbone learns, and no image is seen "
@@ -208,6 +213,12 @@ class Recipe(Settings):
         freeze = self.train.freeze
         if self.model.views == "five_crop" and freeze is not None and freeze.head == "logistic":
             raise ValueError("freeze.head: logistic takes one view of an image, not five_crop")
+        scratch = self.model.pretrained is False and self.train.warm_start is None
+        if self.train.batch_norm == "frozen" and scratch:
+            raise ValueError(
+                "batch_norm: there are no statistics to keep; name pretrained weights or a "
+                "warm_start, or drop it"
+            )
         if self.model.dropout and freeze is not None and freeze.head == "logistic":
             raise ValueError("freeze.head: logistic has no steps, in which dropout drops; drop it")
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
