@@ -77,6 +77,7 @@ SEVERAL_LABELS: dict[str, Overrides] = {
     "`head: query`": {"model.head": "query", "model.query": {"embedding": 256}},
 }
 PRETRAINED: dict[str, Overrides] = {
+    "`batch_norm: frozen`": {"train.batch_norm": "frozen"},
     "frozen to the end (`freeze: {epochs: all}`)": {"train.freeze": {"epochs": "all"}},
     "`train.layer_decay: 0.8`": {"train.layer_decay": 0.8},
     "`drop_path: 0.1`": {"model.drop_path": 0.1},
