@@ -159,12 +159,17 @@ def test_each_job_gets_a_gpu(
         tool.chmod(0o755)
     assert folds_parallel.visible_gpus() == wanted
     used: list[str | None] = []
+    shares: set[int] = set()
 
-    def noted(_: str, gpu: str | None) -> int:
+    def noted(_: str, gpu: str | None, cores: int) -> int:
         used.append(gpu)
+        shares.add(cores)
         return 0
 
     monkeypatch.setattr(folds_parallel, "dvc", noted)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 9)
     assert folds_parallel.all_folds(2, ["a-0", "a-1", "a-2"]) == []
     assert len(used) == 6
     assert {str(each) for each in used} <= set(wanted or ["None"])
+    # Two jobs share the machine.
+    assert shares == {4}
