@@ -4,6 +4,7 @@
 data/predictions/<member>/<fold>.npz.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +57,18 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
     }
 
 
-def _logits_by_network(
+Predicted = Callable[[str], np.ndarray]
+"""The name of a part to its logits, float32 (views, images, classes)."""
+
+
+def by_network(
     trained: TrainedMember,
     data: dict[str, ImageDataset],
     names: Views,
     compute: Compute,
     folder: Path,
-) -> dict[str, np.ndarray]:
-    """Of each part float32 (views, images, classes), every image seen by the whole network."""
+) -> Predicted:
+    """Every image is seen by the whole network."""
     network, views = trained.network, [make_view(name) for name in names]
     device = choose_device(compute.accelerator)
     if compute.channels_last:
@@ -81,40 +86,32 @@ def _logits_by_network(
     )
     seen = ThroughViews(forward, first.model, views, trained.softmax)
     workers = worker_count(compute.workers, device)
-    logits = {}
-    for part, dataset in data.items():
-        logits[part] = np.empty((len(views), 0, len(trained.classes)), np.float32)
-        if dataset.ids:
-            loader = plain_loader(dataset, compute.batch_size, workers)
-            batches = track(loader, len(loader), f"{folder.parent.name} fold {folder.name}: {part}")
-            logits[part] = view_logits(seen, batches, device, str(folder))
-    return logits
+
+    def predicted(part: str) -> np.ndarray:
+        loader = plain_loader(data[part], compute.batch_size, workers)
+        batches = track(loader, len(loader), f"{folder.parent.name} fold {folder.name}: {part}")
+        return view_logits(seen, batches, device, str(folder))
+
+    return predicted
 
 
-def _logits_by_features(
+def by_features(
     trained: TrainedMember,
     data: dict[str, ImageDataset],
     names: Views,
     compute: Compute,
     folder: Path,
-) -> dict[str, np.ndarray]:
-    """The same, by a head of this fold's own on features that all folds share."""
-    store = next(iter(data.values())).store
+) -> Predicted:
+    """The same by a head of this fold's own, on features that all folds share."""
+    network, store = trained.network, next(iter(data.values())).store
     kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), store.ids))
-    logits = {}
-    for part, dataset in data.items():
-        logits[part] = np.empty((len(names), 0, len(trained.classes)), np.float32)
-        if dataset.ids:
-            features = frozen_features(kept, trained.network, dataset, names, compute)
-            logits[part] = head_logits(
-                trained.network,
-                features.through,
-                len(names),
-                dataset.ids,
-                trained.softmax,
-                str(folder),
-            )
-    return logits
+
+    def predicted(part: str) -> np.ndarray:
+        ids = data[part].ids
+        features = frozen_features(kept, network, data[part], names, compute)
+        return head_logits(network, features.through, len(names), ids, trained.softmax, str(folder))
+
+    return predicted
 
 
 def main() -> None:
@@ -134,10 +131,14 @@ def main() -> None:
         part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
         for part, ids in images_of_fold(folder, fold, store).items()
     }
-    logits = _logits_by_features if trained.frozen else _logits_by_network
+    predicted = (by_features if trained.frozen else by_network)(
+        trained, data, names, compute, folder
+    )
+    nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)
     arrays = {"views": np.array(names, dtype=str)}
-    for part, found in logits(trained, data, names, compute, folder).items():
-        arrays |= {f"{part}_id": np.array(data[part].ids, dtype=str), f"{part}_logits": found}
+    for part, dataset in data.items():
+        arrays[f"{part}_id"] = np.array(dataset.ids, dtype=str)
+        arrays[f"{part}_logits"] = predicted(part) if dataset.ids else nothing
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)
 
 

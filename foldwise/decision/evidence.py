@@ -16,11 +16,31 @@ from foldwise.decision.decision import fit_decision, fit_decoder
 from foldwise.decision.settings import Calibration, Decode, Threshold, calibration_of, decoder_of
 from foldwise.decision.simplest import paired_gain, said, simplest_of_best
 from foldwise.scoring.bootstrap import DRAWS, BootstrapScores, draw
-from foldwise.scoring.cross_fitting import Apply, cross_fit, halves, with_several
+from foldwise.scoring.cross_fitting import Apply, Fit, cross_fit, halves, with_several
 
 FOLD_DRAWS = 300
 """Of the bootstrap, for the choices of single folds."""
 PLAIN = {"fixed": 0.5, "scope": "global"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What candidates are judged by."""
+
+    labels: np.ndarray
+    """(images, classes): 1, 0 or -1."""
+    logits: np.ndarray
+    """(images, classes) float32."""
+    groups: np.ndarray
+    """(images,): what is left out together."""
+    single: bool
+    """Whether every image has one label."""
+    draws: int
+    """Of the bootstrap."""
+
+    def cross_fitted(self, fit: Fit) -> np.ndarray:
+        """As `cross_fit`."""
+        return cross_fit(self.labels, self.logits, self.groups, fit)
 
 
 @dataclass(frozen=True)
@@ -78,7 +98,7 @@ def choose(
     if not settings.auto:
         return Choice(settings)
     groups = with_several(folds)
-    taken = _choose(labels, logits, groups, settings, single, DRAWS)
+    taken = _choose(Judged(labels, logits, groups, single, DRAWS), settings)
     still = settings
     if taken.settings.calibration == "none":
         still = still.model_copy(update={"calibration": "none"})
@@ -89,50 +109,37 @@ def choose(
     by_fold = {}
     for fold in np.unique(groups).tolist():
         rest = groups != fold
-        own = _choose(labels[rest], logits[rest], halves(groups[rest]), still, single, FOLD_DRAWS)
-        by_fold[fold] = own.settings
+        others = Judged(labels[rest], logits[rest], halves(groups[rest]), single, FOLD_DRAWS)
+        by_fold[fold] = _choose(others, still).settings
     evidence = taken.evidence | {
         "by_fold": {str(fold): _in_short(each, single) for fold, each in by_fold.items()}
     }
     return replace(taken, by_fold=by_fold, evidence=evidence)
 
 
-def _choose(
-    labels: np.ndarray,
-    logits: np.ndarray,
-    groups: np.ndarray,
-    settings: Threshold,
-    single: bool,
-    draws: int,
-) -> Choice:
-    if not np.isfinite(logits).all():
+def _choose(judged: Judged, settings: Threshold) -> Choice:
+    if not np.isfinite(judged.logits).all():
         raise ValueError("some logits are not finite; look at the training curves")
     choice = Choice(settings)
     if settings.calibration == "auto":
-        choice = _with_calibration(labels, logits, groups, choice, single, draws)
+        choice = _with_calibration(judged, choice)
     if settings.scope != "auto":
         return choice
-    if decoder_of(settings, single) == "top_k":
+    if decoder_of(settings, judged.single) == "top_k":
         return replace(choice, settings=choice.settings.model_copy(update={"scope": "global"}))
-    return _with_threshold(labels, logits, groups, choice, single, draws)
+    return _with_threshold(judged, choice)
 
 
-def _with_calibration(
-    labels: np.ndarray,
-    logits: np.ndarray,
-    groups: np.ndarray,
-    choice: Choice,
-    single: bool,
-    draws: int,
-) -> Choice:
+def _with_calibration(judged: Judged, choice: Choice) -> Choice:
     """Choose by likelihood, among those whose labels are not worse where nothing follows."""
-    settings, methods = choice.settings, get_args(Calibration)
+    settings, single = choice.settings, judged.single
+    methods = get_args(Calibration)
     decoder = decoder_of(settings, single)
     direct = decoder == "top_k" or settings.fixed is not None
     step = settings if direct else settings.model_copy(update=PLAIN)
     way: Decode = decoder if decoder == "top_k" else "threshold"
     losses, predicted = [], []
-    counts = np.zeros(len(labels))
+    counts = np.zeros(len(judged.labels))
     for method in methods:
         tried = step.model_copy(update={"calibration": method, "scope": "global"})
 
@@ -142,16 +149,16 @@ def _with_calibration(
             decision = fit_decision(truth, own, near, tried, single, way)
             return lambda held: np.stack([decision.calibrator(held), decision(held)], -1)
 
-        both = cross_fit(labels, logits, groups, fit)
-        loss, counts = image_losses(labels, both[..., 0], single)
+        both = judged.cross_fitted(fit)
+        loss, counts = image_losses(judged.labels, both[..., 0], single)
         losses.append(loss)
         predicted.append(both[..., 1].astype(np.int8))
     if not counts.any():
         raise ValueError("there is no labelled score to calibrate by")
-    values, drawn = _likelihoods(np.stack([*losses, counts], 1), draws)
+    values, drawn = _likelihoods(np.stack([*losses, counts], 1), judged.draws)
     spoiled: set[int] = set()
     if direct:
-        scores = BootstrapScores(labels, predicted, settings.objective, draws)
+        scores = BootstrapScores(judged.labels, predicted, settings.objective, judged.draws)
         gains = [
             paired_gain(scores.values, scores.draws, index, 0) for index in range(len(methods))
         ]
@@ -180,16 +187,9 @@ def _likelihoods(sums: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
     return mean(sums.sum(0)), np.concatenate([mean(each @ sums) for each in draw(len(sums), draws)])
 
 
-def _with_threshold(
-    labels: np.ndarray,
-    logits: np.ndarray,
-    groups: np.ndarray,
-    choice: Choice,
-    single: bool,
-    draws: int,
-) -> Choice:
+def _with_threshold(judged: Judged, choice: Choice) -> Choice:
     """Choose a scope by the objective, then whether a count prior may follow."""
-    settings = choice.settings
+    settings, single = choice.settings, judged.single
     steps: dict[str, dict[str, Any]] = {"plain": PLAIN, "global": {"scope": "global"}}
     if not settings.common_only:
         steps |= {"shrunk": {"scope": "shrunk"}, "per_class": {"scope": "per_class"}}
@@ -205,8 +205,9 @@ def _with_threshold(
         decisions = [fit_decoder(truth, own, near, *way, calibrator) for way in ways]
         return lambda held: np.stack([each(held) for each in decisions], -1)
 
-    predicted = cross_fit(labels, logits, groups, fit)
-    scores = BootstrapScores(labels, list(np.moveaxis(predicted, -1, 0)), settings.objective, draws)
+    predicted = judged.cross_fitted(fit)
+    sets = list(np.moveaxis(predicted, -1, 0))
+    scores = BootstrapScores(judged.labels, sets, settings.objective, judged.draws)
     many = len(steps)
     place, rows = simplest_of_best(list(steps), scores.values[:many], scores.draws[:, :many])
     candidates = {

@@ -1,6 +1,5 @@
 """Trained members as the ensemble uses them: pixels in, logits of all used views merged out."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from foldwise.ensembling.settings import Merge
 from foldwise.inference.finite import check_finite
 from foldwise.inference.view_logits import ThroughViews, input_of
 from foldwise.model.classifier import Classifier
-from foldwise.model.saved import load_member
+from foldwise.model.saved import load_member, weights_sum
 from foldwise.model.settings import Model
 from foldwise.model.views import make_view
 
@@ -64,17 +63,14 @@ def share_backbones(loaded: Iterable[tuple[FoldNetwork, Model]]) -> None:
     Args:
         loaded: by `load_fold`.
     """
-    shared: dict[str, SharedBackbone] = {}
+    shared: dict[tuple[str, str], SharedBackbone] = {}
     for module, model in loaded:
         if module.frozen:
             network = module.network
             # What a forward pass does, its layers need not tell: pooling of tokens, say.
-            built = model.model_dump(include=BUILT_BY), repr(network.backbone)
-            digest = hashlib.sha256(repr(built).encode())
-            for name, weight in network.backbone.state_dict().items():
-                digest.update(name.encode() + weight.contiguous().numpy().tobytes())
+            built = repr((model.model_dump(include=BUILT_BY), network.backbone))
             own = SharedBackbone(network.backbone)
-            network.backbone = shared.setdefault(digest.hexdigest(), own)
+            network.backbone = shared.setdefault((built, weights_sum(network.backbone)), own)
 
 
 def load_fold(
@@ -99,9 +95,8 @@ def load_fold(
         raise UserError(f"{folder}: was trained on other classes; run `dvc repro`")
     made = [make_view(name) for name in views]
     seen = ThroughViews(trained.network, trained.model, made, trained.softmax, together=True)
-    return FoldNetwork(seen, merge, str(folder), trained.frozen).eval(), input_of(
-        trained.model, made
-    )
+    module = FoldNetwork(seen, merge, str(folder), trained.frozen).eval()
+    return module, input_of(trained.model, made)
 
 
 class TorchRunner:

@@ -13,7 +13,7 @@ from foldwise.ensembling.weights import fit_member_weights
 from foldwise.scoring.cross_fitting import Apply, cross_fit, halves
 from foldwise.scoring.probability import log_sigmoid, sigmoid
 
-STRENGTHS = (10000.0, 1000.0, 100.0, 10.0, 1.0)
+PRIOR_STRENGTHS = (10000.0, 1000.0, 100.0, 10.0, 1.0)
 """Of the prior about equal weights: one over the variance of a weight, and of an offset."""
 LOOSE = 0.01
 """The same for a calibration, about the logits as they are; no more than separable ones need."""
@@ -107,7 +107,7 @@ def fit_weighing(
     - stack (Wolpert 1992, "Stacked generalization"): of every class a logistic regression on the
       members' logits, with weights that are not negative (Breiman 1996, "Stacked regressions"),
       under a normal prior about the mean logit: so few labels leave a class near equal weights.
-      The prior's strength is the one of `STRENGTHS` whose cross-fitted likelihood is highest.
+      The prior's strength is the one of `PRIOR_STRENGTHS` whose cross-fitted likelihood is highest.
 
     Args:
         labels: (images, classes): 1, 0, or -1, which takes no part.
@@ -165,7 +165,7 @@ def _likelihood(labels: np.ndarray, logits: np.ndarray, weighing: Weighing, merg
 
 def _strength(labels: np.ndarray, logits: np.ndarray, groups: np.ndarray) -> float:
     def fit(truth: np.ndarray, own: np.ndarray, _: np.ndarray) -> Apply:
-        tried = [_stacked(truth, own, strength) for strength in STRENGTHS]
+        tried = [_stacked(truth, own, strength) for strength in PRIOR_STRENGTHS]
         return lambda held: np.stack(
             [np.einsum("nmc,mc->nc", held, lines[:-1]) + lines[-1] for lines in tried], -1
         )
@@ -173,7 +173,7 @@ def _strength(labels: np.ndarray, logits: np.ndarray, groups: np.ndarray) -> flo
     used = labels >= 0
     moved = cross_fit(labels, logits, halves(groups), fit)[used]
     likelihood = log_sigmoid(np.where(labels[used][:, None] == 1, moved, -moved)).sum(0)
-    return STRENGTHS[int(np.argmax(likelihood))]
+    return PRIOR_STRENGTHS[int(np.argmax(likelihood))]
 
 
 def _stacked(labels: np.ndarray, logits: np.ndarray, strength: float) -> np.ndarray:

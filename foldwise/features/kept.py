@@ -21,6 +21,7 @@ from foldwise.features.keys import key_of
 from foldwise.model.classifier import Classifier
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import choose_device
+from foldwise.model.saved import weights_sum
 from foldwise.model.settings import Compute
 from foldwise.view_names import corner_of
 
@@ -153,12 +154,9 @@ def frozen_features(
 
 
 def _backbone_parts(network: Classifier, images: ImageDataset, compute: Compute) -> list[Any]:
-    weights = hashlib.sha256()
-    for weight in network.backbone.state_dict().values():
-        weights.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return [
         images.model.model_dump(include=INPUT),
-        weights.hexdigest(),
+        weights_sum(network.backbone),
         choose_device(compute.accelerator).type,
         str(autocast_type(compute)),
         compute.engine,

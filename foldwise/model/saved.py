@@ -102,6 +102,14 @@ def _refused_by_system(error: SafetensorError, path: Path) -> Exception:
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
+def weights_sum(network: nn.Module) -> str:
+    """The sha256 of all weights and their names, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, weight in network.state_dict().items():
+        digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def content_sum(content: dict[str, Any]) -> str:
     """Of all that stands in model.json but this sum itself, however it is laid out."""
     rest = content | {SUMS: {"weights": content[SUMS]["weights"]}}

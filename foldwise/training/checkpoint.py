@@ -106,7 +106,6 @@ def _named_by(last: Path) -> list[Path]:
     named = [
         path
         for each in states
-        if isinstance(each, dict)
         for path in (each.get("best_model_path"), *each.get("best_k_models", ()))
         if path and (path == each["best_model_path"] or path != each.get("kth_best_model_path"))
     ]

@@ -83,7 +83,6 @@ def fit_member(
             try_step(recipe, network, len(train), train.labels.shape[1])
     if run.compute.channels_last:
         network.use_channels_last()
-    member = MemberModule(network, recipe, train.labels, run.seed)
     check_labels(recipe.train.loss, valid.labels)
     if recipe.solved:
         if not is_main_process():
@@ -92,6 +91,7 @@ def fit_member(
         groups = np.zeros(len(train), np.int64) if run.groups is None else run.groups
         solve_member(recipe, network, (train, valid), groups, run.features, run.compute, run.curves)
         return network, 0
+    member = MemberModule(network, recipe, train.labels, run.seed)
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

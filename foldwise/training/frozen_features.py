@@ -53,7 +53,6 @@ def feature_datasets(
         views: names.
         compute: where it runs.
     """
-    # In an order that does not depend on the fold, so that all folds share one set.
     ids = sorted({*train.ids, *valid.ids})
     every = ImageDataset(train.store, ids, np.empty((len(ids), 0)), train.model)
     found = frozen_features(folder, network, every, views, compute)

@@ -6,22 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.core.damage import file_sum
+from foldwise.features.kept import CODE
 from foldwise.features.keys import key_of
 from foldwise.model.dataset import LabelledDataset
 from foldwise.model.installed import LITE, installed_weights
 from foldwise.training.settings import Recipe
 
 TRAINING = (
-    "foldwise/core",
-    "foldwise/features",
-    "foldwise/images",
-    "foldwise/inference/onnx.py",
-    "foldwise/inference/runtime.py",
-    "foldwise/model",
+    *CODE,
     "foldwise/revisions.py",
     "foldwise/scoring/cross_fitting.py",
     "foldwise/training",
-    "foldwise/view_names.py",
     "stages/train.py",
 )
 """What decides the weights, as dvc.yaml names it: no checkpoint of other code is gone on from."""

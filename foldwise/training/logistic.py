@@ -28,8 +28,6 @@ class Rows:
     """(rows, classes): 1, 0 or -1, which takes no part."""
     weight: float
     """Of a row: all views of an image together weigh 1."""
-    groups: np.ndarray
-    """(rows,): folds, all rows of an image in one."""
 
 
 def fit_head(
@@ -65,14 +63,13 @@ def fit_head(
     with torch.inference_mode():
         normal = network.normalized(together).double().numpy()
     inputs, back = _rotated(normal)
-    parts = with_several(groups)
     count = len(views)
     chosen = strengths[0]
     if len(strengths) > 1:
         # On the first view alone, in a quarter of the time that two take.
-        first = Rows(inputs[: len(labels)], labels, 1.0, parts)
-        chosen = _best_strength(first, strengths, softmax)
-    rows = Rows(inputs, np.tile(labels, (count, 1)), 1 / count, np.tile(parts, count))
+        first = Rows(inputs[: len(labels)], labels, 1.0)
+        chosen = _best_strength(first, with_several(groups), strengths, softmax)
+    rows = Rows(inputs, np.tile(labels, (count, 1)), 1 / count)
     solved = solve(rows, chosen, softmax)
     with torch.no_grad():
         network.fc.weight.copy_(torch.from_numpy((back @ solved[:-1]).T))
@@ -103,13 +100,15 @@ def _rotated(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return left[:, spanned] * values[spanned], right[spanned].T
 
 
-def _best_strength(rows: Rows, strengths: Sequence[float], softmax: bool) -> float:
+def _best_strength(
+    rows: Rows, groups: np.ndarray, strengths: Sequence[float], softmax: bool
+) -> float:
     losses = np.zeros(len(strengths))
-    for group in np.unique(rows.groups):
-        own = rows.groups == group
+    for group in np.unique(groups):
+        own = groups == group
         inputs, back = _rotated(rows.inputs[~own])
-        fitted = Rows(inputs, rows.labels[~own], rows.weight, rows.groups[~own])
-        left = Rows(rows.inputs[own] @ back, rows.labels[own], rows.weight, rows.groups[own])
+        fitted = Rows(inputs, rows.labels[~own], rows.weight)
+        left = Rows(rows.inputs[own] @ back, rows.labels[own], rows.weight)
         weights = None
         for index, strength in enumerate(strengths):
             # From the last one's, which is near.

@@ -12,7 +12,7 @@ from foldwise.core.errors import UserError
 from foldwise.ensembling.combine import Held, Merged, merge_test, used_members, weigh_members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import Ensemble, check_weights
-from foldwise.ensembling.weighing import STRENGTHS, Line, Weighing, fit_weighing
+from foldwise.ensembling.weighing import PRIOR_STRENGTHS, Line, Weighing, fit_weighing
 from foldwise.ensembling.weights import fit_member_weights
 from foldwise.scoring.bootstrap import BootstrapScores
 from foldwise.scoring.cross_fitting import Apply, cross_fit
@@ -138,7 +138,7 @@ def test_a_stack_without_a_prior_is_the_logistic_regression(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     labels, logits = evidence(3, np.array([[1.0] * CLASSES, [0.6] * CLASSES]))
-    monkeypatch.setattr("foldwise.ensembling.weighing.STRENGTHS", (1e-6,))
+    monkeypatch.setattr("foldwise.ensembling.weighing.PRIOR_STRENGTHS", (1e-6,))
     lines = fit_weighing(labels, logits, GROUPS, "stack", "mean_logit").lines
     for index in range(CLASSES):
         plain = LogisticRegression(C=1e9).fit(logits[:, :, index], labels[:, index])
@@ -161,7 +161,7 @@ def test_few_labels_leave_a_class_near_equal_weights() -> None:
     # Where the mean is right, the strongest prior is chosen, and next to nothing moves.
     labels, logits = evidence(5, np.full((2, CLASSES), 0.5))
     same = fit_weighing(labels, logits, GROUPS, "stack", "mean_logit").lines
-    assert STRENGTHS[0] == max(STRENGTHS)
+    assert PRIOR_STRENGTHS[0] == max(PRIOR_STRENGTHS)
     for line in same:
         assert line is not None
         assert line.slope == pytest.approx(np.ones(CLASSES), abs=0.1)

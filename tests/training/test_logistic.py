@@ -199,9 +199,9 @@ def test_the_gradient_is_the_losss() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(5, 3))
     for softmax in (False, True):
-        (seen,), labels, groups = problem(20, 4, single=softmax)
+        (seen,), labels, _ = problem(20, 4, single=softmax)
         labels[3] = -1
-        rows = Rows(seen.astype(np.float64), labels, 0.5, groups)
+        rows = Rows(seen.astype(np.float64), labels, 0.5)
         _, slope = loss_and_slope(weights, rows, softmax)
         for _ in range(5):
             step = rng.normal(size=weights.shape) * 1e-6
@@ -225,7 +225,8 @@ def test_a_solved_member_is_the_same_every_time_and_keeps_its_backbone(
     assert rows == same_rows
     (row,) = rows
     assert set(row) == {"train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap", "C"}
-    assert row["C"] in made.train.freeze.strengths  # type: ignore[union-attr]
+    assert made.train.freeze is not None
+    assert row["C"] in made.train.freeze.strengths
     # It is the member's own network that gives these scores.
     seen = torch.stack([data[1].input(0, each) for each in range(5)]).float()
     with torch.inference_mode():

@@ -81,14 +81,16 @@ def test_an_epoch_shows_each_image_about_as_often_as_its_weight_says() -> None:
 
 
 @pytest.mark.parametrize("loss", ["multilabel_soft_margin", "cross_entropy"])
-def test_probabilities_are_the_true_prevalence_where_images_tell_nothing(loss: Any) -> None:
+def test_probabilities_are_the_true_prevalence_where_images_tell_nothing(
+    loss: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All images are alike, so the best that a network can learn is how often a class comes."""
     labels = rare()
     if loss == "cross_entropy":
         labels = torch.eye(3)[torch.arange(400).remainder(20).clamp(max=3).sub(1).clamp(min=0)]
     made = recipe(loss=loss, sampler="balanced")
     member = MemberModule(build_network(made.model, 3), made, labels, 0)
-    member.log = lambda *_, **__: None  # type: ignore[method-assign]
+    monkeypatch.setattr(member, "log", lambda *_, **__: None)
     member._trainer = type("One", (), {"world_size": 1})()
     fc = member.network.fc
     optimizer: Any = torch.optim.LBFGS([fc.bias], max_iter=200, line_search_fn="strong_wolfe")
