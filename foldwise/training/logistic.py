@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, softmax
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from foldwise.model.classifier import Classifier
@@ -16,6 +17,8 @@ from foldwise.scoring.cross_fitting import with_several
 TOLERANCE = 1e-6
 ENOUGH_TO_CHOOSE = 1e-4
 ROUNDS = 2000
+LARGE = 10_000_000
+"""Features of all rows, from which products are worth several threads."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,18 @@ def fit_head(
     network.eval()
     with torch.inference_mode():
         normal = network.normalized(together).double().numpy()
-    inputs, back = _rotated(normal)
     count = len(views)
-    chosen = strengths[0]
-    if len(strengths) > 1:
-        # On the first view alone, in a quarter of the time that two take.
-        first = Rows(inputs[: len(labels)], labels, 1.0)
-        chosen = _best_strength(first, with_several(groups), strengths, softmax)
-    rows = Rows(inputs, np.tile(labels, (count, 1)), 1 / count)
-    solved = solve(rows, chosen, softmax)
+    # Threads that wait for each other take several times as long for small products.
+    threads = 1 if normal.size < LARGE else None
+    with threadpool_limits(threads, user_api="blas"):
+        inputs, back = _rotated(normal)
+        chosen = strengths[0]
+        if len(strengths) > 1:
+            # On the first view alone, in a quarter of the time that two take.
+            first = Rows(inputs[: len(labels)], labels, 1.0)
+            chosen = _best_strength(first, with_several(groups), strengths, softmax)
+        rows = Rows(inputs, np.tile(labels, (count, 1)), 1 / count)
+        solved = solve(rows, chosen, softmax)
     with torch.no_grad():
         network.fc.weight.copy_(torch.from_numpy((back @ solved[:-1]).T))
         network.fc.bias.copy_(torch.from_numpy(solved[-1]))
