@@ -39,7 +39,12 @@ class Judged:
     """Of the bootstrap."""
 
     def cross_fitted(self, fit: Fit) -> np.ndarray:
-        """As `cross_fit`."""
+        """As `cross_fit`.
+
+        >>> ours = Judged(np.array([[1], [0]]), np.float32([[2], [3]]), np.arange(2), False, DRAWS)
+        >>> ours.cross_fitted(lambda labels, *_: lambda logits: logits + labels.mean()).tolist()
+        [[2.0], [4.0]]
+        """
         return cross_fit(self.labels, self.logits, self.groups, fit)
 
 
