@@ -4,68 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from foldwise.core.settings import Count, IntRange, Many, Number, Range, Settings
+from foldwise.composing.settings import PRESETS, Compose
+from foldwise.core.settings import Count, Many, Number, Settings
 from foldwise.images.decode import MAX_PIXELS
 from foldwise.images.decoding import DEPTHS, Decoding
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # DACON's dirty-MNIST, as its description and its images have it.
-    "dirty_mnist": {
-        "canvas": 256,
-        "glyphs": [10, 14],
-        "size": [22.0, 44.0],
-        "angle": [-180.0, 180.0],
-        "thickness": [0.15, 0.5],
-        "ink": [0.7, 1.0],
-        "overlap": 0.25,
-        "distractors": [0, 2],
-        "noise": [0.9, 1.0],
-        "noise_from": 0.0,
-    },
-}
-
-
-def _ordered(name: str, bounds: tuple[float, float], low: float, high: float) -> None:
-    if not low <= bounds[0] <= bounds[1] <= high:
-        raise ValueError(f"{name} must be [low, high] with {low:g} <= low <= high <= {high:g}")
-
-
-class Compose(Settings):
-    """How one image is composed from single glyphs; nothing here knows which glyphs."""
-
-    canvas: Annotated[int, Field(ge=16, le=4096)] = 64
-    """Height and width of the image, in pixels."""
-    glyphs: IntRange = (2, 5)
-    """How many different classes an image shows, smallest and largest number."""
-    size: Range = (16.0, 26.0)
-    """Side of a glyph's square on the canvas, in pixels."""
-    angle: Range = (-20.0, 20.0)
-    """Rotation of a glyph, in degrees."""
-    thickness: Range = (0.35, 0.6)
-    """Ink level (0-1) at which a glyph's outline is drawn: lower is bolder."""
-    ink: Range = (0.6, 1.0)
-    """Brightness of a glyph's strokes, 0-1."""
-    overlap: Annotated[Number, Field(ge=0, le=1)] = 1.0
-    """Share of a glyph's square that another's may cover; where there is no such place left, the
-    best of some that are tried is taken."""
-    distractors: IntRange = (0, 0)
-    """How many characters of no class an image shows, where a font has some."""
-    noise: Range = (0.1, 0.4)
-    """Amplitude (0-1) of an image's uniform noise; the amplitude itself is drawn per image."""
-    noise_from: Annotated[Number, Field(ge=-1, le=0)] = -1.0
-    """Lower end of the noise, in amplitudes: -1 darkens as much as it brightens, 0 only
-    brightens."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _ordered("glyphs", self.glyphs, 0, 1000)
-        _ordered("size", self.size, 4, self.canvas)
-        _ordered("angle", self.angle, -360, 360)
-        _ordered("thickness", self.thickness, 0, 1)
-        _ordered("ink", self.ink, 0, 1)
-        _ordered("distractors", self.distractors, 0, 1000)
-        _ordered("noise", self.noise, 0, 1)
-        return self
 
 
 class Images(Settings):

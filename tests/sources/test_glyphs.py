@@ -12,14 +12,16 @@ import pytest
 from PIL import ImageFont
 from pydantic import ValidationError
 
+from foldwise.composing.composer import Composer
+from foldwise.composing.glyph_set import GlyphSet
+from foldwise.composing.settings import PRESETS, Compose
 from foldwise.core.errors import UserError
 from foldwise.sources.glyphs import fonts as font_module
-from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.fonts import fonts, hangul, has
-from foldwise.sources.glyphs.sets import LETTERS, MNIST_DATA, GlyphSet, emnist, letters
+from foldwise.sources.glyphs.sets import LETTERS, MNIST_DATA, emnist, letters
 from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
-from foldwise.sources.settings import PRESETS, Compose, Data, Glyphs
+from foldwise.sources.settings import Data, Glyphs
 from foldwise.sources.tree import Tree
 from foldwise.sources.tree_mount import open_tree
 

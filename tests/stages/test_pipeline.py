@@ -151,7 +151,7 @@ EDITS = {
     "foldwise/inference/view_logits.py": PREDICT,
     "foldwise/report/template/page.css": ["present"],
     "foldwise/scoring/objective.py": ["ensemble", "threshold", "evaluate", "present"],
-    "foldwise/sources/glyphs/composer.py": ["fetch"],
+    "foldwise/composing/composer.py": ["fetch"],
     "foldwise/training/losses.py": TRAIN,
     "stages/threshold.py": ["threshold"],
 }

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from foldwise.composing.glyph_set import GlyphSet
 from foldwise.core.errors import UserError
-from foldwise.sources.glyphs.sets import LETTERS, GlyphSet
+from foldwise.sources.glyphs.sets import LETTERS
 from foldwise.sources.tree import Tree
 
 SIDE = 32

@@ -1,11 +1,11 @@
 """Where glyphs come from: single characters in grey, each with its class."""
 
 import string
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from foldwise.composing.glyph_set import GlyphSet
 from foldwise.core.errors import UserError
 from foldwise.sources.csv_files import read_table, require_columns
 from foldwise.sources.problems import Problems
@@ -14,32 +14,6 @@ from foldwise.sources.tree import Tree
 LETTERS = list(string.ascii_lowercase)
 MNIST_DATA = "mnist_data/train.csv"
 PIXELS = [str(each) for each in range(28 * 28)]
-
-
-@dataclass(frozen=True)
-class GlyphSet:
-    """Images of single characters, bright strokes on black."""
-
-    name: str
-    classes: list[str]
-    images: np.ndarray
-    """(glyphs, height, width), ink as float32 from 0 to 1 or as uint8 from 0 to 255."""
-    labels: np.ndarray
-    """(glyphs,) int64: index into `classes`."""
-
-    def divide(self, share: float, seed: int) -> tuple["GlyphSet", "GlyphSet"]:
-        """Two disjoint sets: `share` of every class's glyphs, drawn at random, and the others."""
-        rng = np.random.default_rng(seed)
-        chosen = np.zeros(len(self.labels), bool)
-        for each in range(len(self.classes)):
-            members = rng.permutation(np.flatnonzero(self.labels == each))
-            # Both sets need every class.
-            count = min(max(1, round(share * len(members))), len(members) - 1)
-            chosen[members[:count]] = True
-        return self._take(chosen), self._take(~chosen)
-
-    def _take(self, rows: np.ndarray) -> "GlyphSet":
-        return GlyphSet(self.name, self.classes, self.images[rows], self.labels[rows])
 
 
 def digits() -> GlyphSet:

@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from foldwise.composing.composer import Composer
+from foldwise.composing.glyph_set import GlyphSet
 from foldwise.core.errors import UserError
-from foldwise.sources.glyphs.composer import Composer
 from foldwise.sources.glyphs.fonts import fonts, hangul
-from foldwise.sources.glyphs.sets import GlyphSet, digits, emnist, letters
+from foldwise.sources.glyphs.sets import digits, emnist, letters
 from foldwise.sources.labels import refuse_wanted
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data

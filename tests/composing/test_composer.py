@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise.sources.glyphs.composer import Composer
-from foldwise.sources.glyphs.sets import GlyphSet, digits
+from foldwise.composing.composer import Composer
+from foldwise.composing.glyph_set import GlyphSet
+from foldwise.composing.settings import Compose
+from foldwise.sources.glyphs.sets import digits
 from foldwise.sources.glyphs.source import load_glyphs
 from foldwise.sources.problems import Problems
-from foldwise.sources.settings import Compose, Data
+from foldwise.sources.settings import Data
 from foldwise.sources.source import Source
 from foldwise.sources.tree import Tree
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from foldwise.sources.glyphs.sets import GlyphSet
-from foldwise.sources.settings import Compose
+from foldwise.composing.glyph_set import GlyphSet
+from foldwise.composing.settings import Compose
 
 # Places tried for a glyph before the one that it shares the least of is taken.
 TRIES = 30
