@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from foldwise.core.errors import UserError
 from foldwise.core.settings import (
     PARAMS,
     Count,
@@ -87,5 +88,32 @@ def read_params(path: Path = PARAMS) -> Params:
     """
     params: Params = validated(read_file(path), Params)
     for member in params.models:
-        params.recipe(member)
+        _check_extra(params.recipe(member), params.data)
     return params
+
+
+def _check_extra(recipe: Recipe, data: Data) -> None:
+    """Refuse extra rows of no source, or asked for in a way that their source cannot give."""
+    for name, rows in recipe.train.extra.items():
+        key = f"params.yaml: train.extra.{name}"
+        if name not in data.extra:
+            known = ", ".join(data.extra) or "none"
+            raise UserError(f"{key}: is no source of `data.extra` ({known}); add it there")
+        if data.extra[name].source != "glyphs":
+            continue
+        if rows.per_epoch is None:
+            raise UserError(
+                f"{key}.per_epoch: is missing; composed images have no end, say how many an epoch "
+                "shows"
+            )
+        if recipe.frozen_epochs:
+            raise UserError(
+                f"{key}: composed images are never the same twice, so their features cannot be "
+                "kept; drop freeze"
+            )
+    composed = [name for name in recipe.train.extra if data.extra[name].source == "glyphs"]
+    if recipe.train.curriculum and not composed:
+        raise UserError(
+            "params.yaml: train.curriculum: is of composed images, and no source of train.extra "
+            "is composed; drop it"
+        )

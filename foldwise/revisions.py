@@ -69,9 +69,9 @@ def is_fixed(revision: str) -> bool:
         return bool(HASH.fullmatch(revision)) or revision in repo.scm.list_tags()
 
 
-def committed_params() -> Any:
-    """params.yaml as the last commit holds it."""
-    with opened("HEAD") as repo, repo.dvcfs.open("params.yaml") as file:
+def committed_params(commit: str = "HEAD") -> Any:
+    """params.yaml as a commit holds it, the last one or another."""
+    with opened(commit) as repo, repo.dvcfs.open("params.yaml") as file:
         return yaml.safe_load(file)
 
 

@@ -4,7 +4,6 @@
 data/predictions/<member>/<fold>.npz.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +13,15 @@ from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
-from foldwise.core.progress import track
 from foldwise.core.settings import read
-from foldwise.features.kept import FeatureFolder, frozen_features, image_sets
+from foldwise.features.kept import FeatureFolder, image_sets
+from foldwise.features.predicting import member_logits
 from foldwise.images.store import ImageStore
-from foldwise.inference.runtime import ready
-from foldwise.inference.view_logits import (
-    ThroughViews,
-    cut_to_crops,
-    head_logits,
-    input_of,
-    view_logits,
-)
-from foldwise.model.classifier import Normalizer
+from foldwise.inference.view_logits import input_of
 from foldwise.model.dataset import ImageDataset
-from foldwise.model.hardware import choose_device, worker_count
-from foldwise.model.loader import plain_loader
-from foldwise.model.saved import TrainedMember, images_digest, load_member, read_model
+from foldwise.model.saved import images_digest, load_member, read_model
 from foldwise.model.settings import Compute
-from foldwise.model.views import CENTRE, make_view
+from foldwise.model.views import make_view
 from foldwise.view_names import Views
 
 
@@ -57,63 +46,6 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
     }
 
 
-Predicted = Callable[[str], np.ndarray]
-"""The name of a part to its logits, float32 (views, images, classes)."""
-
-
-def by_network(
-    trained: TrainedMember,
-    data: dict[str, ImageDataset],
-    names: Views,
-    compute: Compute,
-    folder: Path,
-) -> Predicted:
-    """Every image is seen by the whole network."""
-    network, views = trained.network, [make_view(name) for name in names]
-    device = choose_device(compute.accelerator)
-    if compute.channels_last:
-        network.use_channels_last()
-    first = next(each for each in data.values() if len(each))
-    normalized = Normalizer(*first.model.mean_and_std())(first.input(0, 0))
-    if compute.compile:
-        network.compile()
-    forward = ready(
-        network,
-        normalized[CENTRE] if cut_to_crops(views) else normalized,
-        device,
-        "torch" if compute.compile else compute.engine,
-        passes=len(views) * sum(map(len, data.values())),
-    )
-    seen = ThroughViews(forward, first.model, views, trained.softmax)
-    workers = worker_count(compute.workers, device)
-
-    def predicted(part: str) -> np.ndarray:
-        loader = plain_loader(data[part], compute.batch_size, workers)
-        batches = track(loader, len(loader), f"{folder.parent.name} fold {folder.name}: {part}")
-        return view_logits(seen, batches, device, str(folder))
-
-    return predicted
-
-
-def by_features(
-    trained: TrainedMember,
-    data: dict[str, ImageDataset],
-    names: Views,
-    compute: Compute,
-    folder: Path,
-) -> Predicted:
-    """The same by a head of this fold's own, on features that all folds share."""
-    network, store = trained.network, next(iter(data.values())).store
-    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), store.ids))
-
-    def predicted(part: str) -> np.ndarray:
-        ids = data[part].ids
-        features = frozen_features(kept, network, data[part], names, compute)
-        return head_logits(network, features.through, len(names), ids, trained.softmax, str(folder))
-
-    return predicted
-
-
 def main() -> None:
     member, fold = member_and_fold(__doc__)
     names = read("tta.views", Views)
@@ -131,9 +63,9 @@ def main() -> None:
         part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
         for part, ids in images_of_fold(folder, fold, store).items()
     }
-    predicted = (by_features if trained.frozen else by_network)(
-        trained, data, names, compute, folder
-    )
+    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), store.ids))
+    title = f"{member} fold {fold}"
+    predicted = member_logits(trained, data, names, compute, kept, str(folder), title)
     nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)
     arrays = {"views": np.array(names, dtype=str)}
     for part, dataset in data.items():

@@ -5,11 +5,14 @@ data/models/<member>/<fold>/ and the learning curves in plots/train/<member>/<fo
 """
 
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from foldwise.checks import check_data, check_networks, check_params
+from foldwise.composing.kept import all_composed
+from foldwise.composing.settings import Compose
 from foldwise.core import files
 from foldwise.core.arguments import member_and_fold
 from foldwise.core.errors import UserError
@@ -27,17 +30,22 @@ from foldwise.training.data_module import few_batches
 from foldwise.training.distributed import is_main_process
 from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.keys import run_key
+from foldwise.training.learned_rows import LearnedRows, learned_rows
 from foldwise.training.precision import training_precision
 from foldwise.training.settings import Recipe, Train, make_recipe
+from foldwise.training.teacher import Taught, soft_rows, teaching_commit
 from foldwise.training.warm_start import starting_commit, starting_member
 
 # Outside of DVC's outs, which DVC deletes before a stage runs.
 CHECKPOINTS = Path(".checkpoints")
 TRIALS = Path(".trials")
 
+Pair = tuple[ImageDataset, ImageDataset]
+"""The images that are trained on, and those that are held out."""
 
-def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
-    """The images that are trained on, and those that are held out."""
+
+def datasets(recipe: Recipe, fold: int) -> Pair:
+    """Of a fold."""
     folds = files.read_folds()
     store = ImageStore(files.IMAGES)
     classes = files.read_dataset()["classes"]
@@ -62,6 +70,101 @@ def datasets(recipe: Recipe, fold: int) -> tuple[ImageDataset, ImageDataset]:
     return part(~held_out, augmented=True), part(held_out, augmented=False)
 
 
+def rows_of(recipe: Recipe, train: ImageDataset, classes: list[str]) -> LearnedRows | None:
+    """All that is learned from; None where that is the fold's own train images alone."""
+    if recipe.train.alone or recipe.train.overfit_batches is not None:
+        return None
+    own = files.read_labels()["id"]
+    test = own[~own.isin(files.read_folds()["id"])].tolist()
+    looks = files.read_json(files.LOOKS, "split")
+    composed = {
+        name: replace(each, settings=Compose.model_validate(looks[name]))
+        for name, each in all_composed(files.IMAGES).items()
+    }
+    return learned_rows(recipe, train, files.read_extra(), composed, test, classes)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a fold learns from, and where it starts."""
+
+    train: ImageDataset
+    valid: ImageDataset
+    learned: LearnedRows | None
+    unseen: str
+    """Digest of the images whose labels are not learned."""
+    start: str | None
+    """The commit of the weights that training starts from."""
+    teacher: str | None
+    """The commit that teaches."""
+
+    def key(self, recipe: Recipe, fold: int, classes: list[str]) -> str:
+        """Of the run's checkpoints."""
+        told = [classes, self.start, sorted(self.train.store.sha256().items())]
+        if self.learned is None:
+            return run_key(recipe, fold, told, (self.train, self.valid))
+        told += [self.teacher, self.learned.told()]
+        return run_key(recipe, fold, told, (self.learned.stored, self.valid))
+
+
+def learning(recipe: Recipe, fold: int, classes: list[str], train: Pair) -> Learning:
+    """Settle what is learned from."""
+    own, other = train
+    shas = own.store.sha256()
+    unseen = images_digest(shas[id] for id in set(files.read_labels()["id"]) - set(own.ids))
+    rows = rows_of(recipe, own, classes)
+    return Learning(own, other, rows, unseen, starting_commit(recipe), teaching_commit(recipe))
+
+
+def fit_fold(
+    recipe: Recipe, fold: int, here: Learning, classes: list[str], compute: Compute
+) -> None:
+    """Train, and write what came of it; an interrupted training goes on."""
+    member, train, valid = recipe.member, here.train, here.valid
+    key = here.key(recipe, fold, classes)
+    # All folds and stages ask for the same sets, so that each is computed once.
+    folds = files.read_folds()
+    sets = image_sets(folds, files.read_labels()["id"])
+    groups = folds.set_index("id")["fold"].loc[train.ids].to_numpy()
+    if recipe.train.overfit_batches is not None:
+        sets = ()
+        recipe, train = few_batches(recipe, train)
+        valid = train
+    features = FeatureFolder(files.FEATURES, sets)
+    seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
+    curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
+    folder = files.MODELS / member / str(fold)
+    with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as kept:
+        start = taught = None
+        if here.start is not None:
+            start = starting_member(here.start, folder, kept / "start", classes, here.unseen)
+        if here.learned is not None and here.teacher is not None:
+            teacher = Taught(here.teacher, fold, classes, here.unseen)
+            taught = soft_rows(recipe, here.learned, teacher, compute, features, kept)
+        precision = training_precision(recipe, len(train), len(classes), compute, kept, TRIALS)
+        training = TrainingRun(
+            seed, compute, kept, features, curves, start, groups, precision, here.learned, taught
+        )
+        network, epoch = fit_member(recipe, train, valid, training)
+        if not is_main_process():
+            return
+        with files.replacing(folder) as temporary:
+            temporary.mkdir()
+            origin = {
+                "member": member,
+                "fold": fold,
+                "epoch": epoch,
+                "precision": precision,
+                "unseen": here.unseen,
+                "warm_start": here.start,
+                "teacher": here.teacher,
+                # Of all folds the same, as it came: what it makes of an image is computed once.
+                "frozen": recipe.frozen and here.start is None,
+                "recipe": recipe.model_dump(mode="json", exclude={"model"}),
+            }
+            save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)
+
+
 def main() -> None:
     member, fold = member_and_fold(__doc__)
     recipe = make_recipe(
@@ -75,53 +178,14 @@ def main() -> None:
     compute = read("compute", Compute, Compute())
     # What a later stage, or another member, would refuse is refused before long work.
     check_params(augment=True)
-    train, valid = datasets(recipe, fold)
+    images = datasets(recipe, fold)
     dataset = files.read_dataset()
     classes = dataset["classes"]
     check_data(dataset["task"] == "multiclass", len(classes))
     # Other members' steps are tried once per run: every member's own is before its training.
-    check_networks(len(classes), built=member, images=len(train) if fold == 0 else None)
-    commit = starting_commit(recipe)
-    shas = train.store.sha256()
-    key = run_key(recipe, fold, [classes, commit, sorted(shas.items())], (train, valid))
-    seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
-    unseen = images_digest(shas[id] for id in set(shas) - set(train.ids))
-    # All folds and stages ask for the same sets, so that each is computed once.
-    folds = files.read_folds()
-    sets = image_sets(folds, shas)
-    groups = folds.set_index("id")["fold"].loc[train.ids].to_numpy()
-    if recipe.train.overfit_batches is not None:
-        sets = ()
-        recipe, train = few_batches(recipe, train)
-        valid = train
-    curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
-    with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as checkpoints:
-        start = None
-        if commit is not None:
-            folder = files.MODELS / member / str(fold)
-            start = starting_member(commit, folder, checkpoints / "start", classes, unseen)
-        features = FeatureFolder(files.FEATURES, sets)
-        precision = training_precision(
-            recipe, len(train), len(classes), compute, checkpoints, TRIALS
-        )
-        here = TrainingRun(seed, compute, checkpoints, features, curves, start, groups, precision)
-        network, epoch = fit_member(recipe, train, valid, here)
-        if not is_main_process():
-            return
-        with files.replacing(files.MODELS / member / str(fold)) as temporary:
-            temporary.mkdir()
-            origin = {
-                "member": member,
-                "fold": fold,
-                "epoch": epoch,
-                "precision": precision,
-                "unseen": unseen,
-                "warm_start": commit,
-                # Of all folds the same, as it came: what it makes of an image is computed once.
-                "frozen": recipe.frozen and commit is None,
-                "recipe": recipe.model_dump(mode="json", exclude={"model"}),
-            }
-            save_member(temporary, network, recipe.model, classes, recipe.softmax, origin)
+    many = len(images[0]) if fold == 0 else None
+    check_networks(len(classes), built=member, images=many)
+    fit_fold(recipe, fold, learning(recipe, fold, classes, images), classes, compute)
 
 
 if __name__ == "__main__":

@@ -37,10 +37,10 @@ def recipe(epochs: int = 2, model: dict[str, Any] | None = None, **train: Any) -
 
 
 def training_run(
-    folder: Path, curves: Curves, compute: Compute = COMPUTE, start: Path | None = None
+    folder: Path, curves: Curves, compute: Compute = COMPUTE, start: Path | None = None, **more: Any
 ) -> TrainingRun:
     features = FeatureFolder(folder / "features")
-    return TrainingRun(1, compute, folder / "kept", features, curves, start)
+    return TrainingRun(1, compute, folder / "kept", features, curves, start, **more)
 
 
 def fit(
@@ -49,10 +49,12 @@ def fit(
     folder: Path,
     until: int | None = None,
     meanwhile: Callable[[Path], None] = lambda _: None,
+    **more: Any,
 ) -> tuple[Classifier, list[dict[str, float]]]:
     """Train (or be killed after `until` epochs); the network and the epochs' metrics.
 
-    `meanwhile` is done with the checkpoints' folder before training goes on after the kill.
+    `meanwhile` is done with the checkpoints' folder before training goes on after the kill;
+    `more` is what else the run is given.
     """
     curves = Curves(folder / "curves", "m", made)
     if until is not None:
@@ -67,10 +69,10 @@ def fit(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Curves, "on_train_epoch_start", killed)
             with pytest.raises((KeyboardInterrupt, SystemExit)):
-                fit_member(made, *data, training_run(folder, curves))
+                fit_member(made, *data, training_run(folder, curves, **more))
         meanwhile(folder / "kept")
         curves = Curves(folder / "curves", "m", made)
-    network, _ = fit_member(made, *data, training_run(folder, curves))
+    network, _ = fit_member(made, *data, training_run(folder, curves, **more))
     return network, curves._rows
 
 

@@ -1,5 +1,6 @@
 """How an image is composed of glyphs. It knows nothing of where the glyphs come from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -35,7 +36,7 @@ class Composer:
         glyphs: GlyphSet,
         settings: Compose,
         seed: int,
-        stream: int,
+        stream: int | Sequence[int],
         distractors: np.ndarray | None = None,
     ) -> None:
         """
@@ -43,12 +44,12 @@ class Composer:
             glyphs: what images are composed of.
             settings: how.
             seed: of the data set.
-            stream: of the part, so that two parts of one seed share no image.
+            stream: of the part, or of the epoch, so that two of one seed share no image.
             distractors: (characters, height, width) like the glyphs, or None.
         """
         self.glyphs = glyphs
         self.settings = settings
-        self._key = (seed, stream)
+        self._key = (seed, *([stream] if isinstance(stream, int) else stream))
         self._by_class = [
             np.flatnonzero(glyphs.labels == each) for each in range(len(glyphs.classes))
         ]
@@ -92,14 +93,21 @@ class Composer:
 
     def labels(self, index: int) -> np.ndarray:
         """(classes,) int8: which classes image `index` shows."""
+        return self._shown(self.plan(index)[0])
+
+    def _shown(self, placed: list[Placed]) -> np.ndarray:
         labels = np.zeros(len(self.glyphs.classes), np.int8)
-        for each in self.plan(index)[0]:
+        for each in placed:
             if not each.distractor:
                 labels[self.glyphs.labels[each.glyph]] = 1
         return labels
 
     def paint(self, index: int) -> np.ndarray:
         """(canvas, canvas) uint8: image `index`."""
+        return self.compose(index)[0]
+
+    def compose(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image `index`, and its labels: what `paint` and `labels` give, planned once."""
         placed, rng = self.plan(index)
         side = self.settings.canvas
         canvas = np.zeros((side, side), np.float32)
@@ -108,7 +116,7 @@ class Composer:
         amplitude = rng.uniform(*self.settings.noise)
         noise = rng.uniform(self.settings.noise_from, 1, canvas.shape).astype(np.float32)
         canvas += np.float32(amplitude) * noise
-        return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+        return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), self._shown(placed)
 
     def _draw(self, canvas: np.ndarray, placed: Placed) -> None:
         """Lay one glyph over the canvas, strokes from 0 to its ink."""

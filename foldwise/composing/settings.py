@@ -1,11 +1,13 @@
 """Settings of how images are composed of glyphs."""
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from foldwise.core.settings import IntRange, Number, Range, Settings
 
+SMALLEST = 16
 PRESETS: dict[str, dict[str, Any]] = {
     # DACON's dirty-MNIST, as its description and its images have it.
     "dirty_mnist": {
@@ -31,7 +33,7 @@ def _ordered(name: str, bounds: tuple[float, float], low: float, high: float) ->
 class Compose(Settings):
     """How one image is composed from single glyphs; nothing here knows which glyphs."""
 
-    canvas: Annotated[int, Field(ge=16, le=4096)] = 64
+    canvas: Annotated[int, Field(ge=SMALLEST, le=4096)] = 64
     """Height and width of the image, in pixels."""
     glyphs: IntRange = (2, 5)
     """How many different classes an image shows, smallest and largest number."""
@@ -64,3 +66,30 @@ class Compose(Settings):
         _ordered("distractors", self.distractors, 0, 1000)
         _ordered("noise", self.noise, 0, 1)
         return self
+
+    def grown(self, share: float) -> Self:
+        """Of a smaller canvas: as densely covered by glyphs of the same size, with less noise.
+
+        Args:
+            share: of the canvas's side, from above 0 to 1: everything as it is.
+
+        >>> small = Compose(canvas=256, glyphs=(10, 14), size=(22, 44), noise=(0.8, 1)).grown(0.5)
+        >>> small.canvas, small.glyphs, small.size, small.noise
+        (128, (2, 4), (22.0, 44.0), (0.4, 0.5))
+        """
+        canvas = max(round(self.canvas * share), math.ceil(self.size[1]), SMALLEST)
+        area = (canvas / self.canvas) ** 2
+
+        def fewer(counts: tuple[int, int], least: int) -> tuple[int, int]:
+            low, high = (max(round(each * area), min(least, each)) for each in counts)
+            return low, high
+
+        low, high = self.noise
+        return self.model_copy(
+            update={
+                "canvas": canvas,
+                "glyphs": fewer(self.glyphs, 1),
+                "distractors": fewer(self.distractors, 0),
+                "noise": (low * share, high * share),
+            }
+        )

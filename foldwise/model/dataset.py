@@ -43,8 +43,12 @@ class LabelledDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, key: int | Key) -> tuple[torch.Tensor, torch.Tensor]:
         """The item's input, and its labels, float32 (classes,)."""
         epoch, position, counts = key if isinstance(key, tuple) else (0, key, True)
-        labels = self.labels[position]
-        return self.input(epoch, position), labels if counts else torch.full_like(labels, -1)
+        found, labels = self.item(epoch, position)
+        return found, labels if counts else torch.full_like(labels, -1)
+
+    def item(self, epoch: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `__getitem__` gives, of an item that counts."""
+        return self.input(epoch, position), self.labels[position]
 
     def input(self, epoch: int, position: int) -> torch.Tensor:
         """What the network, or its head, gets."""
@@ -90,15 +94,27 @@ class ImageDataset(LabelledDataset):
     def input(self, epoch: int, position: int) -> torch.Tensor:
         """An image, uint8 (channels, height, width), or its five crops (5, channels, ...)."""
         pixels = self.store.pixels(self.ids[position], self.model.channels)
+        return self.prepared(pixels, epoch, position, self.model)
+
+    def prepared(self, pixels: np.ndarray, epoch: int, position: int, model: Model) -> torch.Tensor:
+        """A decoded image, augmented and brought to a model's size, as `input` has it."""
+        seed = 0 if self.augment is None else self.drawn(epoch, position)
         if self.augment is not None and self.augment_from == "original":
-            pixels = self.augment(pixels, self.drawn(epoch, position))
-        pixels = resize(pixels, self.model)
+            pixels = self.augment(pixels, seed)
+        pixels = resize(pixels, model)
         if self.augment is not None and self.augment_from == "resized":
-            pixels = self.augment(pixels, self.drawn(epoch, position))
-        squares = cut(pixels, self.model)
+            pixels = self.augment(pixels, seed)
+        squares = cut(pixels, model)
         if self.sizes:
             squares = scaled(squares, self.sizes[epoch % MANY_EPOCHS])
         return torch.from_numpy(np.array(np.moveaxis(squares, -1, -3)))
+
+    def with_rows(self, ids: Sequence[str], labels: np.ndarray) -> "ImageDataset":
+        """The same with further images behind its own, of the same store."""
+        more = copy.copy(self)
+        more.ids = [*self.ids, *ids]
+        more.labels = torch.cat([self.labels, torch.as_tensor(labels).float()])
+        return more
 
     def only(self, positions: Sequence[int], augmented: bool) -> "ImageDataset":
         """The same with fewer images."""

@@ -1,12 +1,15 @@
 """Batches of a data set, shared out among processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foldwise.model.dataset import MANY_EPOCHS, Key, LabelledDataset
+
+Drawn = Callable[[int], Sequence[tuple[int, int]]]
+"""An epoch to the (epoch, position) of all that it shows, as `Key` has them."""
 
 
 class Batches(Sampler[list[Key]]):
@@ -29,6 +32,7 @@ class Batches(Sampler[list[Key]]):
         rank: int = 0,
         processes: int = 1,
         weights: torch.Tensor | None = None,
+        drawn: Drawn | None = None,
     ) -> None:
         """
         Args:
@@ -38,18 +42,34 @@ class Batches(Sampler[list[Key]]):
             rank: of this process.
             processes: that share the batches.
             weights: (images,), of a shuffled order; None: all the same.
+            drawn: which images an epoch shows, of a shuffled order; None: all once.
         """
-        self.images = images
+        self._images = images
         self.size = size
         self.seed = seed
         self.rank = rank
         self.processes = processes
         self.weights = weights
+        self.drawn = drawn
         self.epoch = 0
+        self._shown: tuple[int, Sequence[tuple[int, int]]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls it before every epoch."""
         self.epoch = epoch
+
+    @property
+    def images(self) -> int:
+        """How many the epoch shows."""
+        return self._images if self.drawn is None else len(self._keys)
+
+    @property
+    def _keys(self) -> Sequence[tuple[int, int]]:
+        """What was drawn for this epoch."""
+        assert self.drawn is not None
+        if self._shown is None or self._shown[0] != self.epoch:
+            self._shown = self.epoch, self.drawn(self.epoch)
+        return self._shown[1]
 
     @property
     def sampler(self) -> Self:
@@ -84,6 +104,8 @@ class Batches(Sampler[list[Key]]):
     def _drawn_order(self, generator: torch.Generator) -> list[tuple[int, int]]:
         """(epoch, position) of every image of an epoch, in order."""
         order = torch.randperm(self.images, generator=generator)
+        if self.drawn is not None:
+            return [self._keys[each] for each in order.tolist()]
         if self.weights is None:
             return [(self.epoch, each) for each in order.tolist()]
         share = self.weights[order].double().cumsum(0)
@@ -100,7 +122,7 @@ class Batches(Sampler[list[Key]]):
 
 
 def make_loader(
-    dataset: LabelledDataset, batches: Batches, workers: int, persistent: bool = False
+    dataset: Dataset[Any], batches: Batches, workers: int, persistent: bool = False
 ) -> DataLoader[Any]:
     """Batches of (images uint8 or features float32, labels float32)."""
     # A worker without a batch would only take memory.

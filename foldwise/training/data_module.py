@@ -1,5 +1,6 @@
 """What a member is fed in each epoch: images or, while its backbone is frozen, their features."""
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from foldwise.model.loader import Batches, make_loader
 from foldwise.model.settings import Compute
 from foldwise.training.distributed import process_count
 from foldwise.training.frozen_features import feature_datasets
+from foldwise.training.learned_rows import LearnedRows
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.sampling import image_weights
 from foldwise.training.settings import Recipe
@@ -31,6 +33,8 @@ class DataModule(pl.LightningDataModule):
         seed: int,
         compute: Compute,
         features: FeatureFolder,
+        learned: LearnedRows | None = None,
+        taught: np.ndarray | None = None,
     ) -> None:
         """
         Args:
@@ -40,6 +44,8 @@ class DataModule(pl.LightningDataModule):
             seed: of the order.
             compute: where it runs.
             features: where those of frozen backbones are kept.
+            learned: all that is learned from, where that is more than `train`.
+            taught: (stored images, classes) soft targets of those, if there are any.
         """
         super().__init__()
         self._member = member
@@ -52,6 +58,9 @@ class DataModule(pl.LightningDataModule):
         self._folder = features
         self._epoch = 0
         sizes = self._recipe.sizes
+        self._learned, self._taught = learned, taught
+        if learned is not None:
+            train = learned.stored
         self._images = (train.growing(sizes) if sizes else train, valid)
         balanced = self._recipe.train.sampler == "balanced"
         self._weights = image_weights(train.labels) if balanced else None
@@ -82,8 +91,22 @@ class DataModule(pl.LightningDataModule):
     def _batches(self, dataset: LabelledDataset, size: int, seed: int | None) -> Batches:
         assert self.trainer is not None
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        weights = None if seed is None else self._weights
-        return Batches(len(dataset), size, seed, rank, processes, weights)
+        if seed is None:
+            return Batches(len(dataset), size, None, rank, processes)
+        drawn = None if self._learned is None else self._learned.mixture.drawn
+        return Batches(len(dataset), size, seed, rank, processes, self._weights, drawn)
+
+    def steps(self) -> int | None:
+        """Of the optimizer in all epochs, where these differ; else None."""
+        if self._learned is None or self._learned.mixture.even(self._recipe.epochs):
+            return None
+        train = self._recipe.train
+        batches = Batches(0, train.batch_size, self._seed, drawn=self._learned.mixture.drawn)
+        found = 0
+        for epoch in range(self._recipe.epochs):
+            batches.set_epoch(epoch)
+            found += math.ceil(len(batches) / train.accumulate)
+        return found
 
     def _pair(self) -> tuple[bool, Pair]:
         frozen = self._now() < self._recipe.frozen_epochs
@@ -99,7 +122,10 @@ class DataModule(pl.LightningDataModule):
             batches = self._batches(train, self._recipe.train.batch_size, self._seed)
             batches.set_epoch(self._now())
             workers = 0 if frozen else self._workers
-            self._loader = frozen, make_loader(train, batches, workers, persistent=True)
+            data = train if self._learned is None else self._learned.dataset(train, self._taught)
+            self._loader = frozen, make_loader(data, batches, workers, persistent=True)
+        # Lightning asks again where epochs differ in length.
+        self._loader[1].batch_sampler.sampler.set_epoch(self._now())  # type: ignore[union-attr]
         return self._loader[1]
 
     def val_dataloader(self) -> DataLoader[Any]:

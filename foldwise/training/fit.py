@@ -26,6 +26,7 @@ from foldwise.training.checkpoint import LAST, AtomicCheckpoints, drop_damaged, 
 from foldwise.training.curves import Curves
 from foldwise.training.data_module import DataModule
 from foldwise.training.distributed import is_main_process, process_count, share_batch_norm
+from foldwise.training.learned_rows import LearnedRows
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import check_labels
 from foldwise.training.settings import Recipe
@@ -55,6 +56,10 @@ class TrainingRun:
     are in no folds."""
     precision: str | None = None
     """Lightning's name of it; None: by `compute`, without a trial."""
+    learned: LearnedRows | None = None
+    """All that is learned from, where that is more than the train images."""
+    taught: np.ndarray | None = None
+    """(stored images of `learned`, classes): soft targets; -1 where there are none."""
 
 
 def fit_member(
@@ -95,7 +100,10 @@ def fit_member(
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    data = DataModule(member, train, valid, run.seed, run.compute, run.features)
+    data = DataModule(
+        member, train, valid, run.seed, run.compute, run.features, run.learned, run.taught
+    )
+    member.steps = data.steps()
     if process_count(run.compute) > 1:
         share_batch_norm(network, choose_device(run.compute.accelerator))
     if run.compute.compile:
@@ -104,7 +112,8 @@ def fit_member(
     # would read the first batches in the first epoch's order.
     data.start_at(_epochs_kept(last))
     kept, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
-    trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks, run.precision)
+    uneven = member.steps is not None
+    trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks, run.precision, uneven)
     try:
         trainer.fit(
             member,
@@ -177,6 +186,7 @@ def make_trainer(
     folder: Path,
     callbacks: list[pl.Callback],
     precision: str | None = None,
+    uneven: bool = False,
 ) -> pl.Trainer:
     """Lightning's trainer.
 
@@ -186,6 +196,7 @@ def make_trainer(
         folder: for what Lightning may want to write.
         callbacks: what watches it.
         precision: Lightning's name of it, where another is wanted than `compute` has.
+        uneven: epochs show different numbers of images.
 
     Raises:
         UserError: it cannot run as `compute` has it.
@@ -211,7 +222,9 @@ def make_trainer(
             use_distributed_sampler=False,
             gradient_clip_val=recipe.train.gradient_clip,
             accumulate_grad_batches=recipe.train.accumulate,
-            reload_dataloaders_every_n_epochs=int(0 < recipe.frozen_epochs < recipe.epochs),
+            reload_dataloaders_every_n_epochs=int(
+                uneven or 0 < recipe.frozen_epochs < recipe.epochs
+            ),
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())

@@ -11,12 +11,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from foldwise.model.classifier import Classifier, Normalizer
 from foldwise.training.losses import Loss
 from foldwise.training.metrics import EpochMetrics
+from foldwise.training.mixed_dataset import MixedItem
 from foldwise.training.mixup import Mixing
 from foldwise.training.optimizer import make_optimizer, make_schedules
 from foldwise.training.sampling import shifts_of
 from foldwise.training.settings import Recipe
+from foldwise.training.teacher_loss import TeacherLoss
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor] | MixedItem
 
 
 class MemberModule(pl.LightningModule):
@@ -47,6 +49,10 @@ class MemberModule(pl.LightningModule):
         self.register_buffer("shifts", shifts_of(recipe, labels), persistent=False)
         self.mixing = Mixing(recipe.train.mixup, recipe.train.cutmix)
         self.scores = EpochMetrics(labels.shape[1], self.loss)
+        teacher = recipe.train.teacher
+        self.teacher_loss = TeacherLoss(recipe.train.loss, teacher) if teacher else None
+        self.steps: int | None = None
+        """Of the optimizer in all epochs, where Lightning cannot know: epochs differ."""
         # Lightning brings only modules to the network's device.
         self.metrics = self.scores.metrics
 
@@ -72,20 +78,21 @@ class MemberModule(pl.LightningModule):
                     layer.eval()
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        inputs, labels = batch
+        inputs, *targets = batch
         if inputs.is_floating_point():
             logits = self(inputs)
         else:
-            pixels, labels = self.mixing(self.normalize(inputs), labels)
+            pixels, targets = self.mixing(self.normalize(inputs), *targets)
             logits = self.network(pixels)
         if self.shifts is not None:
             logits = logits + self.shifts
-        loss = self.loss(logits, labels, self._shared)
+        labels, *beside = targets
+        loss = self._loss_of(logits, labels, *beside)
         images = len(inputs)
         if self._shared:
             # The mean over processes is the batch's loss; it weighs as much in each of them.
             # Not the image that makes up the numbers.
-            total = (labels >= 0).any(1).sum()
+            total = (torch.cat([labels, *beside[1:]], 1) >= 0).any(1).sum()
             dist.all_reduce(total)
             images = int(total)
         self.log(
@@ -98,8 +105,24 @@ class MemberModule(pl.LightningModule):
         )
         return loss
 
+    def _loss_of(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None = None,
+        taught: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Against labels and, where there is a teacher, against what it says."""
+        loss = self.loss(logits, labels, self._shared, weights)
+        if self.teacher_loss is None or taught is None:
+            return loss
+        assert self.recipe.train.teacher is not None
+        share = self.recipe.train.teacher.weight
+        followed = self.teacher_loss(logits, taught, self._shared, weights)
+        return (1 - share) * loss + share * followed
+
     def validation_step(self, batch: Batch, _: int) -> None:
-        inputs, labels = batch
+        inputs, labels = batch[:2]
         logits = self(inputs).float()
         counts = (labels >= 0).any(1)
         logits, labels = logits[counts], labels[counts]
@@ -111,7 +134,7 @@ class MemberModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.steps or int(self.trainer.estimated_stepping_batches)
         return [optimizer], make_schedules(optimizer, self.recipe, steps)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

@@ -54,7 +54,11 @@ class Loss(nn.Module):
         check_labels(name, labels)
 
     def forward(
-        self, logits: torch.Tensor, targets: torch.Tensor, shared: bool = False
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        shared: bool = False,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """A scalar.
 
@@ -62,6 +66,7 @@ class Loss(nn.Module):
             logits: (images, classes).
             targets: (images, classes): 1 present, 0 absent, -1 ignore, or between 0 and 1.
             shared: the other processes have the rest of the batch.
+            weights: (images, 1), by which each image's loss is multiplied; None: 1.
         """
         # In bf16 a count of more than 256 would be rounded.
         logits = logits.float()
@@ -69,6 +74,8 @@ class Loss(nn.Module):
         if self.name == "cross_entropy":
             used = used.amin(1, keepdim=True).expand_as(used)
         each = self._each(logits, targets.clamp(min=0)) * used
+        if weights is not None:
+            each = each * weights
         processes = dist.get_world_size() if shared else 1
         if self.name == "bce":
             counts = _total(used.sum(0), shared)

@@ -26,19 +26,21 @@ class Mixing:
             self._choices = [maker(alpha=alpha) for maker, alpha in makers if alpha > 0]
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both mixed.
+        self, images: torch.Tensor, *targets: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """All mixed.
 
         Args:
             images: float (images, channels, height, width).
-            labels: (images, classes): 1, 0 or -1.
+            targets: labels, and what else images have, each (images, numbers); -1 is ignored.
         """
         if not self._choices:
-            return images, labels
+            return images, list(targets)
         which = int(torch.randint(len(self._choices), ()))
+        together = torch.cat(targets, 1)
         # Ignoring is mixed beside the labels, as if it were classes of its own.
-        beside = torch.cat([labels.clamp(min=0), (labels < 0).float()], 1)
+        beside = torch.cat([together.clamp(min=0), (together < 0).float()], 1)
         images, beside = self._choices[which](images, beside)
-        targets, ignored = beside.chunk(2, 1)
-        return images, torch.where(ignored > 0, -1.0, targets)
+        mixed, ignored = beside.chunk(2, 1)
+        mixed = torch.where(ignored > 0, -1.0, mixed)
+        return images, list(torch.split(mixed, [each.shape[1] for each in targets], 1))

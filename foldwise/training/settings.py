@@ -16,6 +16,7 @@ from foldwise.core.settings import (
     validated,
 )
 from foldwise.model.settings import Model
+from foldwise.training.beside import Beside
 from foldwise.training.options import (
     BELONGS_TO,
     USED_BY,
@@ -101,7 +102,7 @@ class Averaging(Settings):
     """`soup`: how many epochs may be in it."""
 
 
-class Train(Settings):
+class Train(Beside):
     """How a member is trained."""
 
     batch_size: Count = 32
@@ -173,7 +174,9 @@ class Train(Settings):
                 "freeze: with `epochs: all` no layer of the backbone learns, and no image is seen "
                 "in training; drop layer_decay and resize"
             )
-        if self.freeze is not None and self.freeze.head == "logistic":
+        solved = self.freeze is not None and self.freeze.head == "logistic"
+        self._check_beside(solved, self.sampler == "balanced", self.resize is not None)
+        if solved:
             _solvable(self)
         if self.averaging is not None:
             owned("averaging", self.averaging, AVERAGED_BY, "method", self.averaging.method)

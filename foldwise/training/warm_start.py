@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from foldwise import revisions
 from foldwise.core.errors import UserError
@@ -13,26 +14,39 @@ KEY = "train.warm_start"
 
 
 def starting_commit(recipe: Recipe) -> str | None:
-    """The commit whose weights the member starts from, or None.
+    """The commit whose weights the member starts from, or None; raises as `named_commit`."""
+    revision = recipe.train.warm_start
+    return None if revision is None else named_commit(revision, recipe, "warm_start")
+
+
+def named_commit(revision: str, recipe: Recipe, key: str) -> str:
+    """The commit that a member's recipe names.
 
     A name that moves, such as HEAD or a branch, is for experiments: once params.yaml is committed,
-    nobody could tell from it which weights were meant.
+    nobody could tell from it which commit was meant.
 
-    Raises `UserError` if there is no such commit, or the committed params.yaml has a moving name.
+    Args:
+        revision: its name.
+        recipe: of the member.
+        key: of the section `train` under which it stands, with dots.
+
+    Raises:
+        UserError: there is no such commit, or the committed params.yaml has a moving name.
     """
-    revision = recipe.train.warm_start
-    if revision is None:
-        return None
-    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
+    commit = revisions.resolve(revision, f"params.yaml: train.{key}")
     if not revisions.is_fixed(revision):
         content = revisions.committed_params() or {}
         own = (content.get("models") or {}).get(recipe.member) or {}
-        sections = (content.get("train") or {}, own.get("train") or {})
-        if revision in [section.get("warm_start") for section in sections]:
-            raise UserError(
-                f"params.yaml: {KEY}: '{revision}' is committed, and names another commit by now; "
-                "write the hash that `warm_start` of the member's model.json has"
-            )
+        for section in (content.get("train") or {}, own.get("train") or {}):
+            found: Any = section
+            for part in key.split("."):
+                found = (found or {}).get(part)
+            if found == revision:
+                raise UserError(
+                    f"params.yaml: train.{key}: '{revision}' is committed, and names another "
+                    f"commit by now; write the hash that `{key.partition('.')[0]}` of the "
+                    "member's model.json has"
+                )
     return commit
 
 

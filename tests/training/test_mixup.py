@@ -17,11 +17,15 @@ def test_mixed_labels_are_those_of_the_mixed_pixels(
     labels = torch.randint(0, 2, (count, 4)).float()
     images = labels.view(count, 4, 1, 1).expand(count, 4, 8, 8).clone()
     labels[0, 1] = -1
-    mixed, targets = Mixing(mixup * 0.5, cutmix * 1.0)(images, labels)
+    beside = torch.rand(count, 2)
+    mixed, (targets, others) = Mixing(mixup * 0.5, cutmix * 1.0)(images, labels, beside)
     kept = targets >= 0
     assert torch.allclose(mixed.mean((2, 3))[kept], targets[kept], atol=1e-5)
     if not (mixup or cutmix):
         assert torch.equal(targets, labels)
+        assert torch.equal(others, beside)
+    # What images have beside their labels is mixed by the same shares, and as many times.
+    assert torch.allclose(others.mean(0), beside.mean(0), atol=1e-5)
     assert targets[0, 1] == -1
     assert (targets < 0).sum() <= 2
     assert (targets[:, [0, 2, 3]] >= 0).all()

@@ -1,0 +1,166 @@
+"""All rows that a member learns from, where there are more than its own labelled ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from foldwise.composing.kept import Composed
+from foldwise.core.errors import UserError
+from foldwise.model.dataset import ImageDataset, LabelledDataset
+from foldwise.training.beside import ExtraRows, TaughtRows, epochs_of
+from foldwise.training.composed import ComposedDataset, growth
+from foldwise.training.mixed_dataset import MixedDataset
+from foldwise.training.mixture import Mixture, Rows
+from foldwise.training.settings import Recipe
+
+KEY = "params.yaml: train.extra"
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class LearnedRows:
+    """Own rows, then stored ones of other sources, then composed ones."""
+
+    stored: ImageDataset
+    """Own images first."""
+    composed: tuple[ComposedDataset, ...]
+    mixture: Mixture
+    weights: np.ndarray
+    """float32 (positions,): of each image's loss."""
+    kinds: np.ndarray
+    """(stored images,): which of a teacher's `rows` they are."""
+
+    def dataset(self, stored: LabelledDataset, taught: np.ndarray | None) -> MixedDataset:
+        """What a loader loads.
+
+        Args:
+            stored: the stored images, or their features.
+            taught: (stored images, classes) soft targets, -1 where there are none.
+        """
+        return MixedDataset(stored, self.composed, self.weights, taught)
+
+    def told(self) -> list[str]:
+        """What decides composed images, beside seed and epoch."""
+        return [each.told() for each in self.composed]
+
+
+class _Gathered:
+    """Rows that are put together, one source after the other."""
+
+    def __init__(self, recipe: Recipe, own: ImageDataset) -> None:
+        self.epochs = recipe.epochs
+        self.grows = epochs_of(recipe.train.curriculum, recipe.epochs)
+        first = max(epochs_of(recipe.train.own_from, recipe.epochs), self.grows)
+        self.stored = own
+        self.rows = [Rows("own", 0, len(own), len(own), first, recipe.epochs)]
+        self.weights = [np.ones(len(own), np.float32)]
+        self.kinds: list[np.ndarray] = [np.full(len(own), "train", object)]
+
+    def add(
+        self, name: str, settings: ExtraRows, count: int, first: int, shown: int | None
+    ) -> None:
+        """Say how the next `count` positions take part."""
+        end = epochs_of(settings.until, self.epochs)
+        if end <= first:
+            raise UserError(
+                f"{KEY}.{name}.until: {settings.until:g} of {self.epochs} epochs end before epoch "
+                f"{first + 1}, the first that shows some; raise it, or train longer"
+            )
+        start = sum(map(len, self.weights))
+        self.rows.append(Rows(name, start, count, shown or count, first, end))
+        self.weights.append(np.full(count, settings.weight, np.float32))
+
+    def add_stored(
+        self,
+        name: str,
+        settings: ExtraRows,
+        ids: Sequence[str],
+        labels: np.ndarray,
+        kind: TaughtRows,
+    ) -> None:
+        """Images of the store, with labels (images, classes)."""
+        self.stored = self.stored.with_rows(ids, labels)
+        self.kinds.append(np.full(len(ids), kind, object))
+        self.add(name, settings, len(ids), self.grows, settings.per_epoch)
+
+
+def learned_rows(
+    recipe: Recipe,
+    own: ImageDataset,
+    extra: pd.DataFrame,
+    composed: Mapping[str, Composed],
+    test: Sequence[str],
+    classes: Sequence[str],
+) -> LearnedRows:
+    """All that a recipe names, put together.
+
+    Args:
+        recipe: of the member.
+        own: the images that this fold trains on.
+        extra: `id`, `part` (`extra` or `unlabelled`), `source` and a column per class: stored
+            images of other sources that duplicate none that is held out or tested.
+        composed: sources that are composed while training, by name.
+        test: ids of the test part.
+        classes: of the data set, in order.
+
+    Raises:
+        UserError: the recipe names a source of which there are no images, or asks what they cannot
+            give.
+    """
+    train, found = recipe.train, _Gathered(recipe, own)
+    rows = () if train.teacher is None else train.teacher.rows
+    unlabelled = set(extra.loc[extra["part"] == "unlabelled", "source"])
+    _refuse_idle(recipe, extra, composed, unlabelled)
+    named = {*train.extra} | (unlabelled if "unlabelled" in rows else set())
+    for name in sorted(named - set(composed)):
+        table = extra[extra["source"] == name]
+        settings = train.extra.get(name, ExtraRows())
+        labels = table[list(classes)].to_numpy(np.float64, na_value=-1)
+        kind: TaughtRows = "unlabelled" if name in unlabelled else "extra"
+        found.add_stored(name, settings, table["id"].tolist(), labels, kind)
+    if TEST in rows and train.teacher is not None:
+        settings = ExtraRows(per_epoch=train.teacher.per_epoch)
+        nothing = np.full((len(test), len(classes)), -1)
+        found.add_stored(TEST, settings, test, nothing, "test")
+    shares = growth(found.grows, recipe.epochs) if found.grows else (1.0,) * recipe.epochs
+    made = []
+    for name in sorted(set(train.extra) & set(composed)):
+        settings = train.extra[name]
+        count = settings.per_epoch or 0
+        found.add(name, settings, count, 0, count)
+        made.append(ComposedDataset(composed[name], classes, own, count, shares))
+    mixture = Mixture(found.rows, recipe.seed)
+    if empty := mixture.empty(recipe.epochs):
+        raise UserError(
+            f"params.yaml: train.own_from: epoch {empty[0] + 1} of {recipe.epochs} shows no image "
+            "at all; let own ones come earlier, or extra ones stay longer (train.extra.*.until)"
+        )
+    weights, kinds = np.concatenate(found.weights), np.concatenate(found.kinds)
+    return LearnedRows(found.stored, tuple(made), mixture, weights, kinds)
+
+
+def _refuse_idle(
+    recipe: Recipe, extra: pd.DataFrame, composed: Mapping[str, Composed], unlabelled: set[str]
+) -> None:
+    """Refuse what names nothing, or what nothing could be learned from."""
+    train = recipe.train
+    rows = () if train.teacher is None else train.teacher.rows
+    for name in sorted(set(train.extra) - set(composed)):
+        if not (extra["source"] == name).any():
+            raise UserError(
+                f"{KEY}.{name}: no image of it is left; see the list of what split left out"
+            )
+        if name in unlabelled and "unlabelled" not in rows:
+            raise UserError(
+                f"{KEY}.{name}: its images have no labels, so only a teacher makes something to "
+                "learn of them; name one in train.teacher, with `unlabelled` among its rows"
+            )
+    there = {"extra": set(train.extra) - set(composed) - unlabelled, "unlabelled": unlabelled}
+    for kind, names in there.items():
+        if kind in rows and not names:
+            raise UserError(
+                f"params.yaml: train.teacher.rows: there are no {kind} images that it could teach; "
+                "name a source of them, or leave it out"
+            )
