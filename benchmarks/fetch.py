@@ -38,7 +38,7 @@ TEST_IMAGES = 100
 def composed(images: int) -> Source:
     described = {"from": "fonts", "preset": "dirty_mnist"}
     parts = {"images": {"train": images, "test": TEST_IMAGES}}
-    data = {"source": "glyphs", "path": ".", "glyphs": described | parts}
+    data = {"source": "glyphs", "path": ".", "extra_path": "extra", "glyphs": described | parts}
     return load_glyphs(Data.model_validate(data), Tree(".", {}), Problems(), keep=Path())
 
 
@@ -94,7 +94,7 @@ def project(path: Path, data: Path) -> Path:
     params |= {
         "epochs": 1,
         "folds": [0],
-        "data": {"source": "dacon", "path": str(data)},
+        "data": {"source": "dacon", "path": str(data), "extra_path": "data/extra"},
         "split": {"method": "holdout", "fraction": 0.1},
         "tta": {"views": ["identity"], "merge": "mean_probability"},
     }

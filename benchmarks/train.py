@@ -42,7 +42,8 @@ def composed(folder: Path, side: int, images: int) -> ImageStore:
     """A store of composed images."""
     compose = {"canvas": side, "glyphs": [2, 5], "size": [side / 4, side / 2.5]}
     glyphs = {"images": {"train": images, "test": 0}, "compose": compose}
-    data = Data.model_validate({"source": "glyphs", "path": str(folder), "glyphs": glyphs})
+    sections = {"source": "glyphs", "path": str(folder), "extra_path": "extra", "glyphs": glyphs}
+    data = Data.model_validate(sections)
     source = load_glyphs(data, open_tree([folder]), Problems(skip=False), folder)
     with ImageWriter(folder / "store") as writer:
         for position, id in enumerate(source.ids):

@@ -5,10 +5,15 @@ Reads `data` of params.yaml; writes data/images/, data/labels.parquet and data/d
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from foldwise.checks import check_params
+from foldwise.composing.kept import Composed, composed_path, write_composed
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
@@ -21,8 +26,10 @@ from foldwise.sources.class_names import check_names
 from foldwise.sources.dacon import load_dacon
 from foldwise.sources.depth import decoding_facts, settled_decoding
 from foldwise.sources.download import download
+from foldwise.sources.extra import as_extra, refuse_other_places, told_as_extra
 from foldwise.sources.folder import load_folder
-from foldwise.sources.glyphs.source import load_glyphs
+from foldwise.sources.glyphs.source import load_composed, load_glyphs, tested_glyphs
+from foldwise.sources.images import load_images
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data
 from foldwise.sources.source import Source, copy_images
@@ -41,15 +48,101 @@ SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
     "annotations": load_annotations,
     "table": load_table,
     "folder": load_folder,
+    "images": load_images,
 }
+
+
+def files_of(data: Data) -> Tree:
+    """The files that `data` names, downloaded or not."""
+    paths = download(data.downloads, DOWNLOADS, track) if data.downloads else [Path(data.path)]
+    return open_tree(paths, data.zip_encoding)
 
 
 def open_source(data: Data, problems: Problems) -> Source:
     """The source that `data` names, its tables read and its images not."""
-    paths = download(data.downloads, DOWNLOADS, track) if data.downloads else [Path(data.path)]
-    source = SOURCES[data.source](data, open_tree(paths, data.zip_encoding), problems)
+    source = SOURCES[data.source](data, files_of(data), problems)
     check_names(source, data.path)
     return source
+
+
+@dataclass
+class ExtraData:
+    """What is made of one extra source."""
+
+    name: str
+    settings: Data
+    problems: Problems
+    source: Source | None = None
+    """Of images that are stored."""
+    composed: Composed | None = None
+    """Of those that are not."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """For dataset.json."""
+
+
+def open_extra(data: Data, ours: Source, problems: Problems) -> list[ExtraData]:
+    """The extra sources in order of their names, their tables read and their images not."""
+    if data.extra:
+        # What is wrong with the data set comes first: extra sources are compared with it.
+        problems.check()
+        if "source" in ours.classes:
+            raise UserError(f"{data.path}: class 'source': extra data needs this name; rename it")
+    tested = None
+    if any(each.source == "glyphs" for each in data.extra.values()):
+        tested = tested_glyphs(data, files_of(data), problems, DOWNLOADS)
+    found = []
+    for name in sorted(data.extra):
+        refuse_other_places(data, name)
+        own = data.of_extra(name)
+        extra = ExtraData(name, own, Problems(skip=own.on_error == "skip"))
+        with told_as_extra(name):
+            tree = files_of(own)
+            if own.source == "glyphs":
+                extra.composed = load_composed(
+                    data, name, tree, extra.problems, DOWNLOADS, ours, tested
+                )
+            else:
+                source = SOURCES[own.source](own, tree, extra.problems)
+                extra.problems.check()
+                extra.source, left_out = as_extra(source, data, name, ours, extra.problems)
+                check_names(extra.source, own.path)
+                extra.facts = {"without_class": left_out, "origin": source.origin}
+        found.append(extra)
+    return found
+
+
+def store_extra(extra: ExtraData, folder: Path, writer: ImageWriter, known: Decoding) -> Any:
+    """Store what is to be stored of an extra source; its rows of the labels, if it has any."""
+    if extra.composed is not None:
+        write_composed(composed_path(folder, extra.name), extra.composed)
+        extra.facts |= {"composed_of": len(extra.composed.glyphs.labels)}
+        extra.facts |= {"classes": extra.composed.glyphs.classes}
+        return None
+    assert extra.source is not None
+    with told_as_extra(extra.name):
+        kept = copy_images(extra.source, extra.settings.max_pixels, writer, extra.problems, known)
+        extra.problems.check()
+        if not kept:
+            raise UserError(f"{extra.settings.path}: no image is left of data.extra.{extra.name}")
+    downloads = [each.url for each in extra.settings.downloads]
+    parts = Counter(extra.source.parts[position] for position in kept)
+    extra.facts = {"images": {part: parts[part] for part in files.EXTRA_PARTS}} | extra.facts
+    extra.facts |= {"downloads": downloads, "dropped": extra.problems.dropped}
+    return extra.source.table(kept).assign(source=extra.name)
+
+
+def refuse_lacking(labels: pd.DataFrame, source: Source, path: str, problems: Problems) -> None:
+    """Raise `UserError` for a part without an image, and classes that no image shows."""
+    for part in sorted({"train", *source.parts}):
+        if not (labels["part"] == part).any():
+            raise UserError(f"{path}: no image is left in the {part} part")
+    shown = (labels.loc[labels["part"] == "train", source.classes] == 1).any()
+    for name in shown.index[~shown]:
+        problems.add(
+            f"{path}: class '{name}'",
+            "no image of the train part shows it; add some, or leave the class out",
+        )
+    problems.check()
 
 
 def main() -> None:
@@ -58,39 +151,40 @@ def main() -> None:
     check_params(augment=True)
     problems = Problems(skip=data.on_error == "skip")
     source = open_source(data, problems)
+    extras = open_extra(data, source, problems)
     with files.replacing(files.IMAGES) as temporary:
         with ImageWriter(temporary) as writer:
             known = Decoding(data.ground)
             kept = copy_images(source, data.max_pixels, writer, problems, known)
-        decoding = settled_decoding(data, writer)
+            decoding = settled_decoding(data, writer)
+            problems.check()
+            labels = source.table(kept)
+            refuse_lacking(labels, source, data.path, problems)
+            # Where the own images leave the depth open, extra ones may settle it.
+            settled = bool(writer.deep) or data.depth != "auto"
+            rows = [store_extra(each, temporary, writer, known) for each in extras]
+        if not settled:
+            decoding = settled_decoding(data, writer)
         write_decoding(temporary, decoding)
-        problems.check()
-        parts = Counter(source.parts[position] for position in kept)
-        for part in sorted({"train", *source.parts}):
-            if not parts[part]:
-                raise UserError(f"{data.path}: no image is left in the {part} part")
-        labels = source.table(kept)
-        shown = (labels.loc[labels["part"] == "train", source.classes] == 1).any()
-        for name in shown.index[~shown]:
-            problems.add(
-                f"{data.path}: class '{name}'",
-                "no image of the train part shows it; add some, or leave the class out",
-            )
-        problems.check()
+    stored = [each for each in rows if each is not None]
+    if stored:
+        labels = pd.concat([labels.assign(source=""), *stored], ignore_index=True)
     with files.replacing(files.LABELS) as temporary:
         labels.to_parquet(temporary, index=False)
+    told = {"extra": {each.name: each.facts for each in extras}} if extras else {}
     files.write_json(
         files.DATASET,
         {
             "name": source.name,
             "task": source.task,
             "classes": source.classes,
-            "images": dict(parts),
+            "images": dict(Counter(source.parts[position] for position in kept)),
             "submission": {"columns": source.classes} | source.submission,
             "origin": source.origin | {"downloads": [each.url for each in data.downloads]},
             "dropped": problems.dropped,
         }
-        | decoding_facts(decoding, writer),
+        | decoding_facts(decoding, writer)
+        | told,
     )
 
 

@@ -32,17 +32,17 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
         UserError: the model in the folder was trained on some of them.
     """
     folds = files.read_folds()
-    shas = store.sha256()
+    shas, own = store.sha256(), files.own_ids()
     trained_on = set(folds.loc[folds["fold"] != fold, "id"])
-    if read_model(folder)["unseen"] != images_digest(shas[id] for id in set(shas) - trained_on):
+    if read_model(folder)["unseen"] != images_digest(shas[id] for id in set(own) - trained_on):
         raise UserError(
             f"{folder}: was trained on images that {files.FOLDS} holds out or tests by now, so its "
             "predictions of them would not be out-of-fold; run `dvc repro train`"
         )
-    labels = files.read_labels()
+    divided = set(folds["id"])
     return {
         "oof": folds.loc[folds["fold"] == fold, "id"].tolist(),
-        "test": labels.loc[~labels["id"].isin(folds["id"]), "id"].tolist(),
+        "test": [id for id in own if id not in divided],
     }
 
 
@@ -63,7 +63,7 @@ def main() -> None:
         part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
         for part, ids in images_of_fold(folder, fold, store).items()
     }
-    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), store.ids))
+    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), files.own_ids()))
     title = f"{member} fold {fold}"
     predicted = member_logits(trained, data, names, compute, kept, str(folder), title)
     nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)

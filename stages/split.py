@@ -3,15 +3,22 @@
 Reads labels, data/dataset.json and the images' hashes; writes data/folds.csv, data/duplicates.csv,
 metrics/data.json and plots/data.*. What is not in folds.csv is the test part: the source's own or,
 where it brings none, `split.test` of its images.
+
+Of extra data it writes which images are left out (data/extra.csv), as what composed ones look
+(data/looks.json), and some of all, beside own ones (plots/extra.png).
 """
 
+import hashlib
 import sys
 
 import numpy as np
 import pandas as pd
 
+from foldwise.charts.rows import MOST, draw_rows
 from foldwise.charts.save import save_chart
 from foldwise.checks import check_data, check_params
+from foldwise.composing.kept import Composed, all_composed
+from foldwise.composing.settings import Compose
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
@@ -21,8 +28,82 @@ from foldwise.folds.coverage import coverage_warnings, refuse_lost_classes
 from foldwise.folds.describe import describe, imbalance, labels_per_image_table, prevalence_table
 from foldwise.folds.divide import divide, leaks
 from foldwise.folds.duplicates import Duplicates
+from foldwise.folds.extra import left_out, left_out_counts, left_out_warnings
 from foldwise.folds.settings import Split
 from foldwise.images.store import ImageStore
+
+FITTED_ON = 200
+"""Own images that the look of composed ones is estimated from."""
+
+
+def extra_images(
+    table: pd.DataFrame, apart: np.ndarray, store: ImageStore, split: Split
+) -> pd.DataFrame:
+    """`id`, `source` and `left_out` of every stored extra image.
+
+    Args:
+        table: the own images.
+        apart: (own images,) bool: some fold holds it out, or it is in the test part.
+        store: of all images.
+        split: how they are divided.
+    """
+    extra = files.stored_extra()
+    told = extra[["id", "source"]]
+    if extra.empty:
+        return told.assign(left_out="")
+    own, other = (
+        pd.DataFrame(
+            {name: each[name].to_numpy() for name in ("id", "group") if name in each}
+            | {name: hashes[name].to_numpy() for name in ("sha256", "phash")}
+        )
+        for each, hashes in ((table, store.rows(table["id"])), (extra, store.rows(extra["id"])))
+    )
+    return told.assign(left_out=left_out(own, other, apart, split.near, split.group))
+
+
+def first_of(ids: pd.Series, count: int) -> list[str]:
+    """Some of the images, the same ones in whatever order they come."""
+    return sorted(ids, key=lambda each: hashlib.sha256(each.encode()).digest())[:count]
+
+
+def look_of(composed: Composed, ids: list[str], store: ImageStore, classes: list[str]) -> Compose:
+    """What images of a composed source look like: as params.yaml says or, fitted, as these do."""
+    if not composed.fit:
+        return composed.settings
+    # Only here, where it is needed.
+    from foldwise.composing.look import fit_look
+
+    labels = files.labels_of(ids, classes)[composed.glyphs.classes].to_numpy(np.int8)
+    images = [store.pixels(id, 1)[:, :, 0] for id in ids]
+    return fit_look(images, labels, composed.settings, composed.glyphs)
+
+
+def write_extra(told: pd.DataFrame, train: pd.Series, store: ImageStore) -> None:
+    """Write what becomes of extra data, and a picture of it.
+
+    Args:
+        told: `id`, `source` and `left_out` of the stored extra images.
+        train: ids of the own images of the train part.
+        store: of all images.
+    """
+    files.write_csv(files.EXTRA, told)
+    classes = files.read_dataset()["classes"]
+    composed = all_composed(files.IMAGES)
+    seen = first_of(train, FITTED_ON)
+    looks = {name: look_of(each, seen, store, classes) for name, each in composed.items()}
+    files.write_json(
+        files.LOOKS, {name: each.model_dump(mode="json") for name, each in looks.items()}
+    )
+    used = told[told["left_out"] == ""]
+    shown = {"own": train} | {str(name): rows["id"] for name, rows in used.groupby("source")}
+    drawn = {
+        name: [store.pixels(id, 3) for id in first_of(ids, MOST)] for name, ids in shown.items()
+    }
+    for name, each in composed.items():
+        composer = each.composer(looks[name])
+        drawn[name] = [composer.paint(index) for index in range(MOST)]
+    with files.replacing(files.PLOTS / "extra.png") as temporary:
+        draw_rows(drawn).save(temporary, format="png")
 
 
 def main() -> None:
@@ -35,7 +116,8 @@ def main() -> None:
     table, classes = files.read_labels(), dataset["classes"]
     if not (table["part"] == "train").any():
         raise UserError(f"{files.LABELS}: has no image in the train part; check the source")
-    images = ImageStore(files.IMAGES).rows(table["id"])
+    store = ImageStore(files.IMAGES)
+    images = store.rows(table["id"])
     said = files.labels_of(table["id"].to_numpy(str), classes)
     known = said.to_numpy(np.float64, na_value=np.nan)
     labels = np.nan_to_num(known).astype(np.int8)
@@ -45,7 +127,9 @@ def main() -> None:
     check_data(single, len(classes))
     division = divide(table, labels, single, duplicates.pictures, split, count, seed)
     refuse_lost_classes(labels, division, classes)
-    warnings = leaks(duplicates, division, table, split.group)
+    extra = extra_images(table, division.test | (division.fold >= 0), store, split)
+    told = {"extra": left_out_counts(extra)} if len(extra) else {}
+    warnings = leaks(duplicates, division, table, split.group) + left_out_warnings(extra)
     for warning in warnings + coverage_warnings(labels, division, classes, count):
         print(f"warning: {warning}", file=sys.stderr)
 
@@ -64,7 +148,8 @@ def main() -> None:
         | {
             "duplicates": duplicates.counts(known, division.fold, division.test),
             "imbalance": imbalance({name: labelled[name] for name in compared}, classes),
-        },
+        }
+        | told,
     )
     files.write_plot(files.PLOTS / "data.csv", prevalences)
     with files.replacing(files.PLOTS / "data.png") as temporary:
@@ -75,6 +160,7 @@ def main() -> None:
         files.FOLDS,
         pd.DataFrame({"id": table["id"], "fold": division.fold})[~division.test],
     )
+    write_extra(extra, table.loc[~division.test, "id"], store)
 
 
 if __name__ == "__main__":

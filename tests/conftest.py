@@ -35,6 +35,7 @@ TINY: dict[str, Any] = {
     "data": {
         "source": "glyphs",
         "path": "data/incoming",
+        "extra_path": "data/extra",
         "glyphs": {
             "images": {"train": 48, "test": 16},
             "compose": {"canvas": 24, "size": [8, 14], "glyphs": [1, 3]},
@@ -150,7 +151,8 @@ def make_project(path: Path) -> Project:
     shutil.copy(ROOT / ".dvc/.gitignore", path / ".dvc/.gitignore")
     shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
     shutil.copytree(ROOT / ".ci", path / ".ci")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", "data/incoming"):
+    folders = ("data/incoming", "data/extra")
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", *folders):
         (path / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
             (path / name).mkdir()

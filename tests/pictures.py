@@ -44,7 +44,7 @@ def write(root: Path, files: dict[str, bytes | str | int]) -> Path:
 
 def load(load_source: Any, data: dict[str, Any]) -> Source:
     """Load a source and raise what is wrong with it."""
-    settings = Data.model_validate(data)
+    settings = Data.model_validate({"extra_path": "extra"} | data)
     problems = Problems(skip=settings.on_error == "skip")
     source: Source = load_source(settings, open_tree([Path(settings.path)]), problems)
     problems.check()

@@ -49,13 +49,7 @@ def draw_examples(
     for index, pixels in enumerate(images):
         left = GAP + index % COLUMNS * (CELL + GAP)
         top = LINE + 2 * GAP + index // COLUMNS * height
-        picture = PIL.Image.fromarray(pixels.squeeze()).convert("RGB")
-        picture.thumbnail((CELL, CELL))
-        scale = CELL // max(picture.size)
-        picture = picture.resize(
-            (picture.width * scale, picture.height * scale), PIL.Image.Resampling.NEAREST
-        )
-        sheet.paste(picture, (left, top))
+        sheet.paste(in_cell(pixels), (left, top))
         words = []
         for name, truth, guess in zip(shown, labels[index], predicted[index], strict=True):
             if truth == 1:
@@ -64,6 +58,16 @@ def draw_examples(
                 words.append((f"+{name}", WRONG))
         _write(draw, font, words, left, top + CELL + 2, left + CELL)
     return sheet
+
+
+def in_cell(pixels: np.ndarray) -> PIL.Image.Image:
+    """An image (height, width[, channels]) as large as a cell allows, small ones by whole times."""
+    picture = PIL.Image.fromarray(pixels.squeeze()).convert("RGB")
+    picture.thumbnail((CELL, CELL))
+    scale = CELL // max(picture.size)
+    return picture.resize(
+        (picture.width * scale, picture.height * scale), PIL.Image.Resampling.NEAREST
+    )
 
 
 def writable(names: list[str], font: PIL.ImageFont.FreeTypeFont) -> list[str]:

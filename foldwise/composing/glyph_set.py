@@ -1,5 +1,6 @@
 """Single characters in grey, each with its class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,26 @@ class GlyphSet:
             count = min(max(1, round(share * len(members))), len(members) - 1)
             chosen[members[:count]] = True
         return self._take(chosen), self._take(~chosen)
+
+    def without(self, others: "GlyphSet") -> "GlyphSet":
+        """The glyphs that are not among others, pixel by pixel; of its classes those with any."""
+        taken = {image.tobytes() for image in others.images}
+        rows = np.array([image.tobytes() not in taken for image in self.images], bool)
+        return self._take(rows).called({name: name for name in self.classes})
+
+    def called(self, names: Mapping[str, str]) -> "GlyphSet":
+        """The glyphs of some classes by other names; classes that are called alike become one.
+
+        Args:
+            names: of each class that stays, its new name; a class without a glyph goes.
+        """
+        new = [names.get(self.classes[label]) for label in self.labels]
+        kept = np.array([each is not None for each in new], bool)
+        found = {each for each in new if each is not None}
+        ordered = (names[each] for each in self.classes if each in names)
+        classes = list(dict.fromkeys(each for each in ordered if each in found))
+        labels = np.array([classes.index(each) for each in new if each is not None], np.int64)
+        return GlyphSet(self.name, classes, self.images[kept], labels)
 
     def _take(self, rows: np.ndarray) -> "GlyphSet":
         return GlyphSet(self.name, self.classes, self.images[rows], self.labels[rows])

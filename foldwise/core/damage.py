@@ -44,7 +44,7 @@ def damaged(path: Path, reason: str, stage: str) -> UserError:
 
 def _from_cache(path: Path) -> str:
     """The remedy for what DVC's cache has; what git has, DVC does not bring back."""
-    in_git = path.suffix == ".json" and path.parent.name == "data"
+    in_git = path.parent.name == "data" and (path.suffix == ".json" or path.name == "extra.csv")
     if in_git or {"plots", "metrics"} & set(path.parts):
         return ""
     return f"`dvc checkout --force {path}` or "

@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from foldwise.core.damage import damaged, reading, refuse_changed, run_by_dvc
+from foldwise.core.dataset_file import DatasetFile
 from foldwise.core.errors import UserError
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ LABELS = Path("data/labels.parquet")
 DATASET = Path("data/dataset.json")
 FOLDS = Path("data/folds.csv")
 DUPLICATES = Path("data/duplicates.csv")
+EXTRA = Path("data/extra.csv")
+LOOKS = Path("data/looks.json")
 MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions")
 ENSEMBLE = Path("data/ensemble.npz")
@@ -111,32 +114,6 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-class SubmissionForm(BaseModel):
-    """The form that `Source.submission` describes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    index: str
-    columns: list[str]
-    class_: str | None = Field(default=None, alias="class")
-    file_names: bool = False
-    sort: bool = False
-
-
-class DatasetFile(BaseModel):
-    """What data/dataset.json must hold, beside what only some read."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    name: str
-    task: Literal["multilabel", "multiclass"]
-    classes: list[str] = Field(min_length=1)
-    images: dict[str, int]
-    submission: SubmissionForm
-    origin: dict[str, Any]
-    dropped: list[dict[str, str]]
-
-
 def checked_as(kind: type[BaseModel]) -> Callable[[Any], dict[str, Any]]:
     """A function that gives its argument back if it holds what `kind` asks for, and raises else."""
 
@@ -202,20 +179,62 @@ def read_csv(path: Path, stage: str, columns: Sequence[str], **options: Any) -> 
         return table
 
 
+OWN_PARTS = ("train", "test")
+EXTRA_PARTS = ("extra", "unlabelled")
+"""Of extra data: never tested, never scored on."""
+
+
 def read_labels(root: Path = Path()) -> pd.DataFrame:
     """`id`, `part`, `group` and `fold` where the source has them, then one column per class.
 
-    Labels are 1, 0, -1 (ignore) or null (test, unlabelled).
+    Of the data set's own images, extra data's are not among them. Labels are 1, 0, -1 (ignore) or
+    null (test, unlabelled).
 
     Raises:
         UserError: the file is missing or damaged.
     """
+    return _labels_by_owner(root)[0]
+
+
+def own_ids(root: Path = Path()) -> list[str]:
+    """The ids of `read_labels`: the store has extra data's images too."""
+    return read_labels(root)["id"].tolist()
+
+
+def stored_extra(root: Path = Path()) -> pd.DataFrame:
+    """The rows of extra data as `read_labels` gives the own, with their `source`."""
+    return _labels_by_owner(root)[1]
+
+
+def _labels_by_owner(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     path = root / LABELS
     with reading(_made_by(path, "fetch"), "fetch"):
         table = pq.read_table(path, page_checksum_verification=True).to_pandas()
-        if not table["part"].isin(["train", "test"]).all() or not table["id"].is_unique:
+        own = table["part"].isin(OWN_PARTS)
+        if not (own | table["part"].isin(EXTRA_PARTS)).all() or not table["id"].is_unique:
             raise ValueError("its ids or parts are not what they were")
-        return table
+        if own.all():
+            return table, table[~own].assign(source=pd.Series(dtype=object))
+        return table[own].drop(columns="source"), table[~own].reset_index(drop=True)
+
+
+def read_extra(root: Path = Path()) -> pd.DataFrame:
+    """`id`, `part` (extra or unlabelled), `source` and classes of the extra images that are used.
+
+    Those that `split` left out are not among them.
+
+    Raises:
+        UserError: a file is missing or damaged, or they are not of the same images.
+    """
+    stored = stored_extra(root)
+    stored = stored.drop(columns=["group", "fold"], errors="ignore")
+    if stored.empty:
+        return stored
+    kinds = {"id": str, "source": str, "left_out": str}
+    told = read_csv(root / EXTRA, "split", list(kinds), dtype=kinds, keep_default_na=False)
+    if told["id"].tolist() != stored["id"].tolist():
+        raise damaged(root / EXTRA, "its images are not those of extra data", "split")
+    return stored[(told["left_out"] == "").to_numpy()].reset_index(drop=True)
 
 
 def labels_of(ids: Sequence[str] | np.ndarray, classes: Sequence[str], root: Path = Path()) -> Any:

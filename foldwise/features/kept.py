@@ -63,7 +63,7 @@ def image_sets(folds: pd.DataFrame, ids: Iterable[str]) -> tuple[tuple[str, ...]
 
     Args:
         folds: `id` and `fold`, -1 where no fold holds an image out.
-        ids: of all images.
+        ids: of all images of the data set, extra data's not among them.
 
     Returns:
         Those that some fold holds out, those that all train on, and the rest, which is the test

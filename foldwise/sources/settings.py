@@ -1,11 +1,12 @@
 """Settings of `data`: where labelled images come from, and in what form."""
 
+from os.path import normpath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
 from foldwise.composing.settings import PRESETS, Compose
-from foldwise.core.settings import Count, Many, Number, Settings
+from foldwise.core.settings import Count, Many, MemberName, Number, Settings
 from foldwise.images.decode import MAX_PIXELS
 from foldwise.images.decoding import DEPTHS, Decoding
 
@@ -32,6 +33,8 @@ class Glyphs(Settings):
     """Share of every class's glyphs that only test images are composed from."""
     compose: Compose = Compose()
     seed: Annotated[int, Field(ge=0)] = 0
+    fit: bool = False
+    """Of an extra source: `compose` is where estimating the train part's look begins."""
 
     @model_validator(mode="before")
     @classmethod
@@ -134,28 +137,19 @@ class FolderLayout(Settings):
     """Where it exists, the test part: folders per class or, unlabelled, images alone."""
 
 
-class Data(Settings):
-    """Where labelled images come from."""
+class SourceSettings(Settings):
+    """What a source is told, wherever it stands."""
 
-    source: Literal["glyphs", "dacon", "voc", "annotations", "table", "folder"]
-    path: Text
-    """Folder or archive that holds the source's files; `glyphs` of digits needs none."""
+    source: str
     downloads: Many[Download] = ()
     """Files from the web that the source's files are in, instead of `path`."""
     zip_encoding: Annotated[str, AfterValidator(_code_page)] | None = None
     """Code page of names in zip files that are not said to be UTF-8: cp949 of Korean Windows, cp932
     of Japanese, gbk of Chinese, cp437 of old programs."""
-    classes: Annotated[Many[Text], Field(min_length=1)] | None = None
-    """The classes in order; without it they are found in the data."""
     on_error: Literal["stop", "skip"] = "stop"
     """Refuse a data set with bad images, or leave them out and record each in dataset.json."""
     max_pixels: Count = MAX_PIXELS
     """Height x width above which an image counts as bad: it would fill the memory."""
-    ground: Annotated[tuple[Level, Level, Level], Strict(False)] = Decoding().ground
-    """Red, green and blue, 0 to 255, that transparent pixels are laid on."""
-    depth: Literal["auto"] | Annotated[int, Field(ge=DEPTHS.start, lt=DEPTHS.stop)] = "auto"
-    """Bits of a sample in 16-bit files that do not say how many count; `auto`: the fewest, 8 at
-    least, that hold the data set's largest."""
     glyphs: Glyphs = Glyphs()
     voc: Voc = Voc()
     annotations: Annotations = Annotations()
@@ -163,9 +157,70 @@ class Data(Settings):
     folder: FolderLayout = FolderLayout()
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_table(self) -> Self:
         if self.source == "table" and self.table is None:
             raise ValueError("table: is missing; say what is in the table (see docs/sources.md)")
+        return self
+
+
+class Extra(SourceSettings):
+    """More images to learn from, on which nothing is ever scored."""
+
+    source: Literal["glyphs", "dacon", "voc", "annotations", "table", "folder", "images"]
+    """As `data.source`; of `glyphs`, images are composed while training, without end. `images`: all
+    images below `path`, without labels."""
+    path: Text | None = None
+    """As `data.path`, which it is without this key: inside that folder or `data.extra_path`."""
+    classes: Annotated[dict[Text, Text], Field(min_length=1)] | None = None
+    """Of each class of theirs that counts, which of ours it is; without it, those of one name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source == "images" and self.classes is not None:
+            raise ValueError("classes: `source: images` has no labels; drop this key")
+        given = self.glyphs.model_fields_set & {"images", "test_glyphs"}
+        if self.source == "glyphs" and given:
+            key = min(given)
+            raise ValueError(f"glyphs.{key}: composed while training without end; drop {key}")
+        return self
+
+
+class Data(SourceSettings):
+    """Where labelled images come from."""
+
+    source: Literal["glyphs", "dacon", "voc", "annotations", "table", "folder"]
+    path: Text
+    """Folder or archive that holds the source's files; `glyphs` of digits needs none."""
+    extra_path: Text
+    """Folder of what is not in `path`: of `extra` sources."""
+    classes: Annotated[Many[Text], Field(min_length=1)] | None = None
+    """The classes in order; without it they are found in the data."""
+    ground: Annotated[tuple[Level, Level, Level], Strict(False)] = Decoding().ground
+    """Red, green and blue, 0 to 255, that transparent pixels are laid on."""
+    depth: Literal["auto"] | Annotated[int, Field(ge=DEPTHS.start, lt=DEPTHS.stop)] = "auto"
+    """Bits of a sample in 16-bit files that do not say how many count; `auto`: the fewest, 8 at
+    least, that hold the data set's largest."""
+    extra: dict[MemberName, Extra] = Field(default_factory=dict)
+    """More sources to learn from, by names of your choice."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: every class may be named once")
+        if self.source == "glyphs" and self.glyphs.fit:
+            raise ValueError("glyphs.fit: is for sources of data.extra; drop it here")
+        if normpath(self.extra_path) == normpath(self.path):
+            raise ValueError("extra_path: is data.path, which DVC looks at already; name another")
         return self
+
+    def of_extra(self, name: str) -> "Data":
+        """The settings of an extra source as if it were the data set.
+
+        Its classes are none but of a table with a column per class, whose columns they are.
+        """
+        extra = self.extra[name]
+        by_column = extra.table is not None and extra.table.labels == "columns"
+        wanted = tuple(extra.classes) if by_column and extra.classes else None
+        own = {key: getattr(extra, key) for key in SourceSettings.model_fields}
+        changed: dict[str, Any] = {"path": extra.path or self.path, "classes": wanted, "extra": {}}
+        return self.model_copy(update=own | changed)

@@ -105,7 +105,12 @@ def test_more_images_never_change_the_first_ones() -> None:
     def source(train: int) -> Source:
         return load_glyphs(
             Data.model_validate(
-                {"source": "glyphs", "path": ".", "glyphs": {"images": {"train": train, "test": 3}}}
+                {
+                    "source": "glyphs",
+                    "path": ".",
+                    "extra_path": "extra",
+                    "glyphs": {"images": {"train": train, "test": 3}},
+                }
             ),
             Tree(".", {}),
             Problems(),

@@ -250,7 +250,9 @@ def put(root: Path, files: Files, odd: Odd) -> Path:
 
 
 def loaded(kind: str, path: Path, settings: dict[str, Any], skip: bool) -> Source:
-    data = Data.model_validate({"source": kind, "path": str(path)} | settings)
+    data = Data.model_validate(
+        {"source": kind, "path": str(path), "extra_path": "extra"} | settings
+    )
     problems = Problems(skip)
     source = SOURCES[kind](data, open_tree([path]), problems)
     check_names(source, data.path)

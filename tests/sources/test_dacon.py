@@ -43,7 +43,9 @@ def root(tmp_path: Path) -> Path:
 
 def load(root: Path) -> Source:
     problems = Problems()
-    source = load_dacon(Data(source="dacon", path=str(root)), open_tree([root]), problems)
+    source = load_dacon(
+        Data(source="dacon", path=str(root), extra_path="extra"), open_tree([root]), problems
+    )
     problems.check()
     return source
 
@@ -149,7 +151,7 @@ def test_pipeline_to_submission(
     root: Path, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = TINY | {
-        "data": {"source": "dacon", "path": str(root)},
+        "data": {"source": "dacon", "path": str(root), "extra_path": "extra"},
         "epochs": 1,
         "split": {"method": "holdout", "fraction": 0.5},
         "folds": [0],

@@ -182,11 +182,18 @@ def test_the_preset_is_the_competition(alphabet: GlyphSet) -> None:
 
 def test_images_that_would_show_every_class_are_refused() -> None:
     data = Data.model_validate(
-        {"source": "glyphs", "path": ".", "glyphs": {"from": "digits", "preset": "dirty_mnist"}}
+        {
+            "source": "glyphs",
+            "path": ".",
+            "extra_path": "extra",
+            "glyphs": {"from": "digits", "preset": "dirty_mnist"},
+        }
     )
     with pytest.raises(UserError, match=r"compose\.glyphs: \[10, 14\] different ones of 10"):
         load_glyphs(data, Tree(".", {}), Problems(), keep=Path())
-    data = Data.model_validate({"source": "glyphs", "path": ".", "classes": ["0"]})
+    data = Data.model_validate(
+        {"source": "glyphs", "path": ".", "extra_path": "extra", "classes": ["0"]}
+    )
     with pytest.raises(UserError, match=r"data\.classes: digits has classes of its own"):
         load_glyphs(data, Tree(".", {}), Problems(), keep=Path())
 
@@ -217,7 +224,9 @@ def test_distractors_are_drawn_and_not_labelled(alphabet: GlyphSet) -> None:
 @pytest.mark.parametrize("name", ["fonts", "letters"])
 def test_a_source_of_letters(mnist_data: Path, name: str) -> None:
     described = {"from": name, "preset": "dirty_mnist", "images": {"train": 3, "test": 2}}
-    data = Data.model_validate({"source": "glyphs", "path": str(mnist_data), "glyphs": described})
+    data = Data.model_validate(
+        {"source": "glyphs", "path": str(mnist_data), "extra_path": "extra", "glyphs": described}
+    )
     source = load_glyphs(data, open_tree([mnist_data]), Problems(), keep=mnist_data)
     assert source.classes == LETTERS
     assert source.parts == ["train"] * 3 + ["test"] * 2

@@ -44,10 +44,11 @@ IDLE = {
         "predict": [],
         "ensemble": ["core/arguments"],
         "threshold": ["core/arguments", "core/progress"],
-        "evaluate": ["core/arguments"],
+        "evaluate": ["charts/rows", "core/arguments"],
         "present": [
             "charts/examples",
             "charts/overview",
+            "charts/rows",
             "charts/save",
             "core/arguments",
             "decision/evidence",

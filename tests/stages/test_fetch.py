@@ -28,7 +28,9 @@ from tests.pictures import picture, write
 
 def run_fetch(folder: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump(TINY | {"data": data}))
+    (folder / "params.yaml").write_text(
+        yaml.safe_dump(TINY | {"data": {"extra_path": "data/extra"} | data})
+    )
     fetch.main()
 
 

@@ -32,7 +32,7 @@ def run(
 ) -> dict[str, Any]:
     """Fetch and split; metrics/data.json."""
     monkeypatch.chdir(folder)
-    content = TINY | {"data": data} | params
+    content = TINY | {"data": {"extra_path": "data/extra"} | data} | params
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     fetch.main()
     split.main()
@@ -178,7 +178,7 @@ def test_another_archive_or_checksum_reruns_fetch(project: Project, tmp_path: Pa
 
     pack(1, 2, 3)
     data: dict[str, Any] = {"source": "folder", "path": str(outside)}
-    project.write_params(TINY | {"data": data})
+    project.write_params(TINY | {"data": {"extra_path": "data/extra"} | data})
     project.run("dvc", "repro", "-s", "fetch")
     assert "up to date" in stale()
     pack(1, 2, 4)
@@ -186,7 +186,7 @@ def test_another_archive_or_checksum_reruns_fetch(project: Project, tmp_path: Pa
     pack(1, 2, 3)
     assert "up to date" in stale()
     data["downloads"] = [{"url": "http://localhost/x.zip", "checksum": "md5:" + "0" * 32}]
-    project.write_params(TINY | {"data": data})
+    project.write_params(TINY | {"data": {"extra_path": "data/extra"} | data})
     assert "params.yaml" in stale()
 
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from foldwise.composing.composer import Composer
 from foldwise.composing.glyph_set import GlyphSet
+from foldwise.composing.kept import Composed
 from foldwise.core.errors import UserError
+from foldwise.sources.extra import class_names_of_ours
 from foldwise.sources.glyphs.fonts import fonts, hangul
 from foldwise.sources.glyphs.sets import digits, emnist, letters
 from foldwise.sources.labels import refuse_wanted
@@ -28,20 +30,8 @@ def load_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> Sourc
     `keep` is a folder for what a glyph set downloads.
     """
     settings = data.glyphs
-    glyph_sets: dict[str, Callable[[], GlyphSet]] = {
-        "digits": digits,
-        "letters": partial(letters, tree, problems),
-        "emnist": partial(emnist, Path(data.path), keep),
-        "fonts": partial(fonts, tree),
-    }
-    everything = glyph_sets[settings.glyphs_from]()
-    low, high = settings.compose.glyphs
-    classes = len(everything.classes)
-    if high > classes or low == classes:
-        raise UserError(
-            f"params.yaml: data.glyphs.compose.glyphs: [{low}, {high}] different ones of "
-            f"{classes}: every image would show all; take fewer, or other glyphs"
-        )
+    everything = _glyph_set(data, tree, problems, keep)
+    _refuse_all_in_one(data, everything)
     refuse_wanted(data, everything.name)
     distractors = hangul(tree) if settings.compose.distractors[1] else None
     test_glyphs, train_glyphs = everything.divide(settings.test_glyphs, settings.seed)
@@ -68,6 +58,76 @@ def load_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> Sourc
             "distractors": 0 if distractors is None else len(distractors),
         },
     )
+
+
+def load_composed(
+    data: Data,
+    name: str,
+    tree: Tree,
+    problems: Problems,
+    keep: Path,
+    ours: Source,
+    tested: GlyphSet | None,
+) -> Composed:
+    """What images of the extra source `name` are composed of.
+
+    Args:
+        data: the settings.
+        name: of the extra source.
+        tree: its files.
+        problems: notes what is wrong with them.
+        keep: a folder for what a glyph set downloads.
+        ours: the data set.
+        tested: the glyphs that test images of the data set show, which no image here may.
+
+    Raises:
+        UserError: the settings do not suit the glyphs or the data set.
+    """
+    own = data.of_extra(name)
+    everything = _glyph_set(own, tree, problems, keep)
+    problems.check()
+    if tested is not None:
+        everything = everything.without(tested)
+    glyphs = everything.called(class_names_of_ours(data, name, everything.classes, ours.classes))
+    compose = own.glyphs.compose
+    if ours.task == "multiclass" and compose.glyphs != (1, 1):
+        raise UserError(
+            f"params.yaml: data.extra.{name}.glyphs.compose.glyphs: images of data have one class "
+            "each; write [1, 1]"
+        )
+    _refuse_all_in_one(own, glyphs)
+    distractors = hangul(tree) if compose.distractors[1] else None
+    return Composed(name, glyphs, compose, own.glyphs.seed, distractors, own.glyphs.fit)
+
+
+def tested_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> GlyphSet | None:
+    """The glyphs that only test images of the data set show, if it is composed of any."""
+    if data.source != "glyphs":
+        return None
+    settings = data.glyphs
+    everything = _glyph_set(data, tree, problems, keep)
+    return everything.divide(settings.test_glyphs, settings.seed)[0]
+
+
+def _glyph_set(data: Data, tree: Tree, problems: Problems, keep: Path) -> GlyphSet:
+    glyph_sets: dict[str, Callable[[], GlyphSet]] = {
+        "digits": digits,
+        "letters": partial(letters, tree, problems),
+        "emnist": partial(emnist, Path(data.path), keep),
+        "fonts": partial(fonts, tree),
+    }
+    return glyph_sets[data.glyphs.glyphs_from]()
+
+
+def _refuse_all_in_one(data: Data, glyphs: GlyphSet) -> None:
+    """Raise `UserError` if images cannot show so many classes, or would all show the same."""
+    low, high = data.glyphs.compose.glyphs
+    classes = len(glyphs.classes)
+    if high > classes or low == classes:
+        raise UserError(
+            f"params.yaml: data.glyphs.compose.glyphs: [{low}, {high}] different ones of "
+            f"{classes}: every image would show all; take fewer, or other glyphs"
+        )
 
 
 def _png(composers: dict[str, Composer], images: list[tuple[str, int]], position: int) -> bytes:
