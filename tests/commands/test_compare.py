@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from foldwise.commands import compare
-from foldwise.commands.compare import Run, as_text, beyond_noise, difference_table, paired, sections
+from foldwise.commands.compare import as_text, beyond_noise, difference_table, sections
 from foldwise.core.errors import UserError
 from foldwise.evaluation.headline import Drawn
 from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.runs import Run, paired
 from tests.conftest import Project
 
 CLASSES = ["a", "b", "c"]
