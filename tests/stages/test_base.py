@@ -95,7 +95,9 @@ def test_the_gain_over_the_base_is_a_rung(copied: Project) -> None:
     page = (copied.path / "plots/report.html").read_text(encoding="utf-8")
     gain = f"{found[name]['gain']:+.4f}"
     assert f"<p>Test: this run adds {gain} [" in page
-    assert f"] to base {commit[:10]}: helps.</p>" in page
+    assert f"] to base {commit[:10]}: helps.<br>" in page
+    # Room for its name.
+    assert f'"labelLimit":{7 * len(name)}' in page
     assert page.count(f'<th scope="row">{name}</th>') == 2
 
 
