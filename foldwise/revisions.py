@@ -69,6 +69,35 @@ def is_fixed(revision: str) -> bool:
         return bool(HASH.fullmatch(revision)) or revision in repo.scm.list_tags()
 
 
+def shown(revision: str) -> str:
+    """A name as people are shown it: of a hash no more than tells it apart.
+
+    >>> shown("v1.0"), shown("0123456789abcdef0123456789abcdef01234567")
+    ('v1.0', '0123456789')
+    """
+    return revision[:10] if HASH.fullmatch(revision) else revision
+
+
+def fixed_commit(revision: str, key: str) -> str:
+    """The hash of a commit whose name keeps its meaning.
+
+    Args:
+        revision: as params.yaml has it.
+        key: of params.yaml, for the error.
+
+    Raises:
+        UserError: there is no such commit, or the name is a branch's or HEAD, which DVC would not
+            see move.
+    """
+    commit = resolve(revision, f"params.yaml: {key}")
+    if not is_fixed(revision):
+        raise UserError(
+            f"params.yaml: {key}: '{revision}' names another commit once it moves on, and DVC "
+            f"would not notice; write '{commit[:10]}', which it names now, or a tag"
+        )
+    return commit
+
+
 def committed_params(commit: str = "HEAD") -> Any:
     """params.yaml as a commit holds it, the last one or another."""
     with opened(commit) as repo, repo.dvcfs.open("params.yaml") as file:

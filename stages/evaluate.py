@@ -2,14 +2,18 @@
 
 Reads data/ensemble.npz, data/outoffold.npz, data/decision.json, labels, folds and learning curves;
 writes metrics/summary.json (the headline), metrics/evaluation.json (everything),
-metrics/ladder.json, plots/ and the submission.
+metrics/ladder.json, plots/ and the submission. `evaluate.base` adds a rung to the ladder, of the
+paired gain over that commit's run.
 """
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from foldwise import revisions
 from foldwise.charts.examples import draw_examples
 from foldwise.charts.overview import draw_results
 from foldwise.charts.save import save_chart
@@ -20,13 +24,17 @@ from foldwise.core.settings import Folds, Members, read
 from foldwise.decision.decision import Decision, steps_from_json
 from foldwise.decision.ladder import test_ladder, test_models
 from foldwise.evaluation import tables
+from foldwise.evaluation.base import base_rungs
 from foldwise.evaluation.headline import headline, headline_rows, headline_values
 from foldwise.evaluation.metrics import all_metrics, mean_macro_ap
 from foldwise.evaluation.predictions import Part, read_parts
+from foldwise.evaluation.runs import Run, fetch_run, paired
 from foldwise.evaluation.settings import Evaluate
 from foldwise.evaluation.submission import submission
 from foldwise.images.store import ImageStore
-from foldwise.scoring.objective import ObjectiveField
+from foldwise.scoring.objective import Objective, ObjectiveField
+
+KEY = "evaluate.base"
 
 
 def main() -> None:
@@ -43,6 +51,7 @@ def main() -> None:
     decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
     parts = read_parts(dataset, ensemble)
     oof, test = parts["oof"], parts.get("test")
+    against = rungs_against(settings, Run("this run", classes, single, parts), objective)
 
     headlines = {
         name: headline(part, single)
@@ -54,6 +63,7 @@ def main() -> None:
         by_fold["test"] = test.predicted_by(list(ensemble["test_by_fold"]), decision)
         way = files.read_json(files.DECISION, "threshold", steps_from_json)
         steps = test_ladder(ensemble, test.labels, way, objective, single)
+        steps |= against.get("test", {})
         models = test_models(ensemble)
         for name, step in steps.items():
             own = models.get(name, [ensemble["test_logits"]])
@@ -69,12 +79,12 @@ def main() -> None:
         submission(dataset, ensemble["test_id"].tolist(), decision.best(logits), decision(logits)),
     )
     rungs = files.read_csv(files.PLOTS / "ladder.csv", "threshold", ["step", "score"])
-    test_rungs = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
     one = decision.decoder == "threshold" and len(decision.thresholds) == 1
     plots = tables.class_tables(parts, headlines, classes, single) | {
         "curves": tables.curves_table(series),
         "precision_recall": tables.precision_recall_table(parts),
-        "test_ladder": test_rungs.reindex(columns=[*rungs.columns, "macro_ap"]),
+        "test_ladder": as_table(steps, [*rungs.columns, "macro_ap"]),
+        "base_ladder": as_table(against.get("oof", {}), [*rungs.columns]),
         "threshold": tables.threshold_table(
             oof.labels,
             decision.calibrator(oof.logits),
@@ -85,6 +95,31 @@ def main() -> None:
     for name, table in plots.items():
         files.write_plot(files.PLOTS / f"{name}.csv", table)
     draw_pictures((test or oof).of(slice(settings.examples)), classes, rungs, plots, objective.name)
+
+
+def rungs_against(
+    settings: Evaluate, own: Run, objective: Objective
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By part, one more rung by its name; nothing where there is no base.
+
+    Raises:
+        UserError: the base cannot be had, moves, or has other images or classes.
+    """
+    base = settings.base
+    if base is None:
+        return {}
+    commit = revisions.fixed_commit(base, KEY)
+    with tempfile.TemporaryDirectory() as temporary:
+        run_of_base = fetch_run(commit, f"params.yaml: {KEY}: {base}", Path(temporary))
+    folds = files.folds_of(own.parts["oof"].ids).to_numpy()
+    rungs = base_rungs(paired(run_of_base, own), objective, folds)
+    return {part: {settings.base_step: rung} for part, rung in rungs.items()}
+
+
+def as_table(steps: dict[str, dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A ladder as a table; header alone if it has no rungs."""
+    rows = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
+    return rows.reindex(columns=columns)
 
 
 def write_metrics(
@@ -116,8 +151,9 @@ def draw_pictures(
     )
     with files.replacing(files.PLOTS / "examples.png") as temporary:
         examples.save(temporary, format="png")
+    oof = [each.assign(part="out-of-fold") for each in (rungs, plots["base_ladder"]) if len(each)]
     chart = draw_results(
-        pd.concat([rungs.assign(part="out-of-fold"), plots["test_ladder"].assign(part="test")]),
+        pd.concat([*oof, plots["test_ladder"].assign(part="test")]),
         files.read_csv(files.PLOTS / "views.csv", "ensemble", ["member", "view"]),
         files.read_csv(files.PLOTS / "reliability.csv", "threshold", ["calibration"]),
         plots["threshold"],

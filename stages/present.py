@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from foldwise.core import files
 from foldwise.core.program import run
 from foldwise.core.progress import track
+from foldwise.core.settings import read_file
 from foldwise.evaluation.predictions import read_parts
 from foldwise.images.store import ImageStore
 from foldwise.params import read_params
@@ -21,6 +22,7 @@ from foldwise.report.figures import Tables, figures, picked_classes
 from foldwise.report.galleries import confident_errors, shown_pairs, suspects_gallery
 from foldwise.report.heatmaps import heat_maps_of
 from foldwise.report.label_errors import suspected_errors
+from foldwise.report.learned import gains_over, kinds_of, learned_from
 from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
 from foldwise.report.run_facts import read_origin, run_facts, written_params
 from foldwise.report.thumbnails import small_pictures
@@ -112,15 +114,18 @@ def main() -> None:
     if params.threshold.auto:
         found = files.read_json(THRESHOLD, "threshold", files.checked_as(ThresholdFile))
         evidence = found["evidence"]
-    ladders = {"test": tables.test_ladder, "oof": tables.ladder}
+    ladders = tables.ladders()
+    own = read_file()
+    facts = run_facts(params, dataset, read_origin(INPUTS), evidence, learned_from(own))
     report = Report(
         title=dataset["name"],
         subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
-        facts=run_facts(params, dataset, read_origin(INPUTS), evidence),
+        facts=facts,
         params=written_params(),
         part=part,
         evaluation=files.read_json(EVALUATION, "evaluate", files.checked_as(EvaluationFile)),
-        ladders={name: table for name, table in ladders.items() if len(table)},
+        ladders=ladders,
+        against=gains_over(params.evaluate, ladders, kinds_of(own)),
         figures=figures(tables, objective, part, single),
         classes=tables.classes,
         names=list(names.values()),

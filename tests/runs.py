@@ -159,6 +159,7 @@ def _tables(parts: dict[str, Part], classes: list[str], single: bool) -> dict[st
             found.setdefault(file, []).append(table.assign(part=name))
     return {file: pd.concat(each) for file, each in found.items()} | {
         "ladder": steps,
+        "base_ladder": steps.head(0),
         "test_ladder": steps if "test" in parts else steps.head(0),
         "views": pd.DataFrame(views),
         "reliability": reliability(oof.labels, oof.logits, single).assign(calibration="before"),

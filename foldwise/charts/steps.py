@@ -20,8 +20,10 @@ def draw_ladder(ladder: pd.DataFrame, objective: str, part: str) -> Any:
     title = f"{objective}, with 95 % interval"
     # Room for what is written above the points.
     axis = alt.Scale(zero=False, padding=48)
+    # A base's name, a tag perhaps, makes a rung's longer than the others.
+    room = min(max(120, 7 * int(table["step"].str.len().max())), 200)
     base = alt.Chart(table).encode(
-        alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=120))
+        alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=room))
     )
     label = alt.expr.format(alt.datum.score, ".4f") + "  " + alt.datum.verdict
     return alt.layer(

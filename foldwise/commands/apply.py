@@ -3,7 +3,8 @@
 `python -m foldwise apply photo.jpg folder/ --out predictions.csv` runs every image through all
 members, folds and views, and decides as the pipeline does. Columns: `image`; `labels` (one CSV line
 of class names); `agreement` (of the models' labels, 0 to 1); then every class's probability.
-`--onnx export` runs what `python -m foldwise export` wrote, without torch and without data/.
+`--onnx export` runs what `python -m foldwise export` wrote, without torch and without data/;
+`--members student --folds 0` takes these members and folds alone.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.deploy.agreement import agreement
 from foldwise.deploy.ensemble import DeployedMember, FinishedEnsemble, onnx_ensemble, torch_ensemble
+from foldwise.deploy.subset import Subset
 from foldwise.ensembling.merge import merge_logits
 from foldwise.images.decode import SUFFIXES, bits_of, check, decode
 from foldwise.images.decoding import DEPTHS
@@ -186,14 +188,19 @@ def main() -> None:
     parser.add_argument("images", nargs="+", help="files and folders")
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="CSV to write")
     parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
+    parser.add_argument("--members", help="only these, as `a,b`; left out: all")
+    parser.add_argument("--folds", help="only these, as `0,1`; left out: all")
     arguments = parser.parse_args()
+    subset = Subset.from_options(arguments.members, arguments.folds)
     _refuse_unwritable(arguments.out)
     paths, bad = image_paths(arguments.images)
     rows: list[list[object]] = []
     largest: list[int] = []
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor() as pool:
         ensemble = (
-            onnx_ensemble(arguments.onnx) if arguments.onnx else torch_ensemble(Path(temporary))
+            onnx_ensemble(arguments.onnx, subset)
+            if arguments.onnx
+            else torch_ensemble(Path(temporary), subset)
         )
         size = ensemble.batch_size
         models = [member.model for member in ensemble.members]

@@ -7,27 +7,29 @@ is run.
 
 import argparse
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from foldwise import revisions
-from foldwise.core import files
 from foldwise.core.damage import refuse_changed
-from foldwise.core.errors import UserError
 from foldwise.core.progress import track
+from foldwise.core.settings import read_file
 from foldwise.evaluation.headline import Drawn, headline
-from foldwise.evaluation.predictions import Part, read_parts
+from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.runs import NEEDED, Run, fetch_run, paired, read_run
+from foldwise.report.learned import ALONE, learned_from
 from foldwise.scoring.bootstrap import LEVEL
 
 VERDICTS = {"helps": "better", "hurts": "worse", "within noise": "within noise"}
 COLUMNS = ["name", "old", "new", "difference", "low", "high", "verdict"]
 WORKSPACE = "workspace"
 TITLES = {"oof": "Out-of-fold", "test": "Test part"}
-NEEDED = (files.DATASET, files.LABELS, files.ENSEMBLE, files.OUT_OF_FOLD, files.DECISION)
 
 
 def difference_table(pairs: dict[str, tuple[Drawn, Drawn]]) -> pd.DataFrame:
@@ -83,68 +85,6 @@ def beyond_noise(table: pd.DataFrame) -> str:
     return f"{found} of {known} beyond noise; of runs that are alike, about {chance:.1f} would be"
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a commit, or the workspace, predicts."""
-
-    name: str
-    classes: list[str]
-    single: bool
-    parts: dict[str, Part]
-
-
-def read_run(name: str, root: Path) -> Run:
-    """The run whose data/ lies below `root`."""
-    dataset = files.read_dataset(root)
-    ensemble = files.read_arrays(root / files.ENSEMBLE, "ensemble")
-    parts = read_parts(dataset, ensemble, root)
-    return Run(name, dataset["classes"], dataset["task"] == "multiclass", parts)
-
-
-def fetch_run(revision: str, folder: Path) -> Run:
-    """The run of a commit, its files brought to an empty folder."""
-    commit = revisions.resolve(revision, "compare")
-    for path in NEEDED:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        revisions.fetch(commit, path, folder / path)
-    return read_run(revision, folder)
-
-
-def paired(old: Run, new: Run) -> dict[str, tuple[Part, Part]]:
-    """Both runs' parts that have labels, images in the same order, with the new run's labels.
-
-    Raises:
-        UserError: images or classes differ.
-    """
-    if old.single != new.single:
-        raise UserError(
-            f"{old.name} and {new.name}: images have one class in one of them and several in the "
-            "other; only runs of the same task can be compared"
-        )
-    if old.classes != new.classes:
-        both = sorted(set(old.classes) ^ set(new.classes)) or ["their order"]
-        raise UserError(
-            f"{old.name} and {new.name}: their classes differ ({', '.join(both[:3])}); only runs "
-            "with the same classes can be compared"
-        )
-    found = {}
-    for name in new.parts.keys() | old.parts.keys():
-        # A part without labels in one of them has none to be judged by.
-        if name not in old.parts or name not in new.parts:
-            continue
-        ours = new.parts[name]
-        rows = pd.Index(old.parts[name].ids).get_indexer(ours.ids)
-        if (rows < 0).any() or len(rows) != len(old.parts[name].ids):
-            lacking = set(ours.ids.tolist()) ^ set(old.parts[name].ids.tolist())
-            raise UserError(
-                f"{old.name} and {new.name}: {len(lacking)} images are in the {name} part of only "
-                f"one, as '{min(lacking)}'; only runs on the same images can be compared"
-            )
-        theirs = old.parts[name].of(rows)
-        found[name] = theirs, ours
-    return {name: found[name] for name in ("oof", "test") if name in found}
-
-
 def sections(
     old: Run, new: Run, pairs: dict[str, tuple[Part, Part]], every_class: bool, markdown: bool
 ) -> list[str]:
@@ -175,6 +115,27 @@ def sections(
     return found
 
 
+def committed_run(revision: str, folder: Path) -> tuple[Run, Any]:
+    """The run of a commit, its files brought to an empty folder, and its params.yaml's content."""
+    commit = revisions.resolve(revision, "compare")
+    return fetch_run(commit, revision, folder), revisions.committed_params(commit)
+
+
+def learned_lines(runs: Sequence[tuple[str, Any]]) -> list[str]:
+    """What each run learned from, a line per run; none if that was own rows alone for all of them.
+
+    Args:
+        runs: name, and what its params.yaml holds.
+
+    >>> learned_lines([("main", {}), ("better", {"train": {"extra": {"twin": {"weight": 0.5}}}})])
+    ['main: own rows alone', 'better: also twin (weight 0.5)']
+    """
+    said = [(name, learned_from(params)) for name, params in runs]
+    if all(text == ALONE for _, text in said):
+        return []
+    return [f"{name}: {text}" for name, text in said]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("old", help="a branch, a tag, HEAD~1, an experiment's name or a hash")
@@ -185,14 +146,17 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for a pull request")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        old = fetch_run(arguments.old, Path(temporary) / "old")
+        old, params = committed_run(arguments.old, Path(temporary) / "old")
         if arguments.new is None:
             # Perhaps they are still of another branch's run.
             refuse_changed(NEEDED)
-            new = read_run(WORKSPACE, Path())
+            new, new_params = read_run(WORKSPACE, Path()), read_file()
         else:
-            new = fetch_run(arguments.new, Path(temporary) / "new")
+            new, new_params = committed_run(arguments.new, Path(temporary) / "new")
     pairs = paired(old, new)
+    learned = learned_lines([(old.name, params), (new.name, new_params)])
+    if learned:
+        print("".join(f"{'- ' if arguments.markdown else ''}{each}\n" for each in learned))
     print("\n\n".join(sections(old, new, pairs, arguments.classes, arguments.markdown)))
     print(
         "\nIntervals are of other images of the same kind (1,000 paired bootstrap draws). What "

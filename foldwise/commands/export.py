@@ -5,6 +5,7 @@ export/<member>/<fold>.onnx, and export/<member>.onnx, in which all folds are me
 merge and normalisation are in the graph; how an image is resized, the other merges and the decision
 are in its metadata (`foldwise`, JSON). Every graph is compared with torch on images of the data set
 before any file is put in its place. `sha256sum --check SHA256SUMS` sees damage.
+`--members student --folds 0` exports these members and folds alone.
 """
 
 import argparse
@@ -21,10 +22,11 @@ from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.decision.decision import Decision
-from foldwise.deploy.ensemble import fold_folders, member_decoding, read_ensemble
+from foldwise.deploy.ensemble import chosen_ensemble, fold_folders, member_decoding
 from foldwise.deploy.graphs import write_graph
 from foldwise.deploy.merge_torch import MergedFolds
 from foldwise.deploy.onnx_files import SUMS, fold_file, member_file, metadata, write_sums
+from foldwise.deploy.subset import Subset
 from foldwise.deploy.torch_runner import load_fold
 from foldwise.images.store import ImageStore
 from foldwise.model.geometry import as_input
@@ -45,10 +47,13 @@ def examples(store: ImageStore, model: Model) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("export"), help="folder to write")
-    out = parser.parse_args().out
+    parser.add_argument("--members", help="only these, as `a,b`; left out: all")
+    parser.add_argument("--folds", help="only these, as `0,1`; left out: all")
+    arguments = parser.parse_args()
+    out = arguments.out
     _refuse_what_is_not_ours(out)
     refuse_changed((files.DATASET, files.MERGING, files.DECISION))
-    ensemble = read_ensemble()
+    ensemble = chosen_ensemble(Subset.from_options(arguments.members, arguments.folds))
     decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
     dataset = files.read_dataset()
     store = ImageStore(files.IMAGES)

@@ -1,5 +1,6 @@
 """The finished ensemble, ready to run: by torch from data/, or by onnxruntime from an export."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from foldwise.core.errors import UserError
 from foldwise.core.settings import Count, read
 from foldwise.decision.decision import Decision
 from foldwise.deploy.onnx_files import exported_members, fold_file, graph_runner, metadata
+from foldwise.deploy.subset import Subset
 from foldwise.ensembling.settings import Merge
 from foldwise.ensembling.weighing import Line, Weighing
 from foldwise.images.decode import MAX_PIXELS
@@ -46,6 +48,22 @@ def read_ensemble() -> dict[str, Any]:
     `slope` and `offset`.
     """
     return files.read_json(files.MERGING, "ensemble", files.checked_as(MergedFile))
+
+
+def chosen_ensemble(subset: Subset) -> dict[str, Any]:
+    """What `read_ensemble` reads, of some members and folds; warns if decided of more.
+
+    Raises:
+        UserError: there is no such member or fold.
+    """
+    return _chosen(read_ensemble(), subset)
+
+
+def _chosen(ensemble: dict[str, Any], subset: Subset) -> dict[str, Any]:
+    warning = subset.warning(ensemble)
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+    return subset.of(ensemble)
 
 
 def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
@@ -145,14 +163,16 @@ class FinishedEnsemble:
         return Weighing(weights, lines).merged(logits, self.members_merge)
 
 
-def torch_ensemble(temporary: Path) -> FinishedEnsemble:
+def torch_ensemble(temporary: Path, subset: Subset) -> FinishedEnsemble:
     """The ensemble of the workspace's data/, on the device that `compute` names.
 
     Args:
         temporary: a folder for members that come from other commits.
+        subset: which of its members and folds.
 
     Raises:
-        UserError: something has not been run yet, or cannot be had.
+        UserError: something has not been run yet, or cannot be had; there is no such member or
+            fold.
     """
     # Only here: what runs exported members needs no torch.
     from foldwise.deploy.torch_runner import TorchRunner, load_fold, share_backbones
@@ -160,7 +180,7 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
 
     refuse_changed((files.DATASET, files.MERGING, files.DECISION))
     compute = read("compute", Compute, Compute())
-    ensemble = read_ensemble()
+    ensemble = chosen_ensemble(subset)
     classes = files.read_dataset()["classes"]
     merge = ensemble["merge"]
     device = choose_device(compute.accelerator)
@@ -189,14 +209,18 @@ def torch_ensemble(temporary: Path) -> FinishedEnsemble:
     )
 
 
-def onnx_ensemble(folder: Path) -> FinishedEnsemble:
+def onnx_ensemble(folder: Path, subset: Subset) -> FinishedEnsemble:
     """The ensemble of an export; nothing else is read.
 
+    Args:
+        folder: of the export.
+        subset: which of its members and folds.
+
     Raises:
-        UserError: files are missing, or not of one export.
+        UserError: files are missing, or not of one export; there is no such member or fold.
     """
     content = exported_members(folder)
-    ensemble = content["ensemble"]
+    ensemble = _chosen(content["ensemble"], subset)
     members = []
     for name, used in ensemble["members"].items():
         paths = [fold_file(folder, name, fold) for fold in ensemble["folds"]]

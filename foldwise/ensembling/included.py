@@ -15,21 +15,6 @@ from foldwise.core.errors import UserError
 
 KEY = "ensemble.include"
 
-
-def fixed_commit(revision: str) -> str:
-    """The hash of a commit whose name keeps its meaning.
-
-    Raises `UserError` for an unknown one, and for a branch or HEAD, which DVC would not see move.
-    """
-    commit = revisions.resolve(revision, f"params.yaml: {KEY}")
-    if not revisions.is_fixed(revision):
-        raise UserError(
-            f"params.yaml: {KEY}: '{revision}' names another commit once it moves on, and DVC "
-            f"would not notice; write '{commit[:10]}', which it names now, or a tag"
-        )
-    return commit
-
-
 Arrays = dict[str, dict[int, dict[str, np.ndarray]]]
 """By member's name and fold, what `predict` wrote."""
 
@@ -45,7 +30,7 @@ def included_members(named: Sequence[str], folds: pd.DataFrame, classes: Sequenc
     Raises:
         UserError: a commit is named twice, cannot be had, or has other classes or folds.
     """
-    commits = [fixed_commit(revision) for revision in named]
+    commits = [revisions.fixed_commit(revision, KEY) for revision in named]
     if len(set(commits)) < len(commits):
         raise UserError(f"params.yaml: {KEY}: names one commit twice; leave one out")
     return {
@@ -66,7 +51,7 @@ def included_arrays(revision: str, folds: pd.DataFrame, classes: Sequence[str]) 
     Raises:
         UserError: the commit cannot be had, or its classes or folds are others.
     """
-    commit = fixed_commit(revision)
+    commit = revisions.fixed_commit(revision, KEY)
     where = f"params.yaml: {KEY}: {revision}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

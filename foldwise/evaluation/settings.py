@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from foldwise.core.settings import Settings
+from foldwise.revisions import shown
 
 OURS = {"benchmarks", "docs", "foldwise", "metrics", "plots", "recipes", "stages", "tests"}
 """Folders that hold other things."""
@@ -33,3 +34,15 @@ class Evaluate(Settings):
     """How many images the picture of examples shows."""
     heatmaps: bool = False
     """Whether the report shows where in an image the first member sees a class (Grad-CAM)."""
+    base: Annotated[str, Field(min_length=1)] | None = None
+    """The run that this one is to be better than, by its commit (hash or tag): one more rung of the
+    ladder."""
+
+    @property
+    def base_step(self) -> str:
+        """Name of the base's rung, whose gain is over the base and not over the rung below.
+
+        >>> Evaluate(submission="labels.csv", base="v1.0").base_step
+        'against base v1.0'
+        """
+        return f"against base {shown(self.base or 'none')}"

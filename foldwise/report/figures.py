@@ -41,6 +41,8 @@ class Tables:
     """What the charts are drawn from, each as its draw function says."""
 
     ladder: pd.DataFrame
+    base_ladder: pd.DataFrame
+    """What `ladder` has above the base of another commit: one row, or none."""
     test_ladder: pd.DataFrame
     views: pd.DataFrame
     reliability: pd.DataFrame
@@ -52,6 +54,12 @@ class Tables:
     tail_accuracy: pd.DataFrame
     confusion: pd.DataFrame
     labels_per_image: pd.DataFrame
+
+    def ladders(self) -> dict[str, pd.DataFrame]:
+        """By part, the test part first; of parts that have one."""
+        oof = [each for each in (self.ladder, self.base_ladder) if len(each)]
+        found = {"test": self.test_ladder, "oof": pd.concat(oof, ignore_index=True)}
+        return {part: table for part, table in found.items() if len(table)}
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,6 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
     tails = _rows_of(tables.tail_accuracy, part, [*picked, MEAN])
     first = picked[0] if picked else ""
     counts = tables.labels_per_image.query("part == @part")
-    ladders = {"test": tables.test_ladder, "oof": tables.ladder}
     classes = list(dict.fromkeys(tables.classes["class"]))
     rows = min(len(classes), MOST_CLASSES)
     confusion = tables.confusion[tables.confusion["part"] == part]
@@ -90,8 +97,7 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
     found: dict[str, list[Figure]] = {
         "ladder": [
             figure(f"ladder_{each}", draw_ladder(table, score, PARTS[each]))
-            for each, table in ladders.items()
-            if len(table)
+            for each, table in tables.ladders().items()
         ],
         "training": [
             figure(metrics[-1], draw_curves(tables.curves, list(metrics), title, unit))

@@ -55,6 +55,8 @@ class Report:
     """`headline` and `all`, as in evaluation.json."""
     ladders: dict[str, pd.DataFrame]
     """Of a part its `step`, `score`, `low`, `high`, `gain`, `gain_low`, `gain_high`, `verdict`."""
+    against: list[str]
+    """What the run gains over the base of another commit, a line per part."""
     figures: dict[str, list[Figure]]
     classes: pd.DataFrame
     """`class`, `part` and the columns of `COLUMNS`."""

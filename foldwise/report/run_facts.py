@@ -10,6 +10,7 @@ import yaml
 from foldwise.core.settings import read_file
 from foldwise.decision.settings import Threshold, decoder_of
 from foldwise.params import Params
+from foldwise.report.learned import ALONE
 
 MOST_FILES = 8
 
@@ -58,7 +59,11 @@ Fact = tuple[str, list[str]]
 
 
 def run_facts(
-    params: Params, dataset: dict[str, Any], origin: Origin | None, evidence: dict[str, Any]
+    params: Params,
+    dataset: dict[str, Any],
+    origin: Origin | None,
+    evidence: dict[str, Any],
+    learned: str,
 ) -> list[Fact]:
     """Names and lines, the most important first.
 
@@ -67,6 +72,7 @@ def run_facts(
         dataset: as dataset.json has it.
         origin: of the run.
         evidence: of metrics/threshold.json, where steps of the decision were left to it.
+        learned: as `learned_from` says it.
     """
     threshold = params.threshold
     split = params.split
@@ -74,6 +80,7 @@ def run_facts(
     source = [f"{name}: {_words(value)}" for name, value in dataset["origin"].items() if value]
     views = ", ".join(params.tta.views)
     decided = _decided(threshold, evidence, single=dataset["task"] == "multiclass")
+    also = [] if learned == ALONE else [learned]
     return [
         (
             "Data set",
@@ -81,7 +88,7 @@ def run_facts(
         ),
         ("Commit", _commit(origin)),
         ("Members", [_member(params, name) for name in params.members]),
-        ("Training", [*_training(params), f"seed {params.seed}"]),
+        ("Training", [*_training(params), *also, f"seed {params.seed}"]),
         ("Folds", [f"{len(params.folds)}, {split.method}"]),
         ("Views", [views, f"merged by {params.tta.merge}, {params.tta.select}"]),
         ("Ensemble", [f"weights {params.ensemble.weights}", f"folds by {params.ensemble.folds}"]),

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from foldwise.commands import compare
-from foldwise.commands.compare import Run, as_text, beyond_noise, difference_table, paired, sections
+from foldwise.commands.compare import as_text, beyond_noise, difference_table, sections
 from foldwise.core.errors import UserError
 from foldwise.evaluation.headline import Drawn
 from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.runs import Run, paired
 from tests.conftest import Project
 
 CLASSES = ["a", "b", "c"]
@@ -117,6 +119,7 @@ def test_commits_are_compared_through_dvc(
     compare.main()
     said = capsys.readouterr().out
     oof, test = said.split("Test part: 16 images")
+    assert "own rows" not in said
     assert set(verdicts(oof).values()) == {"within noise"}
     assert set(verdicts(test).values()) == {"better"}
     summary = (copied.path / "metrics/summary.json").read_text()
@@ -125,6 +128,15 @@ def test_commits_are_compared_through_dvc(
     monkeypatch.setattr("sys.argv", ["compare", "main", "HEAD", "--markdown"])
     compare.main()
     assert "better" not in capsys.readouterr().out
+    params = yaml.safe_load((copied.path / "params.yaml").read_text())
+    params["train"]["extra"] = {"twin": {"per_epoch": 20000, "weight": 0.5}}
+    copied.write_params(params)
+    learned = ("main: own rows alone", "workspace: also twin (20,000 per epoch, weight 0.5)")
+    for arguments, before in ((["main"], ""), (["main", "--markdown"], "- ")):
+        monkeypatch.setattr("sys.argv", ["compare", *arguments])
+        compare.main()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:3] == [*(before + each for each in learned), ""]
     monkeypatch.setattr("sys.argv", ["compare", "nowhere"])
     with pytest.raises(UserError, match="compare: git knows no commit 'nowhere'"):
         compare.main()

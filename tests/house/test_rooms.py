@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "inference": GROUND | {"images", "model"},
     "features": GROUND | {"images", "model", "inference", "view_names"},
     "training": GROUND | {"images", "model", "features", "scoring", "revisions", "view_names"},
-    "evaluation": GROUND | {"scoring", "decision"},
+    "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
     | {"images", "scoring", "model", "inference", "ensembling", "decision", "revisions"},
@@ -46,6 +46,7 @@ DOORS = {
     Path("foldwise/deploy/ensemble.py"),
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
+    Path("foldwise/evaluation/runs.py"),
     Path("foldwise/report/heatmaps.py"),
 }
 """Modules of rooms that know where the pipeline's files lie."""
