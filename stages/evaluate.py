@@ -119,7 +119,7 @@ def rungs_against(
 def as_table(steps: dict[str, dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """A ladder as a table; header alone if it has no rungs."""
     rows = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
-    return rows.reindex(columns=columns)
+    return rows.reindex(columns=list(columns))
 
 
 def write_metrics(

@@ -71,7 +71,7 @@ def look_of(composed: Composed, ids: list[str], store: ImageStore, classes: list
     if not composed.fit:
         return composed.settings
     # Only here, where it is needed.
-    from foldwise.composing.look import fit_look
+    from foldwise.looks.look import fit_look
 
     labels = files.labels_of(ids, classes)[composed.glyphs.classes].to_numpy(np.int8)
     images = [store.pixels(id, 1)[:, :, 0] for id in ids]

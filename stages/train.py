@@ -70,7 +70,7 @@ def datasets(recipe: Recipe, fold: int) -> Pair:
     return part(~held_out, augmented=True), part(held_out, augmented=False)
 
 
-def rows_of(recipe: Recipe, train: ImageDataset, classes: list[str]) -> LearnedRows | None:
+def all_rows(recipe: Recipe, train: ImageDataset, classes: list[str]) -> LearnedRows | None:
     """All that is learned from; None where that is the fold's own train images alone."""
     if recipe.train.alone or recipe.train.overfit_batches is not None:
         return None
@@ -112,7 +112,7 @@ def learning(recipe: Recipe, fold: int, classes: list[str], train: Pair) -> Lear
     own, other = train
     shas = own.store.sha256()
     unseen = images_digest(shas[id] for id in set(files.read_labels()["id"]) - set(own.ids))
-    rows = rows_of(recipe, own, classes)
+    rows = all_rows(recipe, own, classes)
     return Learning(own, other, rows, unseen, starting_commit(recipe), teaching_commit(recipe))
 
 

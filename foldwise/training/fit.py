@@ -100,17 +100,11 @@ def fit_member(
     # Deterministic mode would otherwise fill all fresh memory, which costs time and mends nothing.
     # The types do not know it: torch adds this switch to its module at run time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    data = DataModule(
-        member, train, valid, run.seed, run.compute, run.features, run.learned, run.taught
-    )
-    member.steps = data.steps()
+    data = _fed_by(member, train, valid, run)
     if process_count(run.compute) > 1:
         share_batch_norm(network, choose_device(run.compute.accelerator))
     if run.compute.compile:
         network.compile()
-    # Lightning starts the loader's workers before it tells the sampler where it resumes; they
-    # would read the first batches in the first epoch's order.
-    data.start_at(_epochs_kept(last))
     kept, callbacks = make_callbacks(recipe, run.checkpoints, run.curves)
     uneven = member.steps is not None
     trainer = make_trainer(recipe, run.compute, run.checkpoints, callbacks, run.precision, uneven)
@@ -127,6 +121,20 @@ def fit_member(
             raise
         raise Terminated(_where_it_ended(run.curves.title, _epochs_kept(last), recipe)) from None
     return network, epoch
+
+
+def _fed_by(
+    member: MemberModule, train: ImageDataset, valid: ImageDataset, run: TrainingRun
+) -> DataModule:
+    """What a member is fed, from where an interrupted training goes on."""
+    data = DataModule(
+        member, train, valid, run.seed, run.compute, run.features, run.learned, run.taught
+    )
+    member.steps = data.steps()
+    # Lightning starts the loader's workers before it tells the sampler where it resumes; they
+    # would read the first batches in the first epoch's order.
+    data.start_at(_epochs_kept(run.checkpoints / LAST))
+    return data
 
 
 def _epochs_kept(last: Path) -> int:

@@ -14,8 +14,13 @@ from foldwise.training.settings import Recipe
 
 TRAINING = (
     *CODE,
+    "foldwise/composing",
+    "foldwise/ensembling/merge.py",
+    "foldwise/ensembling/settings.py",
+    "foldwise/inference",
     "foldwise/revisions.py",
     "foldwise/scoring/cross_fitting.py",
+    "foldwise/scoring/probability.py",
     "foldwise/training",
     "stages/train.py",
 )

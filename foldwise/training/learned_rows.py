@@ -12,7 +12,7 @@ from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.training.beside import ExtraRows, TaughtRows, epochs_of
 from foldwise.training.composed import ComposedDataset, growth
 from foldwise.training.mixed_dataset import MixedDataset
-from foldwise.training.mixture import Mixture, Rows
+from foldwise.training.mixture import Mixture, SourceRows
 from foldwise.training.settings import Recipe
 
 KEY = "params.yaml: train.extra"
@@ -54,7 +54,7 @@ class _Gathered:
         self.grows = epochs_of(recipe.train.curriculum, recipe.epochs)
         first = max(epochs_of(recipe.train.own_from, recipe.epochs), self.grows)
         self.stored = own
-        self.rows = [Rows("own", 0, len(own), len(own), first, recipe.epochs)]
+        self.rows = [SourceRows("own", 0, len(own), len(own), first, recipe.epochs)]
         self.weights = [np.ones(len(own), np.float32)]
         self.kinds: list[np.ndarray] = [np.full(len(own), "train", object)]
 
@@ -69,7 +69,7 @@ class _Gathered:
                 f"{first + 1}, the first that shows some; raise it, or train longer"
             )
         start = sum(map(len, self.weights))
-        self.rows.append(Rows(name, start, count, shown or count, first, end))
+        self.rows.append(SourceRows(name, start, count, shown or count, first, end))
         self.weights.append(np.full(count, settings.weight, np.float32))
 
     def add_stored(

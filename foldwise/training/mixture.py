@@ -11,7 +11,7 @@ from foldwise.model.dataset import MANY_EPOCHS
 
 
 @dataclass(frozen=True)
-class Rows:
+class SourceRows:
     """Images that take part alike: own ones, or those of one source."""
 
     name: str
@@ -45,7 +45,7 @@ class Rows:
 class Mixture:
     """All rows that a member learns from, epoch by epoch; a function of seed and epoch."""
 
-    def __init__(self, rows: Sequence[Rows], seed: int) -> None:
+    def __init__(self, rows: Sequence[SourceRows], seed: int) -> None:
         self.rows = tuple(rows)
         self._seed = seed
 

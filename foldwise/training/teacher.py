@@ -49,7 +49,7 @@ class Taught:
             UserError: that run lacks the fold, or has params that this version does not know.
         """
         self._fold, self._classes, self._unseen = fold, classes, unseen
-        self.ensemble = _section(commit, "ensemble", Ensemble)
+        self.ensemble = _params_of(commit, "ensemble", Ensemble)
         included = [revisions.resolve(each, KEY) for each in self.ensemble.include]
         self.commits = (commit, *included)
         for each in self.commits:
@@ -82,7 +82,7 @@ class Taught:
         self, images: ImageDataset, compute: Compute, kept: FeatureFolder, folder: Path
     ) -> Iterator[np.ndarray]:
         for commit in self.commits:
-            tta = _section(commit, "tta", Tta)
+            tta = _params_of(commit, "tta", Tta)
             for name in revisions.committed_params(commit)["members"]:
                 path = files.MODELS / name / str(self._fold)
                 target = folder / f"{commit[:10]}-{name}-{self._fold}"
@@ -111,7 +111,7 @@ class Taught:
             )
 
 
-def _section(commit: str, name: str, kind: Any) -> Any:
+def _params_of(commit: str, name: str, kind: Any) -> Any:
     """A section of a commit's params.yaml."""
     content = revisions.committed_params(commit) or {}
     try:

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "view_names": GROUND,
     "scoring": GROUND,
     "composing": GROUND,
+    "looks": GROUND | {"composing"},
     "sources": GROUND | {"images", "composing"},
     "folds": GROUND | {"images"},
     "model": GROUND | {"images", "view_names"},
@@ -29,7 +30,18 @@ MAY_IMPORT = {
     "decision": GROUND | {"scoring"},
     "inference": GROUND | {"images", "model"},
     "features": GROUND | {"images", "model", "inference", "view_names"},
-    "training": GROUND | {"images", "model", "features", "scoring", "revisions", "view_names"},
+    "training": GROUND
+    | {
+        "composing",
+        "ensembling",
+        "features",
+        "images",
+        "inference",
+        "model",
+        "revisions",
+        "scoring",
+        "view_names",
+    },
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
@@ -48,6 +60,7 @@ DOORS = {
     Path("foldwise/evaluation/predictions.py"),
     Path("foldwise/evaluation/runs.py"),
     Path("foldwise/report/heatmaps.py"),
+    Path("foldwise/training/teacher.py"),
 }
 """Modules of rooms that know where the pipeline's files lie."""
 FRONT = {"core", "commands", "stages"}

@@ -241,7 +241,7 @@ def test_weights_of_a_loss_weigh_images() -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     targets = torch.randint(0, 2, (4, 3)).float()
     for name in ("multilabel_soft_margin", "bce", "focal", "asymmetric"):
-        loss = Loss(name, LossOptions(), targets)  # type: ignore[arg-type]
+        loss = Loss(name, LossOptions(), targets)
         weights = torch.tensor([[1.0], [0.5], [0.0], [2.0]])
         each = torch.stack([loss(logits[[i]], targets[[i]]) for i in range(4)])
         assert torch.allclose(loss(logits, targets, weights=weights), (each * weights[:, 0]).mean())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from foldwise.model.dataset import MANY_EPOCHS
 from foldwise.model.loader import Batches
-from foldwise.training.mixture import Mixture, Rows
+from foldwise.training.mixture import Mixture, SourceRows
 
 
 @given(
@@ -17,7 +17,7 @@ from foldwise.training.mixture import Mixture, Rows
 def test_all_were_shown_once_before_one_comes_again(
     count: int, shown: int, first: int, epochs: int, seed: int
 ) -> None:
-    rows = Rows("twin", 5, count, shown, first, first + epochs)
+    rows = SourceRows("twin", 5, count, shown, first, first + epochs)
     seen: Counter[int] = Counter(dict.fromkeys(range(5, 5 + count), 0))
     for epoch in range(first + epochs + 1):
         keys = Mixture([rows], seed).drawn(epoch) if rows.positions(epoch, seed).size else []
@@ -32,7 +32,9 @@ def test_all_were_shown_once_before_one_comes_again(
 
 def test_another_seed_or_name_is_another_order() -> None:
     def order(seed: int, name: str) -> list[int]:
-        return [Rows(name, 0, 50, 10, 0, 9).positions(each, seed).tolist() for each in range(5)]
+        return [
+            SourceRows(name, 0, 50, 10, 0, 9).positions(each, seed).tolist() for each in range(5)
+        ]
 
     assert order(1, "a") == order(1, "a")
     assert order(1, "a") != order(2, "a")
@@ -40,7 +42,7 @@ def test_another_seed_or_name_is_another_order() -> None:
 
 
 def test_sources_come_and_go() -> None:
-    own, twin = Rows("own", 0, 6, 6, 1, 4), Rows("twin", 6, 9, 4, 0, 3)
+    own, twin = SourceRows("own", 0, 6, 6, 1, 4), SourceRows("twin", 6, 9, 4, 0, 3)
     mixture = Mixture([own, twin], 0)
     shown = [Counter(position < 6 for _, position in mixture.drawn(epoch)) for epoch in range(4)]
     assert [(each[True], each[False]) for each in shown] == [(0, 4), (6, 4), (6, 4), (6, 0)]
@@ -51,7 +53,7 @@ def test_sources_come_and_go() -> None:
 
 
 def test_batches_are_of_what_was_drawn() -> None:
-    mixture = Mixture([Rows("own", 0, 7, 7, 1, 3), Rows("twin", 7, 5, 3, 0, 3)], 0)
+    mixture = Mixture([SourceRows("own", 0, 7, 7, 1, 3), SourceRows("twin", 7, 5, 3, 0, 3)], 0)
     batches = Batches(0, 4, seed=1, drawn=mixture.drawn)
     for epoch, sizes in enumerate([[3], [4, 4, 2], [4, 4, 2]]):
         batches.set_epoch(epoch)
@@ -64,7 +66,7 @@ def test_batches_are_of_what_was_drawn() -> None:
 
 
 def test_processes_share_what_was_drawn() -> None:
-    mixture = Mixture([Rows("twin", 0, 20, 9, 0, 3)], 0)
+    mixture = Mixture([SourceRows("twin", 0, 20, 9, 0, 3)], 0)
     whole = [list(Batches(0, 4, 1, drawn=mixture.drawn))]
     parts = [list(Batches(0, 4, 1, rank, 2, drawn=mixture.drawn)) for rank in range(2)]
     for number, batch in enumerate(whole[0]):

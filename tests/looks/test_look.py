@@ -7,9 +7,9 @@ import pytest
 
 from foldwise.composing import look
 from foldwise.composing.composer import Composer
-from foldwise.composing.look import fit_look
 from foldwise.composing.settings import PRESETS, Compose
-from foldwise.composing.statistics import looks
+from foldwise.looks.look import fit_look
+from foldwise.looks.statistics import looks
 from foldwise.sources.glyphs.sets import digits
 
 HANDWRITING = digits()

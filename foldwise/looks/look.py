@@ -8,7 +8,7 @@ import numpy as np
 from foldwise.composing.composer import Composer
 from foldwise.composing.glyph_set import GlyphSet
 from foldwise.composing.settings import Compose
-from foldwise.composing.statistics import looks
+from foldwise.looks.statistics import looks
 
 MOST = 200
 """Real images that are looked at."""
