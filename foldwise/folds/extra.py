@@ -35,14 +35,14 @@ def left_out(
         relations["is of the group of"] = joined(len(images), pairs)
         pairs = np.concatenate([equal_pairs(unit) for unit in relations.values()])
         relations["hangs together with"] = joined(len(images), pairs)
-    reasons = pd.Series("", index=range(len(extra)), dtype=object)
-    rows = np.flatnonzero(apart)
+    reasons = [""] * len(extra)
+    rows = np.flatnonzero(apart)[::-1]
     for what, unit in relations.items():
-        first = images["id"].iloc[rows].groupby(unit[rows]).first()
-        same = pd.Series(unit[len(own) :]).map(first)
-        found = (reasons == "") & same.notna()
-        reasons[found] = what + " " + same[found]
-    return reasons.tolist()
+        first = dict(zip(unit[rows].tolist(), own["id"].iloc[rows], strict=True))
+        for row, each in enumerate(unit[len(own) :].tolist()):
+            if not reasons[row] and each in first:
+                reasons[row] = f"{what} {first[each]}"
+    return reasons
 
 
 def left_out_counts(told: pd.DataFrame) -> dict[str, dict[str, int]]:

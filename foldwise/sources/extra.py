@@ -112,24 +112,11 @@ def as_extra(
     Raises:
         UserError: `classes` is wrong, no image is left, or an id of ours is such an id.
     """
-    labelled = (source.labels != UNLABELLED).any(axis=1)
-    labels = np.full((len(source.ids), len(ours.classes)), UNLABELLED)
-    if labelled.any():
-        names = class_names_of_ours(data, name, source.classes, ours.classes)
-        labels[labelled] = _our_labels(source, names, ours.classes)[labelled]
-    shown = (labels == 1).sum(axis=1)
+    labels = _labels_of_ours(source, data, name, ours, problems)
+    labelled, shown = (labels != UNLABELLED).any(axis=1), (labels == 1).any(axis=1)
     kept = np.ones(len(labels), bool)
     if "multiclass" in (source.task, ours.task):
-        kept = ~labelled | (shown > 0)
-    if ours.task == "multiclass":
-        for position in np.flatnonzero(shown > 1).tolist():
-            problems.add(
-                source.label(position),
-                f"shows several classes of data, whose images have one; see data.extra.{name}."
-                "classes, or remove it",
-            )
-        labels[shown > 0] = labels[shown > 0] == 1
-    problems.check()
+        kept = ~labelled | shown
     if not kept.any():
         raise UserError(
             f"{data.of_extra(name).path}: no image shows a class of data; see "
@@ -161,7 +148,30 @@ def as_extra(
     return made, int((~kept).sum())
 
 
-def _our_labels(source: Source, names: Mapping[str, str], ours: Sequence[str]) -> np.ndarray:
+def _labels_of_ours(
+    source: Source, data: Data, name: str, ours: Source, problems: Problems
+) -> np.ndarray:
+    """(images, our classes) int8: labels of an extra source; notes several where we have one."""
+    labels = np.full((len(source.ids), len(ours.classes)), UNLABELLED)
+    labelled = (source.labels != UNLABELLED).any(axis=1)
+    if labelled.any():
+        names = class_names_of_ours(data, name, source.classes, ours.classes)
+        labels[labelled] = _renamed(source, names, ours.classes)[labelled]
+    if ours.task == "multiclass":
+        shown = (labels == 1).sum(axis=1)
+        for position in np.flatnonzero(shown > 1).tolist():
+            problems.add(
+                source.label(position),
+                f"shows several classes of data, whose images have one; remove it, or see "
+                f"data.extra.{name}.classes",
+            )
+        problems.check()
+        # That it is one says that it is none of the others, known to the source or not.
+        labels[shown > 0] = labels[shown > 0] == 1
+    return labels
+
+
+def _renamed(source: Source, names: Mapping[str, str], ours: Sequence[str]) -> np.ndarray:
     """(images, our classes): of several classes of theirs that are one of ours, any counts."""
     labels = np.full((len(source.labels), len(ours)), -1, np.int8)
     for index, our in enumerate(ours):

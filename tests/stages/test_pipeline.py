@@ -32,6 +32,8 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/dataset.json",
         "data/folds.csv",
         "data/duplicates.csv",
+        "data/extra.csv",
+        "data/looks.json",
         "data/ensemble.npz",
         "data/ensemble.json",
         "data/decision.json",
@@ -40,6 +42,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         *(f"data/models/cnn/{fold}/{name}" for fold in "01" for name in
           ("weights.safetensors", "model.json")),
         *(f"data/predictions/cnn/{fold}.npz" for fold in "01"),
+        "data/extra/README.md",
         "data/incoming/README.md",
         "data/.gitignore",
     }  # fmt: skip
