@@ -54,6 +54,7 @@ IDLE = {
             "decision/evidence",
             "decision/ladder",
             "decision/simplest",
+            "evaluation/base",
             "evaluation/runs",
             "evaluation/submission",
             "report/plots_page",
