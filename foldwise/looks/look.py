@@ -14,7 +14,7 @@ MOST = 200
 """Real images that are looked at."""
 ROUNDS = (1.0, 0.35)
 """Widths, as shares of all that is possible, of the boxes that settings are tried from."""
-TRIED = 96
+TRIED = 128
 """Settings tried in a round."""
 PIXELS = 10 * 256 * 256
 """Composed for each of them: as many images as that makes, within `FEWEST_MOST`."""
