@@ -1,5 +1,6 @@
 """Small images and data sets of them, made on the spot."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def stored(folder: Path, shapes: list[tuple[int, int]]) -> ImageStore:
     return ImageStore(folder / "store")
 
 
-def write(root: Path, files: dict[str, bytes | str | int]) -> Path:
+def write(root: Path, files: Mapping[str, bytes | str | int]) -> Path:
     """Write files below a folder; a number stands for the image of that number."""
     for name, content in files.items():
         path = root / name

@@ -13,7 +13,8 @@ from foldwise.model.installed import LITE, installed_weights
 from foldwise.training.settings import Recipe
 
 TRAINING = (
-    *CODE,
+    # The whole room of inference, of which features need two files.
+    *(each for each in CODE if not each.startswith("foldwise/inference/")),
     "foldwise/composing",
     "foldwise/ensembling/merge.py",
     "foldwise/ensembling/settings.py",

@@ -13,7 +13,10 @@ RUN = ("scoring", "ensembling", "decision", "evaluation")
 COMPLETE = ("scoring", "decision", "evaluation")
 """Rooms whose every public name has an example."""
 EXEMPT = {
+    "fetch_run": "brings the files of a run",
+    "paired": "compares the files of two runs",
     "read_parts": "reads the files of a run",
+    "read_run": "reads the files of a run",
     "curves_table": "reads the files of a run",
 }
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foldwise.composing import look
 from foldwise.composing.composer import Composer
 from foldwise.composing.settings import PRESETS, Compose
+from foldwise.looks import look
 from foldwise.looks.look import fit_look
 from foldwise.looks.statistics import looks
 from foldwise.sources.glyphs.sets import digits
