@@ -7,7 +7,6 @@ paired gain over that commit's run.
 """
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def rungs_against(
     return {part: {settings.base_step: rung} for part, rung in rungs.items()}
 
 
-def as_table(steps: dict[str, dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+def as_table(steps: dict[str, dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     """A ladder as a table; header alone if it has no rungs."""
     rows = pd.DataFrame([{"step": name} | step for name, step in steps.items()])
     return rows.reindex(columns=list(columns))
