@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from foldwise.core.errors import UserError
-from foldwise.core.settings import PARAMS
 from foldwise.sources.names import normal
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data, SourceSettings
@@ -41,7 +40,7 @@ def refuse_other_places(data: Data, name: str) -> None:
     path = Path(extra.path).resolve()
     if not any(path.is_relative_to(Path(each).resolve()) for each in (data.path, data.extra_path)):
         raise UserError(
-            f"{PARAMS}: data.extra.{name}.path: '{extra.path}' is neither in data.path nor in "
+            f"params.yaml: data.extra.{name}.path: '{extra.path}' is neither in data.path nor in "
             "data.extra_path, so that DVC would not see it change; move it there, or set "
             "data.extra_path to a folder that it is in"
         )
@@ -61,7 +60,7 @@ def class_names_of_ours(
     Raises:
         UserError: `classes` names one that is not there, or none is in common.
     """
-    key = f"{PARAMS}: data.extra.{name}.classes"
+    key = f"params.yaml: data.extra.{name}.classes"
     given = data.extra[name].classes
     if given is None:
         common = {each: each for each in theirs if each in ours}
@@ -127,8 +126,8 @@ def as_extra(
     taken = set(ours.ids).intersection(ids)
     if taken:
         raise UserError(
-            f"{PARAMS}: data.extra.{name}: data has an image called '{min(taken)}'; take another "
-            "name for the extra source"
+            f"params.yaml: data.extra.{name}: data has an image called '{min(taken)}'; "
+            "take another name for the extra source"
         )
     theirs = source.groups or [""] * len(source.ids)
     made = replace(
