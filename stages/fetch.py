@@ -48,8 +48,8 @@ SOURCES: dict[str, Callable[[Data, Tree, Problems], Source]] = {
     "annotations": load_annotations,
     "table": load_table,
     "folder": load_folder,
-    "images": load_images,
 }
+OF_EXTRA = SOURCES | {"folder": partial(load_folder, lone=True), "images": load_images}
 
 
 def files_of(data: Data) -> Tree:
@@ -88,7 +88,8 @@ def open_extra(data: Data, ours: Source, problems: Problems) -> list[ExtraData]:
         if "source" in ours.classes:
             raise UserError(f"{data.path}: class 'source': extra data needs this name; rename it")
     tested = None
-    if any(each.source == "glyphs" for each in data.extra.values()):
+    composing = any(each.source == "glyphs" for each in data.extra.values())
+    if composing and data.source == "glyphs":
         tested = tested_glyphs(data, files_of(data), problems, DOWNLOADS)
     found = []
     for name in sorted(data.extra):
@@ -102,7 +103,7 @@ def open_extra(data: Data, ours: Source, problems: Problems) -> list[ExtraData]:
                     data, name, tree, extra.problems, DOWNLOADS, ours, tested
                 )
             else:
-                source = SOURCES[own.source](own, tree, extra.problems)
+                source = OF_EXTRA[own.source](own, tree, extra.problems)
                 extra.problems.check()
                 extra.source, left_out = as_extra(source, data, name, ours, extra.problems)
                 check_names(extra.source, own.path)

@@ -126,8 +126,8 @@ def as_extra(
     taken = set(ours.ids).intersection(ids)
     if taken:
         raise UserError(
-            f"params.yaml: data.extra.{name}: data has an image called '{min(taken)}'; take "
-            "another name for the extra source"
+            f"params.yaml: data.extra.{name}: data has an image called '{min(taken)}'; "
+            "take another name for the extra source"
         )
     theirs = source.groups or [""] * len(source.ids)
     made = replace(

@@ -15,8 +15,10 @@ from foldwise.sources.tree import Tree
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
-def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
+def load_folder(data: Data, tree: Tree, problems: Problems, lone: bool = False) -> Source:
     """Take every file of a class's folder, at any depth, for an image of that class.
+
+    `lone` says that there may be a single class, as of extra data.
 
     Raises `UserError` if there are no folders; notes files that lie in none, and classes of one
     part that the train part lacks.
@@ -39,7 +41,7 @@ def load_folder(data: Data, tree: Tree, problems: Problems) -> Source:
     _refuse_parts({name for members in found.values() for _, name in members if name}, tree)
     train = {class_name for role, _, class_name in images if role != "test" and class_name}
     classes = class_order(data.classes, train, f"{tree.root}/{present['train']}", problems)
-    if len(train) == 1:
+    if len(train) == 1 and not lone:
         problems.add(
             tree.root,
             f"has a single class, '{classes[0]}'; if the classes' folders lie in that one, set "

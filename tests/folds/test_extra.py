@@ -42,7 +42,7 @@ def by_hand(
             if row not in reached and alike(current, image):
                 reached.add(row)
                 waiting.append(row)
-    return {images[row].id for row in reached} & set(extra["id"].tolist())
+    return {str(images[row].id) for row in reached} & set(extra["id"].map(str))
 
 
 ROWS = st.tuples(

@@ -81,10 +81,13 @@ def tables(place: Path) -> Path:
 
 
 def test_of_one_class_per_image_all_others_are_absent(folders: Path) -> None:
+    write(folders, {"data/extra/one/dog/0.png": 50})
     found = run(MULTICLASS, {"more": SINGLE | {"classes": {"cat": "cat", "puppy": "dog"}}})
     assert found[["cat", "dog"]].to_numpy().tolist() == [[1, 0]] * 2 + [[0, 1]] * 2
     assert found.index[2] == "more/puppy/0.png"
     assert files.read_dataset()["extra"]["more"]["without_class"] == 2
+    found = run(MULTICLASS, {"dogs": {"source": "folder", "path": "data/extra/one"}})
+    assert found[["cat", "dog"]].to_numpy().tolist() == [[0, 1]]
     # Without `classes`, those of the same name: a source that knows no dog still says "no dog".
     found = run(MULTICLASS, {"more": SINGLE})
     assert found[["cat", "dog"]].to_numpy().tolist() == [[1, 0]] * 2

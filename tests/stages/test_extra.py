@@ -55,11 +55,11 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [f"{each}.jpg,p{each},{each % 2},{each % 3 % 2},{each // 2 % 2}" for each in range(16)]
     table = "\n".join(["file,patient,x,y,z", *rows])
     main = {f"data/incoming/{each}.jpg": picture(each, ".jpg", 64) for each in range(16)}
-    write(tmp_path, {**main, "data/incoming/t.csv": table})
+    write(tmp_path, {"data/incoming/t.csv": table, **main})
     more = {f"data/extra/more/{each}.jpg": picture(50 + each, ".jpg", 64) for each in range(4)}
     cells = ["0,q,1,0,1", "1,q,0,-1,1", "2,p3,0,1,1", "3,,0,0,0", "same,,1,1,1", "saved,,1,0,1"]
     cells = [each.replace(",", ".jpg,", 1) for each in cells]
-    write(tmp_path, more)
+    write(tmp_path, {**more})
     write(
         tmp_path,
         {
@@ -166,12 +166,16 @@ def test_neither_names_order_nor_labels_of_the_test_part_decide(sets: Path) -> N
 
 
 def test_what_is_always_trained_on_may_be_there_twice(sets: Path) -> None:
-    run(EXTRA, split={"method": "holdout", "test": 0.25}, folds=[0])
+    holdout: dict[str, Any] = {"split": {"method": "holdout", "test": 0.25}, "folds": [0]}
+    run({}, **holdout)
     fold = files.read_folds().set_index("id")["fold"]
+    trained, held_out = (fold.index[fold == each][0] for each in (-1, 0))
+    for name in (trained, held_out):
+        shutil.copy(f"data/incoming/{name}", f"data/extra/free/a/{name}")
+    run(EXTRA, **holdout)
     told = pd.read_csv("data/extra.csv", keep_default_na=False).set_index("id")["left_out"]
-    for extra, own in {"same": 5, "saved": 7}.items():
-        trained = fold.get(f"{own}.jpg", 0) == -1
-        assert (told[f"more/{extra}.jpg"] == "") == trained
+    assert told[f"free/a/{trained}"] == ""
+    assert told[f"free/a/{held_out}"] == f"has the bytes of {held_out}"
     # Groups count only where `split.group` says so.
     assert told["more/2.jpg"] == ""
 

@@ -100,10 +100,8 @@ def load_composed(
     return Composed(name, glyphs, compose, own.glyphs.seed, distractors, own.glyphs.fit)
 
 
-def tested_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> GlyphSet | None:
-    """The glyphs that only test images of the data set show, if it is composed of any."""
-    if data.source != "glyphs":
-        return None
+def tested_glyphs(data: Data, tree: Tree, problems: Problems, keep: Path) -> GlyphSet:
+    """The glyphs that only test images show, of a data set that is composed of some."""
     settings = data.glyphs
     everything = _glyph_set(data, tree, problems, keep)
     return everything.divide(settings.test_glyphs, settings.seed)[0]
