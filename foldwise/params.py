@@ -111,6 +111,12 @@ def _check_extra(recipe: Recipe, data: Data) -> None:
                 f"{key}: composed images are never the same twice, so their features cannot be "
                 "kept; drop freeze"
             )
+    growing = recipe.train.growing_epochs
+    if growing > recipe.epochs:
+        raise UserError(
+            f"params.yaml: train.curriculum: has {growing} epochs in all, where `epochs` is "
+            f"{recipe.epochs}; raise `epochs`, or shorten it"
+        )
     composed = [name for name in recipe.train.extra if data.extra[name].source == "glyphs"]
     if recipe.train.curriculum and not composed:
         raise UserError(

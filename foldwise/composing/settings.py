@@ -67,15 +67,17 @@ class Compose(Settings):
         _ordered("noise", self.noise, 0, 1)
         return self
 
-    def grown(self, share: float) -> Self:
-        """Of a smaller canvas: as densely covered by glyphs of the same size, with less noise.
+    def grown(self, share: float, noise: float) -> Self:
+        """Of a smaller canvas, as densely covered by glyphs of the same size, and of less noise.
 
         Args:
-            share: of the canvas's side, from above 0 to 1: everything as it is.
+            share: of the canvas's side, from above 0 to 1.
+            noise: share of the noise.
 
-        >>> small = Compose(canvas=256, glyphs=(10, 14), size=(22, 44), noise=(0.8, 1)).grown(0.5)
+        >>> whole = Compose(canvas=256, glyphs=(10, 14), size=(22, 44), noise=(0.8, 1))
+        >>> small = whole.grown(0.5, 0.25)
         >>> small.canvas, small.glyphs, small.size, small.noise
-        (128, (2, 4), (22.0, 44.0), (0.4, 0.5))
+        (128, (2, 4), (22.0, 44.0), (0.2, 0.25))
         """
         canvas = max(round(self.canvas * share), math.ceil(self.size[1]), SMALLEST)
         area = (canvas / self.canvas) ** 2
@@ -90,6 +92,6 @@ class Compose(Settings):
                 "canvas": canvas,
                 "glyphs": fewer(self.glyphs, 1),
                 "distractors": fewer(self.distractors, 0),
-                "noise": (low * share, high * share),
+                "noise": (low * noise, high * noise),
             }
         )

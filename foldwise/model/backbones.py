@@ -177,7 +177,7 @@ def take_map(network: nn.Module) -> tuple[int, bool]:
     # What stands between pooling and classifier takes single features, not maps.
     if any(isinstance(network.get_submodule(name), nn.Linear) for name in behind) or not pools:
         raise ValueError(
-            "gives no map for head: query, as its pooling is no module right before its "
+            "gives no map for its head, as its pooling is no module right before its "
             "classifier; most of timm's networks do, foldwise's, and torchvision's ResNets"
         )
     network.set_submodule(pools[-1], nn.Identity())

@@ -15,8 +15,8 @@ from foldwise.model.backbones import (
     take_classifier,
     take_map,
 )
+from foldwise.model.map_heads import MapHead, PlacesHead, QueryHead
 from foldwise.model.pretrained import load_file
-from foldwise.model.query_head import QueryHead
 from foldwise.model.settings import Model
 
 # What libraries raise for a name, a weight's tag or an option that they do not know.
@@ -51,13 +51,13 @@ class Classifier(nn.Module):
     """Images or their crops to logits; of several crops, each class's largest logit counts."""
 
     def __init__(
-        self, backbone: nn.Module, fc: nn.Linear | QueryHead, norm: FeatureNorm, dropout: float
+        self, backbone: nn.Module, fc: nn.Linear | MapHead, norm: FeatureNorm, dropout: float
     ) -> None:
         """
         Args:
             backbone: images (images, channels, height, width) to features (images, features), or
-                to what a `QueryHead` takes.
-            fc: features to logits; a `QueryHead` has no `norm`.
+                to what a `MapHead` takes.
+            fc: features to logits; a `MapHead` has no `norm`.
             norm: what is done with the features before.
             dropout: share of the features that is dropped in training.
         """
@@ -83,13 +83,13 @@ class Classifier(nn.Module):
         if self._channels_last:
             flat = flat.contiguous(memory_format=torch.channels_last)
         found = self.backbone(flat)
-        if isinstance(self.fc, QueryHead):
+        if isinstance(self.fc, MapHead):
             found = self.fc.places(found)
         return found.unflatten(0, images.shape[:-3])
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
-        """(images, [crops,] [places,] features) to logits (images, classes); places for queries."""
-        inner = 2 if isinstance(self.fc, QueryHead) else 1
+        """(images, [crops,] [places,] features) to logits (images, classes); places for maps."""
+        inner = 2 if isinstance(self.fc, MapHead) else 1
         flat = self.normalized(features.flatten(0, -1 - inner))
         logits: torch.Tensor = self.fc(self.dropout(flat)).unflatten(0, features.shape[:-inner])
         return logits.amax(1) if logits.ndim == 3 else logits
@@ -157,6 +157,9 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
         if model.head == "query":
             channels, last = take_map(network)
             return _classifier(model, network, QueryHead(channels, classes, model.query, last))
+        if model.head == "places":
+            channels, last = take_map(network)
+            return _classifier(model, network, PlacesHead(channels, classes, last))
         features, fc = take_classifier(network, model.pooling)
     except OSError as error:
         raise UserError(
@@ -176,5 +179,5 @@ def build_network(model: Model, classes: int, pretrained: bool = True) -> Classi
     return _classifier(model, network, fc)
 
 
-def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear | QueryHead) -> Classifier:
+def _classifier(model: Model, backbone: nn.Module, fc: nn.Linear | MapHead) -> Classifier:
     return Classifier(backbone, fc, model.feature_norm, model.dropout)

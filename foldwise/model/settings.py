@@ -56,10 +56,11 @@ class Model(Settings):
     pretrained: bool | Annotated[str, Field(pattern=r"\.(safetensors|pth|pt)$")] = False
     """Start from the library's ImageNet weights, or from a file of weights for this backbone:
     .safetensors, or .pth without anything but tensors in it."""
-    head: Literal["replace", "append", "query"] = "replace"
+    head: Literal["replace", "append", "query", "places"] = "replace"
     """`replace` the classifier by Linear(features, classes), or `append` Linear(1000, classes).
     `query`: in the place of pooling and classifier, queries that look at all places of the last map
-    or at all tokens, for many labels (ML-Decoder, Ridnik et al. 2023)."""
+    or at all tokens, for many labels (ML-Decoder, Ridnik et al. 2023). `places`: a linear layer at
+    each place of the last map, whose logits' smooth maximum counts, for small things anywhere."""
     query: Query = Query()
     pooling: Pooling | None = None
     """What is done with the last features' height and width; `both` concatenates mean and maximum;
@@ -112,14 +113,21 @@ class Model(Settings):
         return self
 
     def _check_head(self) -> None:
-        if self.head != "query":
-            if self.query != Query():
-                raise ValueError(f"query: belongs to head: query, not to {self.head}; drop it")
+        if self.head != "query" and self.query != Query():
+            raise ValueError(f"query: belongs to head: query, not to {self.head}; drop it")
+        if not self.sees_places:
             return
         if self.pooling is not None:
-            raise ValueError("pooling: head: query looks at all places; drop pooling")
+            raise ValueError(f"pooling: head: {self.head} looks at all places; drop pooling")
         if self.feature_norm is not None:
-            raise ValueError("feature_norm: head: query has norms of its own; drop feature_norm")
+            raise ValueError(
+                f"feature_norm: is of pooled features, which head: {self.head} has none of; drop it"
+            )
+
+    @property
+    def sees_places(self) -> bool:
+        """Whether the head takes whole maps."""
+        return self.head in ("query", "places")
 
     @property
     def may_be_cut(self) -> bool:

@@ -1,12 +1,24 @@
 """Settings of what a member learns from beside its own labelled rows: extra data and a teacher."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from foldwise.core.settings import Count, Fraction, Many, Number, Positive, Settings
+from foldwise.core.settings import Count, Many, Number, Positive, Settings
+
+
+def _shares(content: Any) -> Any:
+    """Shares as numbers: on their way through `dvc exp run -S` and JSON they become text."""
+    if not isinstance(content, dict):
+        return content
+    try:
+        return {float(share): epochs for share, epochs in content.items()}
+    except (TypeError, ValueError):
+        return content
+
 
 Share = Annotated[Number, Field(gt=0, le=1)]
+Curriculum = Annotated[dict[Annotated[float, Field(gt=0, lt=1)], Count], BeforeValidator(_shares)]
 TaughtRows = Literal["train", "extra", "test", "unlabelled"]
 
 
@@ -57,10 +69,11 @@ class Beside(Settings):
     """Sources of `data.extra` that are trained on, by name."""
     own_from: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Share of training before which only extra images are seen; 1: own ones never are."""
-    curriculum: Fraction = 0.0
-    """Share of training, at its start, that sees composed images alone, which grow: from a quarter
-    of their height and width, with as many fewer glyphs of the same size and less noise, to the
-    whole."""
+    curriculum: Curriculum = Field(default_factory=dict)
+    """Epochs at the start that see composed images alone, of this share of their height and width:
+    as densely covered by glyphs of the same size, so with fewer of them, and the smallest without
+    noise, which is whole from the middle between these and the whole image on. The smallest come
+    first; {}: none."""
     teacher: Teacher | None = None
 
     def _check_beside(self, solved: bool, balanced: bool, growing: bool) -> None:
@@ -83,6 +96,11 @@ class Beside(Settings):
                 "sampler: balanced corrects for own rows alone; drop extra and teacher, or "
                 "`sampler`"
             )
+
+    @property
+    def growing_epochs(self) -> int:
+        """How many epochs the curriculum has."""
+        return sum(self.curriculum.values())
 
     @property
     def alone(self) -> bool:

@@ -1,7 +1,7 @@
 """Images that are composed while a member is trained: no two epochs show the same ones."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,21 +11,26 @@ from foldwise.composing.kept import Composed
 from foldwise.model.dataset import MANY_EPOCHS, ImageDataset
 from foldwise.model.settings import Model
 
-START = 0.25
-"""Share of the canvas's height and width that a curriculum starts with."""
+WHOLE = (1.0, 1.0)
 
 
-def growth(grows: int, epochs: int) -> tuple[float, ...]:
-    """The share of its height and width that a composed image has in every epoch.
+def growth(curriculum: Mapping[float, int], epochs: int) -> tuple[tuple[float, float], ...]:
+    """Of every epoch's composed images: the share of their height and width, and that of the noise.
 
     Args:
-        grows: how many epochs it grows in, from `START` on.
+        curriculum: how many epochs have a share of the side.
         epochs: in all.
 
-    >>> growth(3, 5)
-    (0.25, 0.5, 0.75, 1.0, 1.0)
+    >>> growth({0.5: 1, 0.2: 2}, 4)
+    ((0.2, 0.0), (0.2, 0.0), (0.5, 0.75), (1.0, 1.0))
     """
-    return tuple(START + (1 - START) * min(1.0, epoch / max(grows, 1)) for epoch in range(epochs))
+    first = min(curriculum, default=1.0)
+    stages = [
+        (share, min(1.0, 2 * (share - first) / (1 - first)))
+        for share, count in sorted(curriculum.items())
+        for _ in range(count)
+    ]
+    return (*stages, *[WHOLE] * (epochs - len(stages)))
 
 
 class ComposedDataset(ImageDataset):
@@ -37,7 +42,7 @@ class ComposedDataset(ImageDataset):
         classes: Sequence[str],
         like: ImageDataset,
         count: int,
-        shares: Sequence[float],
+        grown: Sequence[tuple[float, float]],
     ) -> None:
         """
         Args:
@@ -45,7 +50,7 @@ class ComposedDataset(ImageDataset):
             classes: of the data set; those that no glyph is of are -1.
             like: says to what images are brought, and how they are augmented.
             count: how many an epoch shows.
-            shares: of every epoch, as `growth` has them.
+            grown: of every epoch, as `growth` has it.
         """
         ids = [f"{composed.name}/{number}" for number in range(count)]
         labels = np.full((count, len(classes)), -1, np.int8)
@@ -53,7 +58,7 @@ class ComposedDataset(ImageDataset):
         super().__init__(like.store, ids, labels, model, augment, like.augment_from, like.seed)
         self._composed = composed
         self._columns = [list(classes).index(each) for each in composed.glyphs.classes]
-        self._shares = tuple(shares)
+        self._grown = tuple(grown)
         self._made: tuple[int, Composer, Model] | None = None
 
     def told(self) -> str:
@@ -62,13 +67,14 @@ class ComposedDataset(ImageDataset):
         digest = hashlib.sha256(made.glyphs.images.tobytes() + made.glyphs.labels.tobytes())
         if made.distractors is not None:
             digest.update(made.distractors.tobytes())
-        content = (made.glyphs.classes, made.settings.model_dump_json(), made.seed, self._shares)
+        content = (made.glyphs.classes, made.settings.model_dump_json(), made.seed, self._grown)
         return f"{made.name} {len(self)} {digest.hexdigest()} {content}"
 
     def _of_epoch(self, epoch: int) -> tuple[Composer, Model]:
         if self._made is None or self._made[0] != epoch:
             composed, whole = self._composed, self._composed.settings
-            settings = whole.grown(self._shares[epoch]) if self._shares[epoch] < 1 else whole
+            stage = self._grown[epoch]
+            settings = whole if stage == WHOLE else whole.grown(*stage)
             stream = (composed.stream, epoch)
             composer = Composer(
                 composed.glyphs, settings, composed.seed, stream, composed.distractors

@@ -51,7 +51,7 @@ class _Gathered:
 
     def __init__(self, recipe: Recipe, own: ImageDataset) -> None:
         self.epochs = recipe.epochs
-        self.grows = epochs_of(recipe.train.curriculum, recipe.epochs)
+        self.grows = recipe.train.growing_epochs
         first = max(epochs_of(recipe.train.own_from, recipe.epochs), self.grows)
         self.stored = own
         self.rows = [SourceRows("own", 0, len(own), len(own), first, recipe.epochs)]
@@ -124,13 +124,13 @@ def learned_rows(
         settings = ExtraRows(per_epoch=train.teacher.per_epoch)
         nothing = np.full((len(test), len(classes)), -1)
         found.add_stored(TEST, settings, test, nothing, "test")
-    shares = growth(found.grows, recipe.epochs) if found.grows else (1.0,) * recipe.epochs
+    grown = growth(train.curriculum, recipe.epochs)
     made = []
     for name in sorted(set(train.extra) & set(composed)):
         settings = train.extra[name]
         count = settings.per_epoch or 0
         found.add(name, settings, count, 0, count)
-        made.append(ComposedDataset(composed[name], classes, own, count, shares))
+        made.append(ComposedDataset(composed[name], classes, own, count, grown))
     mixture = Mixture(found.rows, recipe.seed)
     if empty := mixture.empty(recipe.epochs):
         raise UserError(

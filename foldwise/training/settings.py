@@ -226,9 +226,9 @@ class Recipe(Settings):
             raise ValueError("freeze.head: logistic has no steps, in which dropout drops; drop it")
         if self.model.views == "five_crop" and (self.train.mixup or self.train.cutmix):
             raise ValueError("mixup and cutmix take one view of an image, not five_crop; drop them")
-        if self.model.head == "query" and self.train.freeze is not None:
+        if self.model.sees_places and self.train.freeze is not None:
             raise ValueError(
-                "freeze: features are kept pooled, and head: query takes whole maps; drop it"
+                f"freeze: features are kept pooled; head: {self.model.head} takes maps, drop it"
             )
         options = self.train.scheduler_options
         if options.t_max is not None and options.t_max <= (options.warmup or 0) * self.epochs:

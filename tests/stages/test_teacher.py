@@ -153,7 +153,8 @@ def test_unknown_and_moving_names_are_refused(student: Any, here: Project) -> No
     [
         ({"extra": {"nobody": {}}}, "is no source of `data.extra`"),
         ({"own_from": 0.5}, "nothing else to learn from"),
-        ({"curriculum": 0.5}, "is of composed images"),
+        ({"curriculum": {0.5: 1}}, "is of composed images"),
+        ({"curriculum": {2.0: 1}}, "curriculum"),
         ({"teacher": {"revision": "a", "rows": ["train", "train"]}}, "named once"),
         ({"teacher": {"revision": "a"}, "sampler": "balanced"}, "balanced corrects"),
         ({"teacher": {"rows": ["train"]}}, "revision: is missing"),

@@ -56,6 +56,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     "model",
     [
         {"head": "query", "query": {"embedding": 16}, "dropout": 0.2},
+        {"head": "places", "dropout": 0.2},
         {
             "backbone": "foldwise/bottleneck_resnet",
             "options": {"widths": [4], "depths": [2]},
@@ -63,7 +64,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
             "drop_path": 0.5,
         },
     ],
-    ids=["query", "gem"],
+    ids=["query", "places", "gem"],
 )
 def test_heads_and_pooling_that_learn_end_with_the_same_bytes_too(
     model: dict[str, Any], images: Any, tmp_path: Path
@@ -237,8 +238,8 @@ def test_warm_weights_are_where_training_starts(images: Any, tmp_path: Path) -> 
         ({"resize": {}}, "at least 1"),
         ({"layer_decay": 1.0}, "less than 1"),
         ({"freeze": {"epochs": 2, "views": []}}, "at least one view"),
-        ({"freeze": {"epochs": 2}, "model": {"head": "query"}}, "freeze: .*takes whole maps"),
-        ({"freeze": {"epochs": "all"}, "model": {"head": "query"}}, "freeze: .*takes whole maps"),
+        ({"freeze": {"epochs": 2}, "model": {"head": "query"}}, "freeze: .*takes maps"),
+        ({"freeze": {"epochs": "all"}, "model": {"head": "query"}}, "freeze: .*takes maps"),
         ({"freeze": {"epochs": 2, "views": ["scale(0)"]}}, "there is no view"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_schedule_says_who_is_seen_when(learn: Any) -> None:
         epochs=10,
         extra={"twin": {"per_epoch": 5, "until": 0.8}, "more": {"per_epoch": 2, "weight": 0.5}},
         own_from=0.5,
-        curriculum=0.2,
+        curriculum={0.25: 2},
     )
     learned = learn(made)
     seen = [sources_of(learned, epoch) for epoch in range(10)]
@@ -91,7 +91,7 @@ def test_a_schedule_says_who_is_seen_when(learn: Any) -> None:
 
 
 def test_composed_images_are_those_of_seed_epoch_and_number(learn: Any) -> None:
-    made = recipe(epochs=4, extra={"twin": {"per_epoch": 5}}, curriculum=0.5)
+    made = recipe(epochs=4, extra={"twin": {"per_epoch": 5}}, curriculum={0.25: 1, 0.625: 1})
     data = learn(made, composed=True).dataset
     stored = learn(made).stored
     one, again = data(stored, None), learn(made).dataset(stored, None)
@@ -108,7 +108,8 @@ def test_composed_images_are_those_of_seed_epoch_and_number(learn: Any) -> None:
     assert len(pixels) == 10
     # It grows: from a quarter of the side, as far as a glyph needs, to the whole.
     assert [one[epoch, 6, True].input.shape[-1] for epoch in range(4)] == [8, 10, 16, 16]
-    assert growth(2, 4) == (0.25, 0.625, 1.0, 1.0)
+    assert growth({}, 2) == ((1.0, 1.0), (1.0, 1.0))
+    assert [noise for _, noise in growth({0.25: 1, 0.625: 1}, 3)] == [0.0, 1.0, 1.0]
 
 
 def test_composed_labels_are_the_classes_shown_and_ignore_the_others(learn: Any) -> None:
@@ -159,7 +160,7 @@ def test_what_teaches_nothing_is_refused(
         {"extra": {"twin": {"per_epoch": 5, "weight": 0.5}, "more": {"until": 0.5}}},
         {
             "extra": {"twin": {"per_epoch": 5}},
-            "curriculum": 0.25,
+            "curriculum": {0.5: 1},
             "own_from": 0.5,
             "scheduler": "onecycle",
             "mixup": 0.4,

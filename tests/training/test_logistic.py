@@ -266,7 +266,7 @@ def test_processes_beside_the_main_one_solve_nothing(
         (LOGISTIC | {"mixup": 0.2}, {}, "neither augmented nor mixed"),
         (LOGISTIC, {"dropout": 0.1}, "no steps, in which dropout drops"),
         (LOGISTIC, {"views": "five_crop", "shortest_edge": 20}, "one view of an image"),
-        (LOGISTIC, {"head": "query"}, "head: query takes whole maps"),
+        (LOGISTIC, {"head": "query"}, "head: query takes maps"),
     ],
 )
 def test_what_cannot_be_solved_is_refused_in_one_line(
