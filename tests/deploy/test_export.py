@@ -53,7 +53,8 @@ def member(model: Model, fold: int) -> Classifier:
     torch.manual_seed(fold)
     network = build_network(model, CLASSES, pretrained=False).eval()
     # Logits that differ enough to be told apart.
-    last = network.fc.decoder.duplicate_pooling if model.head == "query" else network.fc.weight
+    of_head = {"query": "decoder.duplicate_pooling", "places": "linear.weight"}
+    last = network.fc.get_parameter(of_head.get(model.head, "weight"))
     last.data *= 20
     return network
 
@@ -101,6 +102,7 @@ class EveryMerge(torch.nn.Module):
         (PLAIN | {"shortest_edge": 40, "views": "five_crop"}, ["hflip"], False, (5,)),
         ({"backbone": "timm/test_resnet"}, ["identity", "transpose"], False, ()),
         (PLAIN | {"pooling": "gem"}, ["identity"], False, ()),
+        (PLAIN | {"head": "places"}, ["identity", "rot90"], False, ()),
         # Four classes of three queries: some of what these give is cut off.
         (
             QUERY | {"shortest_edge": 40, "views": "five_crop", "backbone": "timm/test_resnet"},
@@ -109,7 +111,7 @@ class EveryMerge(torch.nn.Module):
             (5,),
         ),
     ],
-    ids=["views", "softmax", "crops", "five_crop", "timm", "gem", "query"],
+    ids=["views", "softmax", "crops", "five_crop", "timm", "gem", "places", "query"],
 )
 def test_a_graph_gives_what_torch_gives(
     tmp_path: Path, model: dict[str, Any], views: list[str], softmax: bool, crops: tuple[int, ...]

@@ -20,6 +20,7 @@ MODELS: list[dict[str, Any]] = [
     {"backbone": "timm/test_vit", "image_size": 160},
     {"backbone": "torchvision/resnet18", "pooling": "gem"},
     {"backbone": "torchvision/resnet18", "head": "query", "query": {"embedding": 16}},
+    {"backbone": "foldwise/plain_cnn", "head": "places"},
 ]
 
 

@@ -1,4 +1,4 @@
-"""Queries over places: beside timm's own layer, on every library's maps and tokens."""
+"""Heads over places: beside timm's own layer and torch's, on every library's maps and tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from foldwise.core.errors import UserError
 from foldwise.model.classifier import build_network
-from foldwise.model.map_heads import QueryHead
+from foldwise.model.map_heads import PlacesHead, QueryHead
 from foldwise.model.settings import Model, Query
 from tests.small import model
 
@@ -36,6 +36,26 @@ def test_logits_are_those_of_timms_layer(classes: int, groups: int | None, queri
     again = QueryHead(12, classes, Query(embedding=16, groups=groups), False)
     for name, each in again.state_dict().items():
         assert torch.equal(each, head.state_dict()[name])
+
+
+def test_logits_of_places_have_a_smooth_maximum() -> None:
+    """The log of summed exponentials of a convolution's map, whatever the map's size."""
+    torch.manual_seed(0)
+    head = PlacesHead(6, 3, False)
+    with torch.no_grad():
+        head.linear.bias.normal_()
+    for height, width in ((3, 4), (1, 1), (7, 2)):
+        maps = torch.randn(2, 6, height, width)
+        weight = head.linear.weight[:, :, None, None]
+        each = torch.nn.functional.conv2d(maps, weight, head.linear.bias)
+        logits = head(head.places(maps))
+        assert torch.allclose(logits, each.exp().sum((2, 3)).log(), atol=1e-5)
+        assert (logits >= each.amax((2, 3)) - 1e-5).all()
+
+
+def test_an_image_of_places_that_show_nothing_starts_near_even_odds() -> None:
+    head = PlacesHead(6, 3, False)
+    assert torch.allclose(head(torch.zeros(1, 148, 6)), torch.zeros(1, 3), atol=0.01)
 
 
 def test_places_are_the_same_however_a_map_is_laid_out() -> None:
@@ -98,7 +118,7 @@ def test_queries_see_every_place_of_the_last_map(backbone: str, side: int, layer
     ],
 )
 def test_a_network_whose_pooling_cannot_be_taken_out_is_refused(backbone: str) -> None:
-    with pytest.raises(UserError, match=f"{backbone}: gives no map for head: query") as caught:
+    with pytest.raises(UserError, match=f"{backbone}: gives no map for its head") as caught:
         build_network(model(backbone=backbone, **SMALL), 7)
     assert "\n" not in str(caught.value)
 
@@ -150,6 +170,7 @@ def test_weights_of_a_whole_network_come_from_a_file(tmp_path: Path, backbone: s
     ("settings", "said"),
     [
         ({"head": "query", "pooling": "max"}, "pooling: head: query looks at all places"),
+        ({"head": "places", "pooling": "max"}, "pooling: head: places looks at all places"),
         ({"head": "query", "feature_norm": "unit"}, "feature_norm: .*head: query has none"),
         ({"query": {"embedding": 16}}, "query: belongs to head: query, not to replace"),
         ({"head": "query", "query": {"embedding": 20}}, "multiple of 8"),
