@@ -26,6 +26,7 @@ class Placed:
     """x and y on the canvas, in pixels."""
     distractor: bool = False
     """The glyph is one of the distractors, not of the classes."""
+    sharp: float = 1.0
 
 
 class Composer:
@@ -78,6 +79,8 @@ class Composer:
         angle = rng.uniform(*settings.angle)
         thickness = rng.uniform(*settings.thickness)
         ink = rng.uniform(*settings.ink)
+        # Drawn only where it differs: images composed without it stay what they are.
+        sharp = 1.0 if settings.sharp == (1.0, 1.0) else rng.uniform(*settings.sharp)
         best, least = (0.0, 0.0), np.inf
         for _ in range(TRIES):
             centre = (
@@ -89,7 +92,7 @@ class Composer:
                 best, least = centre, shared
             if shared <= settings.overlap:
                 break
-        placed.append(Placed(chosen, size, angle, thickness, ink, best, distractor))
+        placed.append(Placed(chosen, size, angle, thickness, ink, best, distractor, sharp))
 
     def labels(self, index: int) -> np.ndarray:
         """(classes,) int8: which classes image `index` shows."""
@@ -138,10 +141,12 @@ class Composer:
         grey = cv2.warpAffine(glyph, matrix, (right - left, bottom - top), flags=cv2.INTER_CUBIC)
         # The enlarged glyph is a smooth hill of ink; the level at which it is cut sets how bold
         # the stroke is, and the slope keeps its edge about a pixel wide, and the ground at 0.
-        slope = max(scale * 2, 0.5 / max(placed.thickness, 0.01))
+        slope = 1 + placed.sharp * (scale * 2 - 1)
+        slope = max(slope, 0.5 / max(placed.thickness, 0.01))
         drawn = placed.ink * np.clip((grey - placed.thickness) * slope + 0.5, 0, 1)
         region = canvas[top:bottom, left:right]
-        np.maximum(region, drawn, out=region)
+        join = np.add if self.settings.blend == "add" else np.maximum
+        join(region, drawn, out=region)
 
 
 def _shared(centre: tuple[float, float], size: float, other: Placed) -> float:

@@ -1,7 +1,7 @@
 """Settings of how images are composed of glyphs."""
 
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,10 @@ class Compose(Settings):
     """Ink level (0-1) at which a glyph's outline is drawn: lower is bolder."""
     ink: Range = (0.6, 1.0)
     """Brightness of a glyph's strokes, 0-1."""
+    sharp: Range = (1.0, 1.0)
+    """How sharp a stroke's edge is: 1, a pixel wide; 0, as soft as the enlarged glyph's ink."""
+    blend: Literal["max", "add"] = "max"
+    """What crossing strokes make: the brighter of both, or their sum."""
     overlap: Annotated[Number, Field(ge=0, le=1)] = 1.0
     """Share of a glyph's square that another's may cover; where there is no such place left, the
     best of some that are tried is taken."""
@@ -63,6 +67,7 @@ class Compose(Settings):
         _ordered("angle", self.angle, -360, 360)
         _ordered("thickness", self.thickness, 0, 1)
         _ordered("ink", self.ink, 0, 1)
+        _ordered("sharp", self.sharp, 0, 1)
         _ordered("distractors", self.distractors, 0, 1000)
         _ordered("noise", self.noise, 0, 1)
         return self

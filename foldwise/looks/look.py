@@ -32,6 +32,7 @@ KNOBS: dict[str, tuple[float, float]] = {
     "thickness_range": (0.0, 0.4),
     "ink": (0.3, 1.0),
     "ink_range": (0.0, 0.5),
+    "sharp": (0.0, 1.0),
     "overlap": (0.0, 1.0),
 }
 LOW, HIGH = np.array(list(KNOBS.values())).T
@@ -43,10 +44,10 @@ def fit_look(
     """Settings under which composed images look like the given ones.
 
     Canvas, number of glyphs and noise are read off the images and their labels. Size, thickness,
-    ink and overlap are regressed on statistics of images composed by many settings, twice, the
-    second time around the first estimate (as Beaumont, Zhang and Balding 2002, "Approximate
-    Bayesian computation in population genetics", adjust by regression). What the looks tell
-    too little of stays as it is, and so do the angle and the distractors.
+    ink, sharpness and overlap are regressed on statistics of images composed by many settings,
+    twice, the second time around the first estimate (as Beaumont, Zhang and Balding 2002,
+    "Approximate Bayesian computation in population genetics", adjust by regression). What the looks
+    tell too little of stays as it is, and so do the angle, the distractors and the blend.
 
     Args:
         images: (height, width) uint8 each, bright glyphs on dark ground; at least one. Of more
@@ -177,6 +178,7 @@ def _knobs(settings: Compose) -> np.ndarray:
             thin - bold,
             bright,
             bright - dim,
+            sum(settings.sharp) / 2,
             settings.overlap,
         ]
     )
@@ -198,6 +200,7 @@ def _settings(place: np.ndarray, told: Compose) -> Compose:
             "size": tuple(pair(small, small * ratio, 4, told.canvas, 1)),
             "thickness": tuple(pair(thickness - half, thickness + half, 0.02, 0.98, 3)),
             "ink": tuple(pair(ink - knobs["ink_range"], ink, 0.05, 1, 3)),
+            "sharp": tuple(pair(knobs["sharp"], knobs["sharp"], 0, 1, 2)),
             "overlap": round(knobs["overlap"], 2),
         }
     )

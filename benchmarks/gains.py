@@ -1,0 +1,142 @@
+"""How often the interval of an out-of-fold gain holds the gain on the test part.
+
+`python -m benchmarks.gains [SEEDS]` runs the pipeline's stages in small projects, in this process:
+of every seed (20) a data set of its own, a base run, and the same with composed images beside its
+own (`train.extra`), which gain about as much as a run may gain. The test part is large, so that its
+gain is nearly the true one; out-of-fold gains are of a quarter as many images. It prints a table as
+Markdown: of every seed both gains with their 95 % intervals, and in how many the out-of-fold
+interval holds the test gain; beside it the interval that knows that the test part is a sample too.
+"""
+
+import copy
+import importlib
+import os
+import sys
+import tempfile
+import time
+from contextlib import chdir, redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import yaml
+
+from benchmarks.machine import machine
+from foldwise.core import files
+from foldwise.evaluation.base import base_rungs
+from foldwise.evaluation.runs import paired, read_run
+from foldwise.scoring.objective import Objective
+
+ROOT = Path(__file__).parents[1]
+SEEDS = 20
+FOLDS = [0, 1, 2]
+OWN, TEST = 600, 2400
+COMPOSED = 600
+"""Beside own images, in every epoch."""
+STAGES = [
+    "split",
+    *(f"train --member cnn --fold {fold}" for fold in FOLDS),
+    *(f"predict --member cnn --fold {fold}" for fold in FOLDS),
+    "ensemble",
+    "threshold",
+]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A paired gain in score, and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def params(seed: int, extra: bool) -> dict[str, Any]:
+    """The default, small; of a seed."""
+    made: dict[str, Any] = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    made |= {"seed": seed, "epochs": 6, "folds": FOLDS}
+    glyphs = made["data"]["glyphs"]
+    glyphs |= {"images": {"train": OWN, "test": TEST}, "seed": seed}
+    twin = {"source": "glyphs", "glyphs": {"from": "digits", "compose": glyphs["compose"]}}
+    made["data"]["extra"] = {"twin": twin}
+    made["compute"] |= {"workers": 0, "precision": "32-true"}
+    if extra:
+        made["train"]["extra"] = {"twin": {"per_epoch": COMPOSED}}
+    return made
+
+
+def stage(line: str) -> None:
+    """Run a stage here, silently."""
+    name, *arguments = line.split()
+    main = importlib.import_module(f"stages.{name}").main
+    with (
+        patch.object(sys, "argv", [name, *arguments]),
+        Path(os.devnull).open("w") as nothing,
+        redirect_stderr(nothing),
+    ):
+        main()
+
+
+def gains(seed: int) -> dict[str, Gain]:
+    """Out-of-fold and test, of one seed."""
+    runs = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for extra in (False, True):
+            folder = Path(temporary) / str(extra)
+            (folder / "data/incoming").mkdir(parents=True)
+            with chdir(folder):
+                Path("params.yaml").write_text(yaml.safe_dump(params(seed, extra)))
+                for line in ("fetch", *STAGES):
+                    stage(line)
+                runs.append(read_run("with" if extra else "base", Path()))
+                folds = files.folds_of(runs[-1].parts["oof"].ids).to_numpy()
+    rungs = base_rungs(paired(*runs), Objective(name="accuracy"), folds)
+    return {
+        part: Gain(rung["gain"], rung["gain_low"], rung["gain_high"])
+        for part, rung in rungs.items()
+    }
+
+
+def joint(found: dict[str, Gain]) -> tuple[float, float]:
+    """The out-of-fold interval, widened by how much the test gain itself may be off."""
+    oof, test = found["oof"], found["test"]
+    half = np.hypot(oof.high - oof.low, test.high - test.low) / 2
+    return oof.value - half, oof.value + half
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
+    print(f"# Gains out-of-fold, and on the test part\n\n{machine()}\n")
+    print(
+        f"{count} seeds: {OWN} own images in {len(FOLDS)} folds, {TEST} test images; the base run "
+        f"against one that also sees {COMPOSED} composed images in every epoch.\n"
+    )
+    print("| seed | out-of-fold gain | test gain | holds it | holds it, both samples |")
+    print("|---:|---|---|---|---|", flush=True)
+    held, both, start = 0, 0, time.perf_counter()
+    values = []
+    for seed in range(count):
+        found = gains(seed)
+        oof, test = found["oof"], found["test"]
+        inside = oof.low <= test.value <= oof.high
+        low, high = joint(found)
+        wide = low <= test.value <= high
+        held, both = held + inside, both + wide
+        values.append((oof.value, test.value))
+        words = ("yes" if inside else "no", "yes" if wide else "no")
+        print(f"| {seed} | {oof} | {test} | {words[0]} | {words[1]} |", flush=True)
+    means = np.mean(values, 0)
+    print(
+        f"\nThe interval held the test gain in {held} of {count} seeds; with the test part's own "
+        f"noise in {both}. Mean gains: {means[0]:+.4f} out-of-fold, {means[1]:+.4f} test. "
+        f"{time.perf_counter() - start:.0f} s."
+    )
+
+
+if __name__ == "__main__":
+    main()
