@@ -8,40 +8,29 @@ Markdown: of every seed both gains with their 95 % intervals, and in how many th
 interval holds the test gain; beside it the interval that knows that the test part is a sample too.
 """
 
-import copy
-import importlib
-import os
 import sys
 import tempfile
 import time
-from contextlib import chdir, redirect_stderr
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import yaml
 
+from benchmarks.in_process import default_params, run_stage, stages_of
 from benchmarks.machine import machine
 from foldwise.core import files
 from foldwise.evaluation.base import base_rungs
 from foldwise.evaluation.runs import paired, read_run
 from foldwise.scoring.objective import Objective
 
-ROOT = Path(__file__).parents[1]
 SEEDS = 20
 FOLDS = [0, 1, 2]
-OWN, TEST = 600, 2400
-COMPOSED = 600
+OWN, TEST = 450, 1500
+COMPOSED = 100
 """Beside own images, in every epoch."""
-STAGES = [
-    "split",
-    *(f"train --member cnn --fold {fold}" for fold in FOLDS),
-    *(f"predict --member cnn --fold {fold}" for fold in FOLDS),
-    "ensemble",
-    "threshold",
-]
 
 
 @dataclass(frozen=True)
@@ -58,28 +47,17 @@ class Gain:
 
 def params(seed: int, extra: bool) -> dict[str, Any]:
     """The default, small; of a seed."""
-    made: dict[str, Any] = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    made |= {"seed": seed, "epochs": 6, "folds": FOLDS}
+    made = default_params()
+    made |= {"seed": seed, "epochs": 5, "folds": FOLDS}
+    made["tta"]["views"] = ["identity"]
+    made["threshold"]["decode"] = "threshold"
     glyphs = made["data"]["glyphs"]
     glyphs |= {"images": {"train": OWN, "test": TEST}, "seed": seed}
     twin = {"source": "glyphs", "glyphs": {"from": "digits", "compose": glyphs["compose"]}}
     made["data"]["extra"] = {"twin": twin}
-    made["compute"] |= {"workers": 0, "precision": "32-true"}
     if extra:
         made["train"]["extra"] = {"twin": {"per_epoch": COMPOSED}}
     return made
-
-
-def stage(line: str) -> None:
-    """Run a stage here, silently."""
-    name, *arguments = line.split()
-    main = importlib.import_module(f"stages.{name}").main
-    with (
-        patch.object(sys, "argv", [name, *arguments]),
-        Path(os.devnull).open("w") as nothing,
-        redirect_stderr(nothing),
-    ):
-        main()
 
 
 def gains(seed: int) -> dict[str, Gain]:
@@ -91,8 +69,8 @@ def gains(seed: int) -> dict[str, Gain]:
             (folder / "data/incoming").mkdir(parents=True)
             with chdir(folder):
                 Path("params.yaml").write_text(yaml.safe_dump(params(seed, extra)))
-                for line in ("fetch", *STAGES):
-                    stage(line)
+                for line in ("fetch", "split", *stages_of("cnn", FOLDS)[:-1]):
+                    run_stage(line)
                 runs.append(read_run("with" if extra else "base", Path()))
                 folds = files.folds_of(runs[-1].parts["oof"].ids).to_numpy()
     rungs = base_rungs(paired(*runs), Objective(name="accuracy"), folds)
