@@ -1,6 +1,5 @@
 """Settings of how images are composed of glyphs."""
 
-import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -79,16 +78,23 @@ class Compose(Settings):
             share: of the canvas's side, from above 0 to 1.
             noise: share of the noise.
 
+        Raises:
+            ValueError: the largest glyph would not fit.
+
         >>> whole = Compose(canvas=256, glyphs=(10, 14), size=(22, 44), noise=(0.8, 1))
         >>> small = whole.grown(0.5, 0.25)
         >>> small.canvas, small.glyphs, small.size, small.noise
         (128, (2, 4), (22.0, 44.0), (0.2, 0.25))
         """
-        canvas = max(round(self.canvas * share), math.ceil(self.size[1]), SMALLEST)
-        area = (canvas / self.canvas) ** 2
+        canvas = round(self.canvas * share)
+        if canvas < max(self.size[1], SMALLEST):
+            raise ValueError(
+                f"{share:g} of {self.canvas} pixels are fewer than its largest glyph has "
+                f"({self.size[1]:g}), or than {SMALLEST}"
+            )
 
         def fewer(counts: tuple[int, int], least: int) -> tuple[int, int]:
-            low, high = (max(round(each * area), min(least, each)) for each in counts)
+            low, high = (max(round(each * share**2), min(least, each)) for each in counts)
             return low, high
 
         low, high = self.noise

@@ -8,6 +8,7 @@ import torch
 
 from foldwise.composing.composer import Composer
 from foldwise.composing.kept import Composed
+from foldwise.core.errors import UserError
 from foldwise.model.dataset import MANY_EPOCHS, ImageDataset
 from foldwise.model.settings import Model
 
@@ -51,6 +52,9 @@ class ComposedDataset(ImageDataset):
             like: says to what images are brought, and how they are augmented.
             count: how many an epoch shows.
             grown: of every epoch, as `growth` has it.
+
+        Raises:
+            UserError: images would be too small for their glyphs.
         """
         ids = [f"{composed.name}/{number}" for number in range(count)]
         labels = np.full((count, len(classes)), -1, np.int8)
@@ -59,6 +63,14 @@ class ComposedDataset(ImageDataset):
         self._composed = composed
         self._columns = [list(classes).index(each) for each in composed.glyphs.classes]
         self._grown = tuple(grown)
+        for stage in sorted(set(grown) - {WHOLE}):
+            try:
+                composed.settings.grown(*stage)
+            except ValueError as error:
+                raise UserError(
+                    f"params.yaml: train.curriculum: images of {composed.name} cannot be so small: "
+                    f"{error}; take a larger share"
+                ) from None
         self._made: tuple[int, Composer, Model] | None = None
 
     def told(self) -> str:
@@ -79,8 +91,8 @@ class ComposedDataset(ImageDataset):
             composer = Composer(
                 composed.glyphs, settings, composed.seed, stream, composed.distractors
             )
-            made = resized_model(self.model, settings.canvas / whole.canvas)
-            self._made = epoch, composer, made
+            # By the share itself, so that images of all sources have one size.
+            self._made = epoch, composer, resized_model(self.model, stage[0])
         return self._made[1:]
 
     def item(self, epoch: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -77,7 +77,7 @@ def test_a_schedule_says_who_is_seen_when(learn: Any) -> None:
         epochs=10,
         extra={"twin": {"per_epoch": 5, "until": 0.8}, "more": {"per_epoch": 2, "weight": 0.5}},
         own_from=0.5,
-        curriculum={0.25: 2},
+        curriculum={0.5: 2},
     )
     learned = learn(made)
     seen = [sources_of(learned, epoch) for epoch in range(10)]
@@ -91,7 +91,7 @@ def test_a_schedule_says_who_is_seen_when(learn: Any) -> None:
 
 
 def test_composed_images_are_those_of_seed_epoch_and_number(learn: Any) -> None:
-    made = recipe(epochs=4, extra={"twin": {"per_epoch": 5}}, curriculum={0.25: 1, 0.625: 1})
+    made = recipe(epochs=4, extra={"twin": {"per_epoch": 5}}, curriculum={0.5: 1, 0.75: 1})
     data = learn(made, composed=True).dataset
     stored = learn(made).stored
     one, again = data(stored, None), learn(made).dataset(stored, None)
@@ -106,8 +106,8 @@ def test_composed_images_are_those_of_seed_epoch_and_number(learn: Any) -> None:
         for place in range(6, 11)
     }
     assert len(pixels) == 10
-    # It grows: from a quarter of the side, as far as a glyph needs, to the whole.
-    assert [one[epoch, 6, True].input.shape[-1] for epoch in range(4)] == [8, 10, 16, 16]
+    # It grows to the whole.
+    assert [one[epoch, 6, True].input.shape[-1] for epoch in range(4)] == [8, 12, 16, 16]
     assert growth({}, 2) == ((1.0, 1.0), (1.0, 1.0))
     assert [noise for _, noise in growth({0.25: 1, 0.625: 1}, 3)] == [0.0, 1.0, 1.0]
 
@@ -144,6 +144,11 @@ def test_unlabelled_rows_and_the_test_part_have_a_teacher_alone(learn: Any) -> N
         ({"extra": {"more": {"until": 0.1}}}, "extra", "until"),
         ({"extra": {"more": {"until": 0.5}}, "own_from": 1.0}, "extra", "shows no image"),
         ({"teacher": {"revision": "a", "rows": ["extra"]}}, "extra", "no extra images"),
+        (
+            {"extra": {"twin": {"per_epoch": 5}}, "curriculum": {0.3: 1}},
+            "extra",
+            r"train\.curriculum: images of twin cannot be so small",
+        ),
         ({"teacher": {"revision": "a", "rows": ["unlabelled"]}}, "extra", "no unlabelled images"),
     ],
 )
@@ -151,7 +156,7 @@ def test_what_teaches_nothing_is_refused(
     train: dict[str, Any], part: str, said: str, learn: Any
 ) -> None:
     with pytest.raises(UserError, match=said):
-        learn(recipe(**train), part=part, composed=False)
+        learn(recipe(**train), part=part, composed="twin" in train.get("extra", {}))
 
 
 @pytest.mark.parametrize(
