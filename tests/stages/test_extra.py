@@ -1,5 +1,7 @@
 """Extra data through `fetch` and `split`: what is learnt from, and what would give away."""
 
+import copy
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from foldwise.features.kept import image_sets
 from foldwise.images.store import ImageStore
 from foldwise.model.saved import images_digest
 from stages import fetch, predict, split
-from tests.conftest import TINY
+from tests.conftest import TINY, Project
 from tests.pictures import picture, write
 
 SPLIT = {"method": "kfold", "test": 0.25, "group": True}
@@ -221,3 +223,24 @@ def test_a_look_that_is_fitted_is_of_the_train_part_alone(
     assert fit
     assert sorted(ids) == sorted(files.read_folds()["id"])
     assert files.read_json(files.LOOKS, "split")["twin"]["canvas"] == 48
+
+
+@pytest.mark.long
+def test_a_twin_is_fitted_to_the_train_parts_images(project: Project) -> None:
+    """Beginning far off: number, canvas and noise are read off, and the look comes nearer."""
+    params = copy.deepcopy(TINY)
+    whole = params["data"]["glyphs"]["compose"] | {"noise": [0.2, 0.3], "ink": [0.9, 1.0]}
+    params["data"]["glyphs"]["compose"] = whole
+    off = {"canvas": 48, "size": [10, 12], "glyphs": [1, 1], "noise": [0.0, 0.0], "ink": [0.3, 0.4]}
+    glyphs = {"from": "digits", "compose": off, "fit": True}
+    params["data"] |= {"extra": {"twin": {"source": "glyphs", "glyphs": glyphs}}}
+    project.write_params(params)
+    project.stage("fetch")
+    project.stage("split")
+    look = json.loads((project.path / "data/looks.json").read_text())["twin"]
+    assert (look["canvas"], look["glyphs"]) == (24, [1, 3])
+    assert look["noise"] == pytest.approx([0.2, 0.3], abs=0.05)
+    assert look["ink"][1] > 0.7
+    first = project.bytes_of("data/looks.json", "plots")
+    project.stage("split")
+    assert project.bytes_of("data/looks.json", "plots") == first
