@@ -70,7 +70,7 @@ def gains(seed: int) -> dict[str, Gain]:
             (folder / "data/incoming").mkdir(parents=True)
             with chdir(folder):
                 Path("params.yaml").write_text(yaml.safe_dump(params(seed, extra)))
-                for line in ("fetch", "split", *stages_of("cnn", FOLDS)[:-1]):
+                for line in ("fetch", "split", *stages_of("cnn", FOLDS)[:-2]):
                     run_stage(line)
                 runs.append(read_run("with" if extra else "base", Path()))
                 folds = files.folds_of(runs[-1].parts["oof"].ids).to_numpy()

@@ -26,7 +26,7 @@ def stages_of(member: str, folds: Iterable[int]) -> list[str]:
     """Names and arguments of all stages from `train` on."""
     each = [f"--member {member} --fold {fold}" for fold in folds]
     trained = [f"{name} {arguments}" for name in ("train", "predict") for arguments in each]
-    return [*trained, "ensemble", "threshold", "evaluate"]
+    return [*trained, "ensemble", "threshold", "evaluate", "present"]
 
 
 def run_stage(line: str) -> None:

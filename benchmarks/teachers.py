@@ -37,7 +37,7 @@ from foldwise.training.teacher import Taught
 
 FOLDS = (0, 1, 2)
 LABELLED = 720
-ALONE, TAUGHT = 30, 3
+ALONE, TAUGHT = 28, 2
 """Epochs on few images, and on all: about as many images in all."""
 SMALL = {"widths": [8, 16, 32, 32, 48], "pools": [0, 1]}
 ACCURACY = Objective(name="accuracy")
