@@ -112,10 +112,16 @@ def _check_extra(recipe: Recipe, data: Data) -> None:
                 "kept; drop freeze"
             )
     growing = recipe.train.growing_epochs
-    if growing > recipe.epochs:
+    if growing >= recipe.epochs:
         raise UserError(
             f"params.yaml: train.curriculum: has {growing} epochs in all, where `epochs` is "
-            f"{recipe.epochs}; raise `epochs`, or shorten it"
+            f"{recipe.epochs}, so that none shows whole images; raise `epochs`, or shorten it"
+        )
+    teacher = recipe.train.teacher
+    if teacher is not None and {"extra", "unlabelled"} & set(teacher.rows) and not data.extra:
+        raise UserError(
+            "params.yaml: train.teacher.rows: extra and unlabelled are rows of data.extra, which "
+            "has no source; add one there, or leave them out"
         )
     composed = [name for name in recipe.train.extra if data.extra[name].source == "glyphs"]
     if recipe.train.curriculum and not composed:

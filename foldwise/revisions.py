@@ -99,9 +99,21 @@ def fixed_commit(revision: str, key: str) -> str:
 
 
 def committed_params(commit: str = "HEAD") -> Any:
-    """params.yaml as a commit holds it, the last one or another."""
-    with opened(commit) as repo, repo.dvcfs.open("params.yaml") as file:
-        return yaml.safe_load(file)
+    """params.yaml as a commit holds it, the last one or another; {} if it holds none.
+
+    Raises `UserError` if it is no YAML.
+    """
+    with opened(commit) as repo:
+        try:
+            with repo.dvcfs.open("params.yaml") as file:
+                return yaml.safe_load(file) or {}
+        except FileNotFoundError:
+            return {}
+        except yaml.YAMLError as error:
+            line = " ".join(str(error).split())
+            raise UserError(
+                f"params.yaml of commit {shown(commit)}: is not valid YAML: {line}"
+            ) from None
 
 
 def fetch(commit: str, path: Path, target: Path) -> None:

@@ -75,7 +75,10 @@ def look_of(composed: Composed, ids: list[str], store: ImageStore, classes: list
 
     labels = files.labels_of(ids, classes)[composed.glyphs.classes].to_numpy(np.int8)
     images = [store.pixels(id, 1)[:, :, 0] for id in ids]
-    return fit_look(images, labels, composed.settings, composed.glyphs)
+    look = fit_look(images, labels, composed.settings, composed.glyphs)
+    # Of one class per image, own images show none of those that these glyphs lack.
+    one = composed.settings.glyphs == (1, 1)
+    return look.model_copy(update={"glyphs": (1, 1)}) if one else look
 
 
 def write_extra(told: pd.DataFrame, train: pd.Series, store: ImageStore) -> None:
@@ -95,7 +98,7 @@ def write_extra(told: pd.DataFrame, train: pd.Series, store: ImageStore) -> None
         files.LOOKS, {name: each.model_dump(mode="json") for name, each in looks.items()}
     )
     used = told[told["left_out"] == ""]
-    shown = {"own": train} | {str(name): rows["id"] for name, rows in used.groupby("source")}
+    shown = {"train part": train} | {str(name): rows["id"] for name, rows in used.groupby("source")}
     drawn = {
         name: [store.pixels(id, 3) for id in first_of(ids, MOST)] for name, ids in shown.items()
     }

@@ -81,7 +81,8 @@ def all_rows(recipe: Recipe, train: ImageDataset, classes: list[str]) -> Learned
         name: replace(each, settings=Compose.model_validate(looks[name]))
         for name, each in all_composed(files.IMAGES).items()
     }
-    return learned_rows(recipe, train, files.read_extra(), composed, test, classes)
+    single = files.read_dataset()["task"] == "multiclass"
+    return learned_rows(recipe, train, files.read_extra(), composed, test, classes, single)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def learning(recipe: Recipe, fold: int, classes: list[str], train: Pair) -> Lear
     shas = own.store.sha256()
     unseen = images_digest(shas[id] for id in set(files.read_labels()["id"]) - set(own.ids))
     rows = all_rows(recipe, own, classes)
-    return Learning(own, other, rows, unseen, starting_commit(recipe), teaching_commit(recipe))
+    teacher = None if rows is None else teaching_commit(recipe)
+    return Learning(own, other, rows, unseen, starting_commit(recipe), teacher)
 
 
 def fit_fold(

@@ -10,8 +10,6 @@ from foldwise.composing.glyph_set import GlyphSet
 from foldwise.composing.settings import Compose
 from foldwise.looks.statistics import looks
 
-MOST = 200
-"""Real images that are looked at."""
 ROUNDS = (1.0, 0.35)
 """Widths, as shares of all that is possible, of the boxes that settings are tried from."""
 TRIED = 128
@@ -50,8 +48,7 @@ def fit_look(
     tell too little of stays as it is, and so do the angle, the distractors and the blend.
 
     Args:
-        images: (height, width) uint8 each, bright glyphs on dark ground; at least one. Of more
-            than `MOST`, evenly many are looked at, in the order given.
+        images: (height, width) uint8 each, bright glyphs on dark ground; at least one.
         labels: (images, classes of the glyph set): 1 shown, 0 not, -1 not known.
         start: what is not told by the images.
         glyphs: what images are composed of.
@@ -59,18 +56,16 @@ def fit_look(
     Returns:
         A function of the arguments alone.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(MOST, len(images))).round().astype(int))
-    shown = [images[each] for each in chosen]
-    canvas = round(float(np.sqrt(np.median([image.size for image in shown]))))
+    canvas = round(float(np.sqrt(np.median([image.size for image in images]))))
     known: dict[str, object] = {
         "canvas": min(max(canvas, 16), 4096),
         "glyphs": _count(labels, start.glyphs),
-        **_noise(shown, start),
+        **_noise(images, start),
     }
     # Sizes that are larger than the new canvas are no settings.
     size = tuple(min(max(each, 4.0), float(canvas)) for each in start.size)
     told = Compose.model_validate(start.model_dump() | known | {"size": size})
-    return _search(looks(shown), told, glyphs)
+    return _search(looks(images), told, glyphs)
 
 
 def _count(labels: np.ndarray, otherwise: tuple[int, int]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import copy
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class ImageDataset(LabelledDataset):
             squares = scaled(squares, self.sizes[epoch % MANY_EPOCHS])
         return torch.from_numpy(np.array(np.moveaxis(squares, -1, -3)))
 
-    def with_rows(self, ids: Sequence[str], labels: np.ndarray) -> "ImageDataset":
+    def with_rows(self, ids: Sequence[str], labels: np.ndarray) -> Self:
         """The same with further images behind its own, of the same store."""
         more = copy.copy(self)
         more.ids = [*self.ids, *ids]
@@ -129,7 +130,7 @@ class ImageDataset(LabelledDataset):
             self.sizes,
         )
 
-    def growing(self, sizes: Sequence[int]) -> "ImageDataset":
+    def growing(self, sizes: Sequence[int]) -> Self:
         """The same, scaled down to these sizes, one for each epoch."""
         grown = copy.copy(self)
         grown.sizes = tuple(sizes)

@@ -104,9 +104,9 @@ def _of(train: dict[str, Any], params: Any) -> str:
 
 
 def _taught_rows(name: str, params: Any) -> str:
-    """Rows that a teacher teaches; those without labels by the sources that bring them."""
+    """Rows that a teacher teaches; those without labels by the sources that may bring some."""
     extra = _below(params, "data", "extra")
-    named = [each for each in extra if _below(extra, each).get("source") == "images"]
+    named = [each for each in extra if _below(extra, each).get("source") != "glyphs"]
     return f"{name} ({', '.join(named)})" if name == "unlabelled" and named else name
 
 

@@ -26,7 +26,7 @@ class ExtraRows(Settings):
     """How one source of `data.extra` takes part."""
 
     weight: Positive = 1.0
-    """Of the loss of its images, in those of own ones."""
+    """How much its images' loss counts; own images' counts 1."""
     per_epoch: Count | None = None
     """How many of its images an epoch shows, other ones in each until all were shown; null: all.
     Composed images, of which there is no end, need a number."""
@@ -59,6 +59,10 @@ class Teacher(Settings):
     def _check(self) -> Self:
         if len(set(self.rows)) < len(self.rows):
             raise ValueError("rows: each may be named once")
+        if self.per_epoch is not None and "test" not in self.rows:
+            raise ValueError("per_epoch: is of the test part, which rows leave out; drop it")
+        if self.weight == 1 and "train" not in self.rows:
+            raise ValueError("weight: 1 leaves own rows, which are not taught, without a say")
         return self
 
 

@@ -44,14 +44,16 @@ class ComposedDataset(ImageDataset):
         like: ImageDataset,
         count: int,
         grown: Sequence[tuple[float, float]],
+        single: bool,
     ) -> None:
         """
         Args:
             composed: of what, and how.
-            classes: of the data set; those that no glyph is of are -1.
+            classes: of the data set; those that no glyph is of are -1, of one class per image 0.
             like: says to what images are brought, and how they are augmented.
             count: how many an epoch shows.
             grown: of every epoch, as `growth` has it.
+            single: images have one class each, so that one that is shown says that no other is.
 
         Raises:
             UserError: images would be too small for their glyphs.
@@ -63,6 +65,7 @@ class ComposedDataset(ImageDataset):
         self._composed = composed
         self._columns = [list(classes).index(each) for each in composed.glyphs.classes]
         self._grown = tuple(grown)
+        self._others = 0 if single else -1
         for stage in sorted(set(grown) - {WHOLE}):
             try:
                 composed.settings.grown(*stage)
@@ -100,7 +103,7 @@ class ComposedDataset(ImageDataset):
         composer, model = self._of_epoch(epoch % MANY_EPOCHS)
         pixels, shown = composer.compose(position)
         pixels = np.repeat(pixels[:, :, None], model.channels, 2)
-        labels = torch.full_like(self.labels[position], -1)
+        labels = torch.full_like(self.labels[position], self._others)
         labels[self._columns] = torch.from_numpy(shown).float()
         return self.prepared(pixels, epoch, position, model), labels
 

@@ -58,9 +58,10 @@ class DataModule(pl.LightningDataModule):
         self._folder = features
         self._epoch = 0
         sizes = self._recipe.sizes
-        self._learned, self._taught = learned, taught
         if learned is not None:
+            learned = learned.growing(sizes)
             train = learned.stored
+        self._learned, self._taught = learned, taught
         self._images = (train.growing(sizes) if sizes else train, valid)
         balanced = self._recipe.train.sampler == "balanced"
         self._weights = image_weights(train.labels) if balanced else None

@@ -1,7 +1,8 @@
 """All rows that a member learns from, where there are more than its own labelled ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from foldwise.core.errors import UserError
 from foldwise.model.dataset import ImageDataset, LabelledDataset
 from foldwise.training.beside import ExtraRows, TaughtRows, epochs_of
 from foldwise.training.composed import ComposedDataset, growth
+from foldwise.training.losses import check_labels
 from foldwise.training.mixed_dataset import MixedDataset
 from foldwise.training.mixture import Mixture, SourceRows
 from foldwise.training.settings import Recipe
@@ -40,6 +42,11 @@ class LearnedRows:
             taught: (stored images, classes) soft targets, -1 where there are none.
         """
         return MixedDataset(stored, self.composed, self.weights, taught)
+
+    def growing(self, sizes: Sequence[int]) -> Self:
+        """The same, all images scaled down to these sizes, one for each epoch."""
+        composed = tuple(each.growing(sizes) for each in self.composed)
+        return replace(self, stored=self.stored.growing(sizes), composed=composed)
 
     def told(self) -> list[str]:
         """What decides composed images, beside seed and epoch."""
@@ -85,6 +92,22 @@ class _Gathered:
         self.kinds.append(np.full(len(ids), kind, object))
         self.add(name, settings, len(ids), self.grows, settings.per_epoch)
 
+    def add_source(
+        self, name: str, recipe: Recipe, table: pd.DataFrame, classes: Sequence[str]
+    ) -> None:
+        """Of a source's rows the labelled ones, if it is named, and those for a teacher alone."""
+        train = recipe.train
+        settings = train.extra.get(name, ExtraRows())
+        wanted: dict[TaughtRows, bool] = {
+            "extra": name in train.extra,
+            "unlabelled": train.teacher is not None and "unlabelled" in train.teacher.rows,
+        }
+        for kind, takes in wanted.items():
+            rows = table[table["part"] == kind]
+            if takes and len(rows):
+                labels = rows[list(classes)].to_numpy(np.float64, na_value=-1)
+                self.add_stored(name, settings, rows["id"].tolist(), labels, kind)
+
 
 def learned_rows(
     recipe: Recipe,
@@ -93,6 +116,7 @@ def learned_rows(
     composed: Mapping[str, Composed],
     test: Sequence[str],
     classes: Sequence[str],
+    single: bool,
 ) -> LearnedRows:
     """All that a recipe names, put together.
 
@@ -104,33 +128,34 @@ def learned_rows(
         composed: sources that are composed while training, by name.
         test: ids of the test part.
         classes: of the data set, in order.
+        single: whether its images have one class each.
 
     Raises:
         UserError: the recipe names a source of which there are no images, or asks what they cannot
             give.
     """
     train, found = recipe.train, _Gathered(recipe, own)
-    rows = () if train.teacher is None else train.teacher.rows
-    unlabelled = set(extra.loc[extra["part"] == "unlabelled", "source"])
-    _refuse_idle(recipe, extra, composed, unlabelled)
-    named = {*train.extra} | (unlabelled if "unlabelled" in rows else set())
-    for name in sorted(named - set(composed)):
-        table = extra[extra["source"] == name]
-        settings = train.extra.get(name, ExtraRows())
-        labels = table[list(classes)].to_numpy(np.float64, na_value=-1)
-        kind: TaughtRows = "unlabelled" if name in unlabelled else "extra"
-        found.add_stored(name, settings, table["id"].tolist(), labels, kind)
-    if TEST in rows and train.teacher is not None:
+    _refuse_idle(recipe, extra, composed, test)
+    for name, table in extra.groupby("source"):
+        found.add_source(str(name), recipe, table, classes)
+    if train.teacher is not None and TEST in train.teacher.rows:
         settings = ExtraRows(per_epoch=train.teacher.per_epoch)
         nothing = np.full((len(test), len(classes)), -1)
         found.add_stored(TEST, settings, test, nothing, "test")
+    labels = found.stored.labels
+    check_labels(train.loss, labels[(labels >= 0).all(1)])
     grown = growth(train.curriculum, recipe.epochs)
     made = []
     for name in sorted(set(train.extra) & set(composed)):
         settings = train.extra[name]
         count = settings.per_epoch or 0
         found.add(name, settings, count, 0, count)
-        made.append(ComposedDataset(composed[name], classes, own, count, grown))
+        if recipe.softmax and composed[name].settings.glyphs != (1, 1):
+            raise UserError(
+                f"params.yaml: data.extra.{name}.glyphs.compose.glyphs: cross_entropy learns "
+                "images of one class each; write [1, 1]"
+            )
+        made.append(ComposedDataset(composed[name], classes, own, count, grown, single))
     mixture = Mixture(found.rows, recipe.seed)
     if empty := mixture.empty(recipe.epochs):
         raise UserError(
@@ -142,24 +167,33 @@ def learned_rows(
 
 
 def _refuse_idle(
-    recipe: Recipe, extra: pd.DataFrame, composed: Mapping[str, Composed], unlabelled: set[str]
+    recipe: Recipe,
+    extra: pd.DataFrame,
+    composed: Mapping[str, Composed],
+    test: Sequence[str],
 ) -> None:
     """Refuse what names nothing, or what nothing could be learned from."""
     train = recipe.train
     rows = () if train.teacher is None else train.teacher.rows
     for name in sorted(set(train.extra) - set(composed)):
-        if not (extra["source"] == name).any():
+        parts = set(extra.loc[extra["source"] == name, "part"])
+        if not parts:
             raise UserError(
                 f"{KEY}.{name}: no image of it is left; see the list of what split left out"
             )
-        if name in unlabelled and "unlabelled" not in rows:
+        if parts == {"unlabelled"} and "unlabelled" not in rows:
             raise UserError(
                 f"{KEY}.{name}: its images have no labels, so only a teacher makes something to "
                 "learn of them; name one in train.teacher, with `unlabelled` among its rows"
             )
-    there = {"extra": set(train.extra) - set(composed) - unlabelled, "unlabelled": unlabelled}
-    for kind, names in there.items():
-        if kind in rows and not names:
+    named = extra[extra["source"].isin(list(train.extra))]
+    there = {
+        "extra": (named["part"] == "extra").any(),
+        "unlabelled": (extra["part"] == "unlabelled").any(),
+        TEST: len(test) > 0,
+    }
+    for kind, some in there.items():
+        if kind in rows and not some:
             raise UserError(
                 f"params.yaml: train.teacher.rows: there are no {kind} images that it could teach; "
                 "name a source of them, or leave it out"

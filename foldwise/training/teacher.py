@@ -1,5 +1,6 @@
 """Soft targets: what a committed run's models of one fold say of images."""
 
+import fcntl
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from foldwise import revisions
 from foldwise.core import files
 from foldwise.core.errors import UserError
+from foldwise.core.settings import Folds, Members
 from foldwise.ensembling.merge import merge_logits
 from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.features.kept import FeatureFolder
@@ -24,9 +26,10 @@ from foldwise.model.views import make_view
 from foldwise.training.learned_rows import LearnedRows
 from foldwise.training.settings import Recipe
 from foldwise.training.teacher_loss import soft_targets
-from foldwise.training.warm_start import named_commit
+from foldwise.training.warm_start import fetched_member, named_commit
 
-KEY = "params.yaml: train.teacher.revision"
+KEY = "train.teacher.revision"
+WHERE = f"params.yaml: {KEY}"
 TAUGHT = "taught.npz"
 
 
@@ -50,13 +53,12 @@ class Taught:
         """
         self._fold, self._classes, self._unseen = fold, classes, unseen
         self.ensemble = _params_of(commit, "ensemble", Ensemble)
-        included = [revisions.resolve(each, KEY) for each in self.ensemble.include]
+        included = [revisions.resolve(each, WHERE) for each in self.ensemble.include]
         self.commits = (commit, *included)
         for each in self.commits:
-            known = (revisions.committed_params(each) or {}).get("folds") or []
-            if fold not in known:
+            if fold not in _params_of(each, "folds", Folds):
                 raise UserError(
-                    f"{KEY}: commit {each[:10]} has no fold {fold}, so nothing of it is sure not "
+                    f"{WHERE}: commit {each[:10]} has no fold {fold}, so nothing of it is sure not "
                     "to know this fold's held-out images; name a run with the same folds"
                 )
 
@@ -69,7 +71,7 @@ class Taught:
             images: not augmented.
             compute: where it runs.
             kept: where features of frozen backbones are kept.
-            folder: for models that are brought, which are removed again.
+            folder: of this very run, for models that are brought.
 
         Raises:
             UserError: a model cannot be had, has other classes, or was trained on images that
@@ -83,11 +85,10 @@ class Taught:
     ) -> Iterator[np.ndarray]:
         for commit in self.commits:
             tta = _params_of(commit, "tta", Tta)
-            for name in revisions.committed_params(commit)["members"]:
+            for name in _params_of(commit, "members", Members):
                 path = files.MODELS / name / str(self._fold)
                 target = folder / f"{commit[:10]}-{name}-{self._fold}"
-                if not target.exists():
-                    revisions.fetch(commit, path, target)
+                fetched_member(commit, path, target, KEY)
                 self._check(target, f"{path} of commit {commit[:10]}")
                 trained = load_member(target)
                 views = [make_view(each) for each in tta.views]
@@ -102,25 +103,30 @@ class Taught:
     def _check(self, folder: Path, where: str) -> None:
         content = read_model(folder)
         if content["classes"] != self._classes:
-            raise UserError(f"{where}: has other classes; name another revision in {KEY[13:]}")
+            raise UserError(f"{where}: has other classes; name another revision in {KEY}")
         if content.get("unseen") != self._unseen:
             raise UserError(
                 f"{where}: its folds differ: it was trained on other images than this fold leaves "
-                f"out, so what it teaches may tell of them; drop {KEY[13:]}, or split as that "
+                f"out, so what it teaches may tell of them; drop {KEY}, or split as that "
                 "commit does"
             )
 
 
 def _params_of(commit: str, name: str, kind: Any) -> Any:
     """A section of a commit's params.yaml."""
-    content = revisions.committed_params(commit) or {}
+    content = revisions.committed_params(commit)
+    if not content:
+        raise UserError(
+            f"{WHERE}: commit {commit[:10]} has no params.yaml, so it is no run that could teach; "
+            "name another one"
+        )
     try:
         return TypeAdapter(kind).validate_python(content.get(name))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, (name, *first["loc"])))
         raise UserError(
-            f"{KEY}: params.yaml of commit {commit[:10]}: {key}: {first['msg']}; this version "
+            f"{WHERE}: params.yaml of commit {commit[:10]}: {key}: {first['msg']}; this version "
             "cannot repeat that run, name another one"
         ) from None
 
@@ -172,13 +178,16 @@ def taught_logits(
         folder: that belongs to this very run.
     """
     path = folder / TAUGHT
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found: np.ndarray = arrays["logits"]
-            return found
-        except (zipfile.BadZipFile, ValueError, LookupError, EOFError, OSError):
-            print(f"{path}: is damaged; computed anew", file=sys.stderr)
-    logits = teacher.logits(images, compute, kept, folder)
-    files.write_arrays(path, logits=logits)
-    return logits
+    # Of several processes that train together, one computes them.
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    found: np.ndarray = arrays["logits"]
+                return found
+            except (zipfile.BadZipFile, ValueError, LookupError, EOFError, OSError):
+                print(f"{path}: is damaged; computed anew", file=sys.stderr)
+        logits = teacher.logits(images, compute, kept, folder)
+        files.write_arrays(path, logits=logits)
+        return logits

@@ -29,7 +29,8 @@ def try_step(recipe: Recipe, network: Classifier, images: int, classes: int) -> 
     count = min(ENOUGH, Batches(images, recipe.train.batch_size, seed=0).smallest)
     model = recipe.model
     crops = (5,) if model.views == "five_crop" else ()
-    for side in sorted({model.image_size, *recipe.sizes}, reverse=True):
+    growing = [round(model.image_size * share) for share in recipe.train.curriculum]
+    for side in sorted({model.image_size, *recipe.sizes, *growing}, reverse=True):
         shape = (model.channels, side, side)
         refused = None
         with isolate_rng():
@@ -40,7 +41,9 @@ def try_step(recipe: Recipe, network: Classifier, images: int, classes: int) -> 
             except (*REFUSALS, AttributeError) as error:
                 refused = " ".join(str(error).split()) or type(error).__name__
         if refused is not None:
-            key = "image_size" if side == model.image_size else "train.resize"
+            key = "train.curriculum" if growing else "train.resize"
+            if side == model.image_size:
+                key = "image_size"
             raise UserError(
                 f"params.yaml: models.{recipe.member}: {model.backbone} cannot learn from batches "
                 f"of {count} images of {' x '.join(map(str, shape))}: {refused}; change {key}, "

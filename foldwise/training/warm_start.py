@@ -70,16 +70,7 @@ def starting_member(
             held out or tested here.
     """
     where = f"{folder} of commit {commit[:10]}"
-    if target.exists() and not _start_intact(target):
-        print(f"{target}: is damaged; fetched anew", file=sys.stderr)
-        shutil.rmtree(target)
-    if not target.exists():
-        revisions.fetch(commit, folder, target)
-        if not _start_intact(target):
-            raise UserError(
-                f"{where}: is damaged in DVC's cache or remote; `dvc push` it from where it is "
-                f"whole, or name another revision in {KEY}"
-            )
+    fetched_member(commit, folder, target, KEY)
     content = read_model(target)
     if content["classes"] != classes:
         raise UserError(f"{where}: has other classes; drop {KEY}, or name another revision")
@@ -89,6 +80,30 @@ def starting_member(
             f"so some of them may not be new to it; drop {KEY}, or split as that commit does"
         )
     return target
+
+
+def fetched_member(commit: str, folder: Path, target: Path, key: str) -> None:
+    """Fetch a trained member of a commit, if it is not there, whole.
+
+    Args:
+        commit: its hash.
+        folder: of the member and fold, in any commit.
+        target: where it is put.
+        key: of params.yaml that names the commit.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    if target.exists() and not _start_intact(target):
+        print(f"{target}: is damaged; fetched anew", file=sys.stderr)
+        shutil.rmtree(target)
+    if not target.exists():
+        revisions.fetch(commit, folder, target)
+        if not _start_intact(target):
+            raise UserError(
+                f"{folder} of commit {commit[:10]}: is damaged in DVC's cache or remote; `dvc "
+                f"push` it from where it is whole, or name another revision in {key}"
+            )
 
 
 def _start_intact(folder: Path) -> bool:

@@ -138,6 +138,35 @@ def test_a_teacher_of_other_classes_is_refused(student: Any, here: Project) -> N
         student()
 
 
+def test_a_commit_that_is_no_run_is_refused(student: Any, here: Project) -> None:
+    content = yaml.safe_load((here.path / "params.yaml").read_text())
+    for written, said in (
+        ("", "has no params.yaml"),
+        ("a: [", "is not valid YAML"),
+        (yaml.safe_dump(content | {"members": []}), "members: "),
+        (yaml.safe_dump(content | {"tta": 3}), "tta: "),
+    ):
+        (here.path / "params.yaml").write_text(written)
+        here.commit("No run")
+        revision = head(here)
+        here.write_params(content)
+        with pytest.raises(UserError, match=said):
+            student(revision=revision)
+
+
+def test_a_damaged_teacher_is_fetched_anew(here: Project, tmp_path: Path, capsys: Any) -> None:
+    ids = np.load("data/predictions/cnn/0.npz")["test_id"].tolist()
+    found = taught_by(here, 0, ids, tmp_path)
+    (tmp_path / "taught.npz").unlink()
+    (weights,) = tmp_path.glob("*-cnn-0/weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 255
+    weights.unlink()
+    weights.write_bytes(bytes(content))
+    assert np.array_equal(taught_by(here, 0, ids, tmp_path), found)
+    assert "is damaged; fetched anew" in capsys.readouterr().err
+
+
 def test_unknown_and_moving_names_are_refused(student: Any, here: Project) -> None:
     with pytest.raises(UserError, match=r"train\.teacher\.revision: git knows no commit 'nobody'"):
         student(revision="nobody")
@@ -158,6 +187,9 @@ def test_unknown_and_moving_names_are_refused(student: Any, here: Project) -> No
         ({"teacher": {"revision": "a", "rows": ["train", "train"]}}, "named once"),
         ({"teacher": {"revision": "a"}, "sampler": "balanced"}, "balanced corrects"),
         ({"teacher": {"rows": ["train"]}}, "revision: is missing"),
+        ({"teacher": {"revision": "a", "rows": ["unlabelled"]}}, "which has no source"),
+        ({"teacher": {"revision": "a", "per_epoch": 5}}, "per_epoch: is of the test part"),
+        ({"teacher": {"revision": "a", "rows": ["test"], "weight": 1.0}}, "without a say"),
         ({"teacher": {"revision": "a", "weight": 1.5}}, r"train\.teacher\.weight"),
     ],
 )

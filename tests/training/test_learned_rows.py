@@ -53,12 +53,24 @@ def nothing() -> pd.DataFrame:
 def learn(images: Any) -> Any:
     """Makes what a recipe learns from: 6 own images, 3 extra or unlabelled ones, 2 of the test."""
 
-    def make(made: Recipe, part: str = "extra", composed: bool = True) -> LearnedRows:
+    def make(
+        made: Recipe,
+        part: str = "extra",
+        composed: bool = True,
+        single: bool = False,
+        test: int = 2,
+        **compose: Any,
+    ) -> LearnedRows:
         train, valid = images(made)
         own = train.only(range(6), augmented=True)
-        extra = extra_table(train.ids[6:9], part)
-        twins = {"twin": twin()} if composed else {}
-        return learned_rows(made, own, extra, twins, valid.ids[:2], CLASSES)
+        extra = extra_table(train.ids[6:9], "unlabelled" if part == "unlabelled" else "extra")
+        if part == "ones":
+            extra[CLASSES] = 1
+        if part == "both":
+            extra.loc[1:, "part"] = "unlabelled"
+            extra.loc[1:, CLASSES] = pd.NA
+        twins = {"twin": twin(**compose)} if composed else {}
+        return learned_rows(made, own, extra, twins, valid.ids[:test], CLASSES, single)
 
     return make
 
@@ -134,6 +146,54 @@ def test_unlabelled_rows_and_the_test_part_have_a_teacher_alone(learn: Any) -> N
     assert (data[0, 2, True].taught == -1).all()
     assert (data[0, 7, True].taught == 0.25).all()
     assert (data[0, 7, False].taught == -1).all()
+
+
+def test_a_source_may_have_rows_with_and_without_labels(learn: Any) -> None:
+    """Each goes its own way: labels are learned, the others are for a teacher."""
+    teacher = {"revision": "a", "rows": ["train", "unlabelled"]}
+    for train, wanted in (
+        ({"extra": {"more": {}}}, {"own": 6, "more": 1}),
+        ({"teacher": teacher}, {"own": 6, "more": 2}),
+    ):
+        learned = learn(recipe(**train), part="both", composed=False)
+        assert sources_of(learned, 0) == wanted
+    learned = learn(recipe(extra={"more": {}}, teacher=teacher), part="both", composed=False)
+    assert learned.kinds.tolist() == ["train"] * 6 + ["extra"] + ["unlabelled"] * 2
+    assert (learned.stored.labels[6] == torch.tensor([0.0, 1, 0])).all()
+    assert (learned.stored.labels[7:] == -1).all()
+    rows = {**teacher, "rows": ["extra"]}
+    assert learn(recipe(extra={"more": {}}, teacher=rows), part="both", composed=False)
+
+
+def test_of_one_class_per_image_the_others_are_absent(learn: Any) -> None:
+    made = recipe(extra={"twin": {"per_epoch": 9}}, loss="cross_entropy")
+    learned = learn(made, single=True, glyphs=(1, 1))
+    for number in range(9):
+        labels = learned.composed[0][0, number, True][1]
+        assert sorted(labels.tolist()) == [0.0, 0.0, 1.0]
+    with pytest.raises(UserError, match="cross_entropy learns images of one class each"):
+        learn(made, single=True, glyphs=(1, 2))
+
+
+def test_stored_rows_of_several_classes_are_refused_by_cross_entropy(learn: Any) -> None:
+    with pytest.raises(UserError, match="cross_entropy is for images of one class each"):
+        learn(recipe(extra={"more": {}}, loss="cross_entropy"), composed=False, part="ones")
+
+
+def test_composed_images_grow_as_own_ones_do(learn: Any) -> None:
+    made = recipe(
+        epochs=4, extra={"twin": {"per_epoch": 5}}, resize={16: 2, 24: 2}, model={"image_size": 24}
+    )
+    learned = learn(made).growing(made.sizes)
+    data = learned.dataset(learned.stored, None)
+    sides = [[data[epoch, place, True].input.shape[-1] for place in (0, 6)] for epoch in range(4)]
+    assert sides == [[16, 16], [16, 16], [24, 24], [24, 24]]
+
+
+def test_a_teacher_of_a_test_part_that_is_not_there_is_refused(learn: Any) -> None:
+    teacher = {"revision": "a", "rows": ["test"], "per_epoch": 2}
+    with pytest.raises(UserError, match="there are no test images"):
+        learn(recipe(teacher=teacher), composed=False, test=0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from foldwise.core.errors import UserError
 from foldwise.model.classifier import build_network
 from foldwise.training.settings import Recipe, Train
 from foldwise.training.trial import try_step
+from tests.fitting import recipe as fitted
 from tests.small import model
 
 
@@ -107,3 +108,16 @@ def test_what_a_library_refuses_is_one_line(
     with pytest.raises(UserError, match=said) as error:
         tried(settings, images, **train)
     assert "\n" not in str(error.value)
+
+
+def test_every_size_of_a_curriculum_is_tried() -> None:
+    """Three halvings leave nothing of 16 pixels' quarter but one; a fourth would take that too."""
+    made = fitted(
+        epochs=3,
+        model={"options": {"widths": [4] * 4, "pools": [0, 1, 2, 3]}},
+        extra={"twin": {"per_epoch": 4}},
+        curriculum={0.5: 1},
+    )
+    network = build_network(made.model, 3, pretrained=False)
+    with pytest.raises(UserError, match=r"1 x 8 x 8.*change train\.curriculum"):
+        try_step(made, network, 10, 3)
