@@ -1,6 +1,7 @@
 """Glyph sets and the composer."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,3 +123,56 @@ def test_more_images_never_change_the_first_ones() -> None:
     for index, id in enumerate(few.ids):
         assert few.read(index) == many.read(position[id])
         assert np.array_equal(few.labels[index], many.labels[position[id]])
+
+
+def test_soft_strokes_have_slower_edges(handwriting: GlyphSet) -> None:
+    """The same strokes at the same places: as much ink, but in more shades."""
+    shades = []
+    for sharp in (0.99, 0.5, 0.01):
+        settings = Compose(noise=(0, 0), ink=(1, 1), thickness=(0.5, 0.5), sharp=(sharp, sharp))
+        pixels = np.stack([Composer(handwriting, settings, 3, 0).paint(i) for i in range(20)])
+        shades.append(((pixels > 20) & (pixels < 235)).mean() / (pixels > 20).mean())
+    assert shades == sorted(shades)
+    assert shades[2] > 1.5 * shades[0]
+
+
+def test_crossing_strokes_add_up_or_not(handwriting: GlyphSet) -> None:
+    common: dict[str, Any] = {
+        "noise": (0, 0),
+        "ink": (0.4, 0.4),
+        "glyphs": (5, 5),
+        "size": (26, 26),
+    }
+    one, other = (
+        np.stack(
+            [
+                Composer(handwriting, Compose(**common, blend=blend), 3, 0).paint(i)
+                for i in range(20)
+            ]
+        ).astype(int)
+        for blend in ("max", "add")
+    )
+    assert one.max() == 102
+    assert other.max() > 150
+    assert (other >= one).all()
+    assert ((one > 0) == (other > 0)).all()
+
+
+def test_a_stream_may_be_of_an_epoch(handwriting: GlyphSet) -> None:
+    first, again = (Composer(handwriting, Compose(), 5, (7, 2)) for _ in range(2))
+    other = Composer(handwriting, Compose(), 5, (7, 3))
+    assert np.array_equal(first.paint(0), again.paint(0))
+    assert not np.array_equal(first.paint(0), other.paint(0))
+    pixels, labels = first.compose(4)
+    assert np.array_equal(pixels, first.paint(4))
+    assert np.array_equal(labels, first.labels(4))
+
+
+def test_grown_images_are_as_densely_covered(handwriting: GlyphSet) -> None:
+    whole = Compose(canvas=128, glyphs=(4, 8), size=(12, 20), noise=(0.5, 1.0), distractors=(0, 2))
+    half = whole.grown(0.5, 0.25)
+    assert (half.canvas, half.glyphs, half.distractors) == (64, (1, 2), (0, 0))
+    assert (half.size, half.noise) == (whole.size, (0.125, 0.25))
+    assert whole.grown(0.2, 0).glyphs == (1, 1)
+    with pytest.raises(ValueError, match="fewer than its largest glyph has"):
+        whole.grown(0.15, 0)
