@@ -38,7 +38,9 @@ from foldwise.training.teacher import Taught
 FOLDS = (0, 1, 2)
 LABELLED = 720
 ALONE, TAUGHT = 28, 2
-"""Epochs on few images, and on all: about as many images in all."""
+"""Epochs on few images, and on all, going on from the teacher's weights."""
+RATE = 5e-3
+"""With which they go on."""
 SMALL = {"widths": [8, 16, 32, 32, 48], "pools": [0, 1]}
 ACCURACY = Objective(name="accuracy")
 
@@ -127,7 +129,8 @@ def pseudo_labels() -> None:
     for message in ("one round of pseudo-labels", "two rounds", "one round, leaking"):
         leaks = message.endswith("leaking")
         teacher = {"revision": first if leaks else commit, "rows": ["train", "unlabelled"]}
-        taught = params | {"epochs": TAUGHT, "train": params["train"] | {"teacher": teacher}}
+        settings = {"teacher": teacher, "warm_start": teacher["revision"]}
+        taught = params | {"epochs": TAUGHT, "lr": RATE, "train": params["train"] | settings}
         start = time.perf_counter()
         if leaks:
             with leaking():
