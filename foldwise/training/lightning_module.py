@@ -112,13 +112,18 @@ class MemberModule(pl.LightningModule):
         weights: torch.Tensor | None = None,
         taught: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Against labels and, where there is a teacher, against what it says."""
-        loss = self.loss(logits, labels, self._shared, weights)
+        """Against labels and, where there is a teacher, against what it says.
+
+        Both are means over all images that have either: where few have labels, a mean over these
+        alone would be that of one or two in a batch.
+        """
         if self.teacher_loss is None or taught is None:
-            return loss
+            return self.loss(logits, labels, self._shared, weights)
         assert self.recipe.train.teacher is not None
         share = self.recipe.train.teacher.weight
-        followed = self.teacher_loss(logits, taught, self._shared, weights)
+        counted = (labels >= 0) | (taught >= 0)
+        loss = self.loss(logits, labels, self._shared, weights, counted)
+        followed = self.teacher_loss(logits, taught, self._shared, weights, counted)
         return (1 - share) * loss + share * followed
 
     def validation_step(self, batch: Batch, _: int) -> None:

@@ -59,6 +59,7 @@ class Loss(nn.Module):
         targets: torch.Tensor,
         shared: bool = False,
         weights: torch.Tensor | None = None,
+        counted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """A scalar.
 
@@ -67,6 +68,7 @@ class Loss(nn.Module):
             targets: (images, classes): 1 present, 0 absent, -1 ignore, or between 0 and 1.
             shared: the other processes have the rest of the batch.
             weights: (images, 1), by which each image's loss is multiplied; None: 1.
+            counted: (images, classes) bool: what the mean is over, beside what is not ignored.
         """
         # In bf16 a count of more than 256 would be rounded.
         logits = logits.float()
@@ -76,6 +78,8 @@ class Loss(nn.Module):
         each = self._each(logits, targets.clamp(min=0)) * used
         if weights is not None:
             each = each * weights
+        if counted is not None:
+            used = torch.maximum(used, counted.float())
         processes = dist.get_world_size() if shared else 1
         if self.name == "bce":
             counts = _total(used.sum(0), shared)

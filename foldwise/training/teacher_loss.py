@@ -43,6 +43,7 @@ class TeacherLoss(nn.Module):
         taught: torch.Tensor,
         shared: bool = False,
         weights: torch.Tensor | None = None,
+        counted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """A scalar.
 
@@ -51,9 +52,10 @@ class TeacherLoss(nn.Module):
             taught: (images, classes): what `soft_targets` gives; -1 where no teacher teaches.
             shared: the other processes have the rest of the batch.
             weights: (images, 1), by which each image's loss is multiplied; None: 1.
+            counted: (images, classes) bool: what the mean is over, beside what is taught.
         """
         # A blend of images keeps only what the teacher says of both.
-        loss = self._loss(logits.float() / self._temperature, taught, shared, weights)
+        loss = self._loss(logits.float() / self._temperature, taught, shared, weights, counted)
         scale = logits.shape[1] if self._summed else 1
         return self._temperature**2 * scale * loss
 

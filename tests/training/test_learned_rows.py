@@ -20,7 +20,7 @@ from foldwise.training.curves import Curves
 from foldwise.training.learned_rows import LearnedRows, learned_rows
 from foldwise.training.lightning_module import MemberModule
 from foldwise.training.losses import Loss
-from foldwise.training.options import LossOptions
+from foldwise.training.options import LossName, LossOptions
 from foldwise.training.settings import Recipe
 from tests.fitting import fit, recipe, same, training_run
 
@@ -299,7 +299,7 @@ def test_the_loss_is_that_of_each_row_by_its_weight() -> None:
     cross = torch.nn.functional.binary_cross_entropy_with_logits
     hard = [cross(logits[i], labels[i]) for i in range(2)]
     soft = [4 * cross(logits[i] / 2, taught[i]) for i in (1, 2)]
-    wanted = 0.75 * (hard[0] + 0.5 * hard[1]) / 2 + 0.25 * (0.5 * soft[0] + 2 * soft[1]) / 2
+    wanted = 0.75 * (hard[0] + 0.5 * hard[1]) / 3 + 0.25 * (0.5 * soft[0] + 2 * soft[1]) / 3
     assert torch.allclose(found, wanted)
 
 
@@ -312,3 +312,14 @@ def test_weights_of_a_loss_weigh_images() -> None:
         each = torch.stack([loss(logits[[i]], targets[[i]]) for i in range(4)])
         assert torch.allclose(loss(logits, targets, weights=weights), (each * weights[:, 0]).mean())
         assert torch.equal(loss(logits, targets, weights=torch.ones(4, 1)), loss(logits, targets))
+
+
+@pytest.mark.parametrize("name", ["bce", "asymmetric", "focal"])
+def test_what_counts_beside_labels_is_in_the_mean_alone(name: LossName) -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    targets = torch.ones(4, 3)
+    targets[2:] = -1
+    loss = Loss(name, LossOptions(), targets)
+    whole = loss(logits, targets, counted=torch.ones(4, 3, dtype=torch.bool))
+    assert torch.allclose(whole, loss(logits, targets) / 2)
+    assert torch.equal(loss(logits, targets, counted=targets >= 0), loss(logits, targets))
