@@ -151,10 +151,11 @@ EDITS = {
     "foldwise/decision/count_prior.py": ["threshold", "evaluate", "present"],
     "foldwise/ensembling/weights.py": ["ensemble"],
     "foldwise/folds/assign.py": ["split"],
-    "foldwise/inference/view_logits.py": PREDICT,
+    "foldwise/inference/view_logits.py": [*TRAIN, *PREDICT],
+    "foldwise/looks/look.py": ["split"],
     "foldwise/report/template/page.css": ["present"],
     "foldwise/scoring/objective.py": ["ensemble", "threshold", "evaluate", "present"],
-    "foldwise/composing/composer.py": ["fetch"],
+    "foldwise/composing/composer.py": ["fetch", "split", *TRAIN],
     "foldwise/training/losses.py": TRAIN,
     "stages/threshold.py": ["threshold"],
 }
