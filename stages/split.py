@@ -77,7 +77,7 @@ def look_of(composed: Composed, ids: list[str], store: ImageStore, classes: list
     images = [store.pixels(id, 1)[:, :, 0] for id in ids]
     look = fit_look(images, labels, composed.settings, composed.glyphs)
     # Of one class per image, own images show none of those that these glyphs lack.
-    one = composed.settings.glyphs == (1, 1)
+    one = files.read_dataset()["task"] == "multiclass"
     return look.model_copy(update={"glyphs": (1, 1)}) if one else look
 
 

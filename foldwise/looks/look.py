@@ -111,7 +111,9 @@ def _ground(image: np.ndarray) -> np.ndarray:
 def _search(target: np.ndarray, told: Compose, glyphs: GlyphSet) -> Compose:
     """The settings that were tried or estimated whose looks are nearest to the target."""
     kept = np.clip((_knobs(told) - LOW) / (HIGH - LOW), 0, 1)
-    centre, tells = np.full(len(LOW), 0.5), np.ones(len(LOW), bool)
+    centre = np.full(len(LOW), 0.5)
+    # Sharp strokes stay sharp: looks tell less of the rest where softness may explain it.
+    tells = np.array([name != "sharp" or told.sharp != (1.0, 1.0) for name in KNOBS])
     found = [told]
     for number, width in enumerate(ROUNDS):
         rng = np.random.default_rng((told.canvas, number))
@@ -123,7 +125,7 @@ def _search(target: np.ndarray, told: Compose, glyphs: GlyphSet) -> Compose:
         )
         estimate, explained = _regressed(seen, tried, target)
         if number == 0:
-            tells = explained > TELLS
+            tells &= explained > TELLS
         # In a box so narrow that a knob no longer tells, it stays in the middle.
         better = np.clip(estimate, 0, 1)
         centre = np.where(tells, np.where(explained > TELLS, better, centre), kept)

@@ -147,7 +147,7 @@ def stale(project: Project) -> dict[str, list[str]]:
 
 TRAIN, PREDICT = ["train@cnn-0", "train@cnn-1"], ["predict@cnn-0", "predict@cnn-1"]
 EDITS = {
-    "foldwise/charts/examples.py": ["evaluate", "present"],
+    "foldwise/charts/examples.py": ["split", "evaluate", "present"],
     "foldwise/decision/count_prior.py": ["threshold", "evaluate", "present"],
     "foldwise/ensembling/weights.py": ["ensemble"],
     "foldwise/folds/assign.py": ["split"],
