@@ -37,10 +37,10 @@ def main() -> None:
     check_params()
     dataset = files.read_dataset()
     check_weights(settings, dataset["task"] == "multiclass")
-    folds, labels = files.read_folds(), files.read_labels()
+    folds = files.read_folds()
     held_out = folds[folds["fold"] >= 0]
     oof_id = held_out["id"].to_numpy(str)
-    test_id = labels.loc[~labels["id"].isin(folds["id"]), "id"].to_numpy(str)
+    test_id = np.array(files.ids_of_test_part(folds), str)
     held = Held(
         files.labels_of(oof_id, dataset["classes"]).to_numpy(np.int8),
         held_out["fold"].to_numpy(),

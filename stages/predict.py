@@ -39,10 +39,9 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
             f"{folder}: was trained on images that {files.FOLDS} holds out or tests by now, so its "
             "predictions of them would not be out-of-fold; run `dvc repro train`"
         )
-    divided = set(folds["id"])
     return {
         "oof": folds.loc[folds["fold"] == fold, "id"].tolist(),
-        "test": [id for id in own if id not in divided],
+        "test": files.ids_of_test_part(folds),
     }
 
 

@@ -10,6 +10,7 @@ Of extra data it writes which images are left out (data/extra.csv), as what comp
 
 import hashlib
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,34 +67,38 @@ def first_of(ids: pd.Series, count: int) -> list[str]:
     return sorted(ids, key=lambda each: hashlib.sha256(each.encode()).digest())[:count]
 
 
-def look_of(composed: Composed, ids: list[str], store: ImageStore, classes: list[str]) -> Compose:
+def look_of(
+    composed: Composed, ids: list[str], store: ImageStore, dataset: dict[str, Any]
+) -> Compose:
     """What images of a composed source look like: as params.yaml says or, fitted, as these do."""
     if not composed.fit:
         return composed.settings
     # Only here, where it is needed.
     from foldwise.looks.look import fit_look
 
-    labels = files.labels_of(ids, classes)[composed.glyphs.classes].to_numpy(np.int8)
+    labels = files.labels_of(ids, dataset["classes"])[composed.glyphs.classes].to_numpy(np.int8)
     images = [store.pixels(id, 1)[:, :, 0] for id in ids]
     look = fit_look(images, labels, composed.settings, composed.glyphs)
     # Of one class per image, own images show none of those that these glyphs lack.
-    one = files.read_dataset()["task"] == "multiclass"
-    return look.model_copy(update={"glyphs": (1, 1)}) if one else look
+    single = dataset["task"] == "multiclass"
+    return look.model_copy(update={"glyphs": (1, 1)}) if single else look
 
 
-def write_extra(told: pd.DataFrame, train: pd.Series, store: ImageStore) -> None:
+def write_extra(
+    told: pd.DataFrame, train: pd.Series, store: ImageStore, dataset: dict[str, Any]
+) -> None:
     """Write what becomes of extra data, and a picture of it.
 
     Args:
         told: `id`, `source` and `left_out` of the stored extra images.
         train: ids of the own images of the train part.
         store: of all images.
+        dataset: its facts.
     """
     files.write_csv(files.EXTRA, told)
-    classes = files.read_dataset()["classes"]
     composed = all_composed(files.IMAGES)
     seen = first_of(train, FITTED_ON)
-    looks = {name: look_of(each, seen, store, classes) for name, each in composed.items()}
+    looks = {name: look_of(each, seen, store, dataset) for name, each in composed.items()}
     files.write_json(
         files.LOOKS, {name: each.model_dump(mode="json") for name, each in looks.items()}
     )
@@ -163,7 +168,7 @@ def main() -> None:
         files.FOLDS,
         pd.DataFrame({"id": table["id"], "fold": division.fold})[~division.test],
     )
-    write_extra(extra, table.loc[~division.test, "id"], store)
+    write_extra(extra, table.loc[~division.test, "id"], store, dataset)
 
 
 if __name__ == "__main__":

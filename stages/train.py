@@ -74,8 +74,7 @@ def all_rows(recipe: Recipe, train: ImageDataset, classes: list[str]) -> Learned
     """All that is learned from; None where that is the fold's own train images alone."""
     if recipe.train.alone or recipe.train.overfit_batches is not None:
         return None
-    own = files.read_labels()["id"]
-    test = own[~own.isin(files.read_folds()["id"])].tolist()
+    test = files.ids_of_test_part(files.read_folds())
     looks = files.read_json(files.LOOKS, "split")
     composed = {
         name: replace(each, settings=Compose.model_validate(looks[name]))
@@ -112,7 +111,7 @@ def learning(recipe: Recipe, fold: int, classes: list[str], train: Pair) -> Lear
     """Settle what is learned from."""
     own, other = train
     shas = own.store.sha256()
-    unseen = images_digest(shas[id] for id in set(files.read_labels()["id"]) - set(own.ids))
+    unseen = images_digest(shas[id] for id in set(files.own_ids()) - set(own.ids))
     rows = all_rows(recipe, own, classes)
     teacher = None if rows is None else teaching_commit(recipe)
     return Learning(own, other, rows, unseen, starting_commit(recipe), teacher)
@@ -126,7 +125,7 @@ def fit_fold(
     key = here.key(recipe, fold, classes)
     # All folds and stages ask for the same sets, so that each is computed once.
     folds = files.read_folds()
-    sets = image_sets(folds, files.read_labels()["id"])
+    sets = image_sets(folds, files.own_ids())
     groups = folds.set_index("id")["fold"].loc[train.ids].to_numpy()
     if recipe.train.overfit_batches is not None:
         sets = ()

@@ -38,9 +38,10 @@ class Composed:
         """Names the random stream: another for each name, and none that a data set's parts have."""
         return 2 + zlib.crc32(self.name.encode())
 
-    def composer(self, look: Compose) -> Composer:
-        """A composer of images of this look."""
-        return Composer(self.glyphs, look, self.seed, self.stream, self.distractors)
+    def composer(self, look: Compose, *epoch: int) -> Composer:
+        """A composer of images of this look; other ones in every epoch, if one is named."""
+        stream = (self.stream, *epoch)
+        return Composer(self.glyphs, look, self.seed, stream, self.distractors)
 
 
 def composed_path(folder: Path, name: str) -> Path:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from foldwise.core.settings import IntRange, Number, Range, Settings
 
 SMALLEST = 16
+"""Height and width that a canvas has at least, in pixels."""
 PRESETS: dict[str, dict[str, Any]] = {
     # DACON's dirty-MNIST, as its description and its images have it.
     "dirty_mnist": {

@@ -201,6 +201,12 @@ def own_ids(root: Path = Path()) -> list[str]:
     return read_labels(root)["id"].tolist()
 
 
+def ids_of_test_part(folds: pd.DataFrame) -> list[str]:
+    """The ids of own images that are not in the table of folds, in the order of `read_labels`."""
+    divided = set(folds["id"])
+    return [id for id in own_ids() if id not in divided]
+
+
 def stored_extra(root: Path = Path()) -> pd.DataFrame:
     """The rows of extra data as `read_labels` gives the own, with their `source`."""
     return _labels_by_owner(root)[1]

@@ -92,10 +92,7 @@ class ComposedDataset(ImageDataset):
             composed, whole = self._composed, self._composed.settings
             stage = self._grown[epoch]
             settings = whole if stage == WHOLE else whole.grown(*stage)
-            stream = (composed.stream, epoch)
-            composer = Composer(
-                composed.glyphs, settings, composed.seed, stream, composed.distractors
-            )
+            composer = composed.composer(settings, epoch)
             # By the share itself, so that images of all sources have one size.
             self._made = epoch, composer, resized_model(self.model, stage[0])
         return self._made[1:]

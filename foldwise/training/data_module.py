@@ -58,11 +58,10 @@ class DataModule(pl.LightningDataModule):
         self._folder = features
         self._epoch = 0
         sizes = self._recipe.sizes
-        if learned is not None:
-            learned = learned.growing(sizes)
-            train = learned.stored
-        self._learned, self._taught = learned, taught
-        self._images = (train.growing(sizes) if sizes else train, valid)
+        self._learned = learned if learned is None else learned.growing(sizes)
+        self._taught = taught
+        stored = train.growing(sizes) if self._learned is None else self._learned.stored
+        self._images = (stored, valid)
         balanced = self._recipe.train.sampler == "balanced"
         self._weights = image_weights(train.labels) if balanced else None
         self._features: Pair | None = None
