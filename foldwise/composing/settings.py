@@ -72,20 +72,19 @@ class Compose(Settings):
         _ordered("noise", self.noise, 0, 1)
         return self
 
-    def grown(self, share: float, noise: float) -> Self:
-        """Of a smaller canvas, as densely covered by glyphs of the same size, and of less noise.
+    def grown(self, share: float) -> Self:
+        """Of a smaller canvas, as densely covered by glyphs of the same size.
 
         Args:
             share: of the canvas's side, from above 0 to 1.
-            noise: share of the noise.
 
         Raises:
             ValueError: the largest glyph would not fit.
 
-        >>> whole = Compose(canvas=256, glyphs=(10, 14), size=(22, 44), noise=(0.8, 1))
-        >>> small = whole.grown(0.5, 0.25)
-        >>> small.canvas, small.glyphs, small.size, small.noise
-        (128, (2, 4), (22.0, 44.0), (0.2, 0.25))
+        >>> whole = Compose(canvas=256, glyphs=(10, 14), size=(22, 44))
+        >>> small = whole.grown(0.5)
+        >>> small.canvas, small.glyphs, small.size
+        (128, (2, 4), (22.0, 44.0))
         """
         canvas = round(self.canvas * share)
         if canvas < max(self.size[1], SMALLEST):
@@ -98,12 +97,10 @@ class Compose(Settings):
             low, high = (max(round(each * share**2), min(least, each)) for each in counts)
             return low, high
 
-        low, high = self.noise
         return self.model_copy(
             update={
                 "canvas": canvas,
                 "glyphs": fewer(self.glyphs, 1),
                 "distractors": fewer(self.distractors, 0),
-                "noise": (low * noise, high * noise),
             }
         )

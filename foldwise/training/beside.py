@@ -75,8 +75,8 @@ class Beside(Settings):
     """Share of training before which only extra images are seen; 1: own ones never are."""
     curriculum: Curriculum = Field(default_factory=dict)
     """Epochs at the start that see composed images alone, of this share of their height and width:
-    as densely covered by glyphs of the same size, so with fewer of them; a quarter of the side has
-    no noise, a half all of it. The smallest come first; {}: none."""
+    as densely covered by glyphs of the same size, so with fewer of them. The smallest come first;
+    {}: none."""
     teacher: Teacher | None = None
 
     def _check_beside(self, solved: bool, balanced: bool, growing: bool) -> None:

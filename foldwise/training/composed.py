@@ -12,28 +12,18 @@ from foldwise.core.errors import UserError
 from foldwise.model.dataset import MANY_EPOCHS, ImageDataset
 from foldwise.model.settings import Model
 
-WHOLE = (1.0, 1.0)
-
-
-def growth(curriculum: Mapping[float, int], epochs: int) -> tuple[tuple[float, float], ...]:
-    """Of every epoch's composed images: the share of their height and width, and that of the noise.
-
-    A quarter of the side has no noise, a half all of it, as what is larger: what a network learns
-    without noise it does not see in noise.
+def growth(curriculum: Mapping[float, int], epochs: int) -> tuple[float, ...]:
+    """The share of their height and width that every epoch's composed images have.
 
     Args:
         curriculum: how many epochs have a share of the side.
         epochs: in all.
 
-    >>> growth({0.375: 1, 0.2: 2}, 4)
-    ((0.2, 0.0), (0.2, 0.0), (0.375, 0.5), (1.0, 1.0))
+    >>> growth({0.375: 1, 0.25: 2}, 4)
+    (0.25, 0.25, 0.375, 1.0)
     """
-    stages = [
-        (share, min(1.0, max(0.0, 4 * share - 1)))
-        for share, count in sorted(curriculum.items())
-        for _ in range(count)
-    ]
-    return (*stages, *[WHOLE] * (epochs - len(stages)))
+    stages = [share for share, count in sorted(curriculum.items()) for _ in range(count)]
+    return (*stages, *[1.0] * (epochs - len(stages)))
 
 
 class ComposedDataset(ImageDataset):
@@ -45,7 +35,7 @@ class ComposedDataset(ImageDataset):
         classes: Sequence[str],
         like: ImageDataset,
         count: int,
-        grown: Sequence[tuple[float, float]],
+        grown: Sequence[float],
         single: bool,
     ) -> None:
         """
@@ -68,9 +58,9 @@ class ComposedDataset(ImageDataset):
         self._columns = [list(classes).index(each) for each in composed.glyphs.classes]
         self._grown = tuple(grown)
         self._others = 0 if single else -1
-        for stage in sorted(set(grown) - {WHOLE}):
+        for share in sorted(set(grown) - {1.0}):
             try:
-                composed.settings.grown(*stage)
+                composed.settings.grown(share)
             except ValueError as error:
                 raise UserError(
                     f"params.yaml: train.curriculum: images of {composed.name} cannot be so small: "
@@ -90,11 +80,11 @@ class ComposedDataset(ImageDataset):
     def _of_epoch(self, epoch: int) -> tuple[Composer, Model]:
         if self._made is None or self._made[0] != epoch:
             composed, whole = self._composed, self._composed.settings
-            stage = self._grown[epoch]
-            settings = whole if stage == WHOLE else whole.grown(*stage)
+            share = self._grown[epoch]
+            settings = whole if share == 1 else whole.grown(share)
             composer = composed.composer(settings, epoch)
             # By the share itself, so that images of all sources have one size.
-            self._made = epoch, composer, resized_model(self.model, stage[0])
+            self._made = epoch, composer, resized_model(self.model, share)
         return self._made[1:]
 
     def item(self, epoch: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -170,9 +170,9 @@ def test_a_stream_may_be_of_an_epoch(handwriting: GlyphSet) -> None:
 
 def test_grown_images_are_as_densely_covered(handwriting: GlyphSet) -> None:
     whole = Compose(canvas=128, glyphs=(4, 8), size=(12, 20), noise=(0.5, 1.0), distractors=(0, 2))
-    half = whole.grown(0.5, 0.25)
+    half = whole.grown(0.5)
     assert (half.canvas, half.glyphs, half.distractors) == (64, (1, 2), (0, 0))
-    assert (half.size, half.noise) == (whole.size, (0.125, 0.25))
-    assert whole.grown(0.2, 0).glyphs == (1, 1)
+    assert (half.size, half.noise) == (whole.size, whole.noise)
+    assert whole.grown(0.2).glyphs == (1, 1)
     with pytest.raises(ValueError, match="fewer than its largest glyph has"):
-        whole.grown(0.15, 0)
+        whole.grown(0.15)
