@@ -12,6 +12,7 @@ from foldwise.core.errors import UserError
 from foldwise.model.dataset import MANY_EPOCHS, ImageDataset
 from foldwise.model.settings import Model
 
+
 def growth(curriculum: Mapping[float, int], epochs: int) -> tuple[float, ...]:
     """The share of their height and width that every epoch's composed images have.
 
