@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import yaml
+
+from foldwise.core import files
+from foldwise.decision.decision import Decision
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,3 +61,11 @@ def committed(message: str) -> str:
     name = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com")
     subprocess.run(["git", *name, "commit", "-qm", message], **quiet)
     return str(subprocess.run(["git", "rev-parse", "HEAD"], **quiet).stdout.strip())
+
+
+def of_one_fold() -> float:
+    """On the test part, the mean over folds of how right what one fold's models decide alone is."""
+    ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
+    decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
+    labels = files.labels_of(ensemble["test_id"], files.read_dataset()["classes"]).to_numpy()
+    return float(np.mean([(decision(each) == labels).mean() for each in ensemble["test_by_fold"]]))
