@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from foldwise.cluster.connection import imported
-from foldwise.cluster.contents import Content, put_piece, read_piece
+from foldwise.cluster.contents import Content, put_piece
 from foldwise.cluster.job import (
     END,
     LINE,
@@ -22,47 +21,15 @@ from foldwise.cluster.job import (
     TEXT,
     Event,
     Job,
-    events,
 )
+from foldwise.cluster.tasks import PATIENCE, Needs, Source, started
 from foldwise.core import files
-from foldwise.core.errors import Terminated, UserError
+from foldwise.core.errors import UserError
 
 TRIES = 3
 """Nodes that may be lost, one after another, without an epoch done in between."""
-PATIENCE = 15.0
-"""Seconds without a word before people are told that a job waits."""
-KILLED = 9
-"""Signal that ends a process without its doing: for want of memory, most often."""
-
-
-class Source:
-    """Gives pieces of a job's inputs, from the head's disk; runs on the head."""
-
-    def __init__(self, root: str, paths: tuple[str, ...]) -> None:
-        """
-        Args:
-            root: of the project.
-            paths: that may be asked for.
-        """
-        self._root, self._paths = Path(root), paths
-
-    def read(self, path: str, name: str, offset: int) -> bytes:
-        """A piece of a file, as `Reader` has it."""
-        if path not in self._paths or ".." in Path(name).parts or Path(name).is_absolute():
-            raise PermissionError(f"{path}/{name}: is no input of this job")
-        whole = self._root / path
-        return read_piece(whole / name if name else whole, offset)
-
-
-def serve(job: Job, source: Any) -> Iterator[Event]:
-    """A job's events, on a node."""
-    ray = imported()
-
-    def read(path: str, name: str, offset: int) -> bytes:
-        data: bytes = ray.get(source.read.remote(path, name, offset))
-        return data
-
-    yield from events(job, read)
+KILLED = (-9, 137)
+"""Exit codes of a process that was ended without its doing: for want of memory, most often."""
 
 
 class _LostError(Exception):
@@ -72,18 +39,15 @@ class _LostError(Exception):
 class Remote:
     """One job, on one node after another until it ends."""
 
-    def __init__(self, job: Job, title: str, cpus: float, gpus: float, state: Path) -> None:
+    def __init__(self, job: Job, title: str, needs: Needs, state: Path) -> None:
         """
         Args:
             job: what is run.
             title: for people.
-            cpus: of a node that the job takes.
-            gpus: likewise; may be a part of one.
+            needs: what it takes of the cluster.
             state: folder of checkpoints as they travel, which another run goes on from.
         """
-        self._job, self._title = job, title
-        self._cpus, self._gpus = cpus, gpus
-        self._state = state
+        self._job, self._title, self._needs, self._state = job, title, needs, state
 
     def run(self) -> None:
         """Run it, and put its outputs where they belong.
@@ -103,34 +67,30 @@ class Remote:
                         f"{self._title}: {lost} nodes were lost at it ({error}); see `ray status` "
                         "and the nodes' memory, and run again to go on"
                     ) from None
-                print(f"{self._title}: {error}; it goes on elsewhere", file=sys.stderr, flush=True)
+                self._say(f"{error}; it goes on elsewhere")
 
     def _told(self) -> list[tuple[str, int]]:
         return [(each.name, each.stat().st_mtime_ns) for each in _files(self._state)]
 
-    def _submit(self) -> Any:
-        ray = imported()
+    def _source(self, ray: Any) -> Any:
+        """An actor that gives inputs and state, beside this process."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
+        actor = ray.remote(Source).options(num_cpus=0, scheduling_strategy=here)
+        return actor.remote(str(Path.cwd()), paths)
+
+    def _going_on(self) -> Job:
+        """The job, from what came of it before."""
         kept = [(each.relative_to(self._state).as_posix(), each.stat().st_size)
                 for each in _files(self._state)]  # fmt: skip
         state = Content(self._state.as_posix(), "", tuple(kept)) if kept else None
-        paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
-        actor = ray.remote(Source).options(num_cpus=0, scheduling_strategy=here)
-        self._source = actor.remote(str(Path.cwd()), paths)
-        task = ray.remote(serve).options(
-            num_returns="streaming",
-            max_retries=0,
-            num_cpus=self._cpus,
-            num_gpus=self._gpus,
-            # The driver is no slower than a stage, and memory is not to fill up.
-            _generator_backpressure_num_objects=8,
-        )
-        return task.remote(replace(self._job, state=state), self._source)
+        return replace(self._job, state=state)
 
     def _once(self) -> None:
-        ray = imported()
+        import ray
+
         lost = (
             ray.exceptions.WorkerCrashedError,
             ray.exceptions.NodeDiedError,
@@ -139,10 +99,14 @@ class Remote:
             ray.exceptions.RayActorError,
             ray.exceptions.RaySystemError,
         )
-        stream = self._submit()
-        with tempfile.TemporaryDirectory(prefix=".remote-", dir=".") as temporary:
+        # Held until the end: an actor that nobody holds is ended.
+        source = self._source(ray)
+        with (
+            tempfile.TemporaryDirectory(prefix=".remote-", dir=".") as temporary,
+            started(self._going_on(), source, self._needs, self._title) as tasks,
+        ):
             try:
-                for event in self._received(ray, stream):
+                for event in self._received(ray, *tasks):
                     if self._take(Path(temporary), *event):
                         return
             except lost as error:
@@ -150,37 +114,39 @@ class Remote:
                 raise _LostError(
                     f"its node was lost ({type(error).__name__}: {first[:100]})"
                 ) from None
-            except (KeyboardInterrupt, Terminated):
-                ray.cancel(stream, force=False)
-                raise
             raise _LostError("its node said nothing of an end")
 
-    def _received(self, ray: Any, stream: Any) -> Iterator[Event]:
+    def _received(self, ray: Any, stream: Any, others: list[Any]) -> Iterator[Event]:
+        """Events of the first task; whatever becomes of others is raised."""
         told = False
         while True:
-            ready, _ = ray.wait([stream], timeout=PATIENCE, fetch_local=False)
+            ready, _ = ray.wait([stream, *others], timeout=PATIENCE, fetch_local=False)
             if not ready:
-                if not told and not self._fits(ray):
-                    print(
-                        f"{self._title}: waits for a node with {self._cpus:g} free CPUs and "
-                        f"{self._gpus:g} GPUs; the cluster has none by now",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                if not told:
+                    self._say(self._needs.wait(ray.nodes()))
                     told = True
                 continue
-            try:
-                reference = next(stream)
-            except StopIteration:
-                return
-            yield ray.get(reference)
+            for other in set(ready) & set(others):
+                others.remove(other)
+                self._helped(*ray.get(other))
+            if stream in ready:
+                try:
+                    reference = next(stream)
+                except StopIteration:
+                    return
+                yield ray.get(reference)
 
-    def _fits(self, ray: Any) -> bool:
-        """Whether some node has at all what the job needs."""
-        nodes = [each["Resources"] for each in ray.nodes() if each["Alive"]]
-        return any(
-            each.get("CPU", 0) >= self._cpus and each.get("GPU", 0) >= self._gpus for each in nodes
-        )
+    def _helped(self, event: Event, last: str) -> None:
+        """Take note of the end of another node's process."""
+        if event[0] == OTHER:
+            self._refuse(*event[1:])
+        elif event[1] in KILLED:
+            raise _LostError("one of its processes was killed, for want of memory perhaps")
+        elif event[1]:
+            raise UserError(f"{self._title}: failed on another node: {last}")
+
+    def _say(self, line: str) -> None:
+        print(f"{self._title}: {line}", file=sys.stderr, flush=True)
 
     def _take(self, temporary: Path, kind: str, *what: Any) -> bool:
         """Take note of an event; whether it was the last one."""
@@ -218,7 +184,7 @@ class Remote:
         )
 
     def _end(self, code: int, outs: Path) -> None:
-        if code in (-KILLED, 128 + KILLED):
+        if code in KILLED:
             raise _LostError("its process was killed, for want of memory perhaps")
         if code:
             # It has said why, in its own line.

@@ -28,9 +28,11 @@ SAME = ("torch", "torchvision", "lightning", "timm", "numpy")
 """Libraries whose versions decide what training gives."""
 PAUSE = 0.5
 """Seconds between two looks at what a stage has written."""
-LINE, STATE, STATES, OUT, END, OTHER = "line", "state", "states", "out", "end", "other"
-"""Of an event: a line for people; a piece of a checkpoint; the names of all that there are, once
-their pieces have come; a piece of an output; the exit code; versions that differ."""
+BEGUN, LINE, STATE, STATES, OUT = "begun", "line", "state", "states", "out"
+END, OTHER = "end", "other"
+"""Of an event: the job has a node; a line for people; a piece of a checkpoint; the names of all
+that there are, once their pieces have come; a piece of an output; the exit code; versions that
+differ."""
 Event = tuple[Any, ...]
 
 
@@ -73,6 +75,7 @@ def events(job: Job, read: Reader) -> Iterator[Event]:
         job: which.
         read: gives pieces of its inputs, and of its state.
     """
+    yield (BEGUN,)
     own = versions()
     differ = {name: (own[name], theirs) for name, theirs in job.versions.items()
               if own[name] != theirs}  # fmt: skip

@@ -1,5 +1,6 @@
 """A stage of the pipeline that runs on a node of a cluster, its thin client here."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,16 +8,20 @@ from pathlib import Path
 import yaml
 
 from foldwise.cluster.client import Remote
-from foldwise.cluster.connection import chosen, connected, imported
+from foldwise.cluster.connection import chosen, connected, gpus_of
 from foldwise.cluster.contents import contents
 from foldwise.cluster.history import History, history_of
 from foldwise.cluster.job import CHECKPOINTS, Job, versions
+from foldwise.cluster.tasks import Needs
 from foldwise.model.settings import Compute
 from foldwise.revisions import INDEX
 from foldwise.training.settings import Recipe
 
 PIPELINE = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
+ALONG = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "LOKY_MAX_CPU_COUNT")
+"""Variables of the environment that go along: the last bits of results hang on them, or the share
+of the cores that a fold has."""
 DATA = "data/"
 
 
@@ -56,24 +61,18 @@ def runs_elsewhere(
             tuple(inputs),
             tuple(outs),
             versions(),
+            {name: os.environ[name] for name in ALONG if name in os.environ},
             cache_gb=compute.node_cache_gb,
         )
         state = CHECKPOINTS / f".cluster-{stage}-{member}-{fold}"
-        gpus = _gpus(compute)
+        import ray
+
+        gpus = gpus_of(compute, ray.cluster_resources())
+        # Several nodes train a fold together; one predicts.
+        nodes = compute.num_nodes if stage == "train" else 1
         title = f"{member} fold {fold}"
-        Remote(job, title, compute.num_cpus, gpus, state).run()
+        Remote(job, title, Needs(compute.num_cpus, gpus, nodes), state).run()
     return True
-
-
-def _gpus(compute: Compute) -> float:
-    """GPUs that a job takes."""
-    if compute.num_gpus != "auto":
-        return compute.num_gpus
-    devices = 1 if compute.devices == "auto" else compute.devices
-    if compute.accelerator in ("gpu", "cuda"):
-        return devices
-    has_some = imported().cluster_resources().get("GPU", 0) > 0
-    return devices if compute.accelerator == "auto" and has_some else 0
 
 
 def _of_pipeline(stage: str, item: Mapping[str, str]) -> tuple[list[str], list[str]]:
