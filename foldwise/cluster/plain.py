@@ -60,11 +60,9 @@ def unpacked(text: bytes, tensors: bytes) -> Any:
             return loaded[content]
         if kind == TUPLE:
             return tuple(value(each) for each in content)
+        if kind not in (PAIRS, ORDERED):
+            raise ValueError(f"'{kind}' is no part of a checkpoint")
         pairs = [(value(key), value(each)) for key, each in content]
-        if kind == ORDERED:
-            return OrderedDict(pairs)
-        if kind == PAIRS:
-            return dict(pairs)
-        raise ValueError(f"'{kind}' is no part of a checkpoint")
+        return OrderedDict(pairs) if kind == ORDERED else dict(pairs)
 
     return value(json.loads(text))

@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "scoring",
         "view_names",
     },
+    "cluster": GROUND | {"deploy", "model", "revisions", "training"},
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
@@ -55,11 +56,15 @@ MAY_IMPORT["__main__"] = GROUND
 MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
 
 DOORS = {
+    Path("foldwise/cluster/client.py"),
+    Path("foldwise/cluster/history.py"),
     Path("foldwise/deploy/ensemble.py"),
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
     Path("foldwise/evaluation/runs.py"),
+    Path("foldwise/features/fold.py"),
     Path("foldwise/report/heatmaps.py"),
+    Path("foldwise/training/fold.py"),
     Path("foldwise/training/teacher.py"),
 }
 """Modules of rooms that know where the pipeline's files lie."""
