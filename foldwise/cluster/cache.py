@@ -55,7 +55,7 @@ class NodeCache:
 
     def _bring(self, content: Content, read: Reader, path: Path) -> None:
         partial = path.with_name(f"{path.name}.partial")
-        _remove(partial)
+        _delete(partial)
         partial.parent.mkdir(parents=True, exist_ok=True)
         if content.files != (("", content.size),):
             partial.mkdir()
@@ -81,7 +81,7 @@ class NodeCache:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                _remove(path)
+                _delete(path)
                 total -= sizes[path]
 
 
@@ -90,7 +90,7 @@ def _size(path: Path) -> int:
     return sum(each.stat().st_size for each in files if each.is_file())
 
 
-def _remove(path: Path) -> None:
+def _delete(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -22,7 +22,7 @@ from foldwise.cluster.job import (
     Event,
     Job,
 )
-from foldwise.cluster.tasks import PATIENCE, Needs, Source, started
+from foldwise.cluster.tasks import PATIENCE, InputSource, Needs, started
 from foldwise.core import files
 from foldwise.core.errors import UserError
 
@@ -70,7 +70,7 @@ class Remote:
                 self._say(f"{error}; it goes on elsewhere")
 
     def _told(self) -> list[tuple[str, int]]:
-        return [(each.name, each.stat().st_mtime_ns) for each in _files(self._state)]
+        return [(each.name, each.stat().st_mtime_ns) for each in _files_below(self._state)]
 
     def _source(self, ray: Any) -> Any:
         """An actor that gives inputs and state, beside this process."""
@@ -78,13 +78,13 @@ class Remote:
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
-        actor = ray.remote(Source).options(num_cpus=0, scheduling_strategy=here)
+        actor = ray.remote(InputSource).options(num_cpus=0, scheduling_strategy=here)
         return actor.remote(str(Path.cwd()), paths)
 
     def _going_on(self) -> Job:
         """The job, from what came of it before."""
         kept = [(each.relative_to(self._state).as_posix(), each.stat().st_size)
-                for each in _files(self._state)]  # fmt: skip
+                for each in _files_below(self._state)]  # fmt: skip
         state = Content(self._state.as_posix(), "", tuple(kept)) if kept else None
         return replace(self._job, state=state)
 
@@ -154,7 +154,7 @@ class Remote:
             print(what[0], file=sys.stderr, flush=True)
         elif kind in (STATE, OUT):
             name, offset, data = what
-            put_piece(_inside(temporary / kind, name), offset, data)
+            put_piece(_below(temporary / kind, name), offset, data)
         elif kind == STATES:
             self._keep(temporary / STATE, what[0])
         elif kind == OTHER:
@@ -170,9 +170,9 @@ class Remote:
             whole.mkdir(parents=True)
             for name in names:
                 for part in (f"{name}{TEXT}", f"{name}{TENSORS}"):
-                    new = _inside(come, part)
-                    kept = new if new.exists() else _inside(self._state, part)
-                    target = _inside(whole, part)
+                    new = _below(come, part)
+                    kept = new if new.exists() else _below(self._state, part)
+                    target = _below(whole, part)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(kept, target)
 
@@ -193,15 +193,15 @@ class Remote:
             target = Path(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with files.replacing(target) as place:
-                _inside(outs, name).rename(place)
+                _below(outs, name).rename(place)
         shutil.rmtree(self._state, ignore_errors=True)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files_below(folder: Path) -> list[Path]:
     return sorted(each for each in folder.rglob("*") if each.is_file())
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _below(folder: Path, name: str) -> Path:
     """A path in a folder, by a name that came from a node."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:

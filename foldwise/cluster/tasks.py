@@ -49,7 +49,7 @@ class Needs:
         return f"waits: no {many} of the cluster has {self.cpus:g} CPUs and {self.gpus:g} GPUs"
 
 
-class Source:
+class InputSource:
     """Gives pieces of a job's inputs, from the head's disk; an actor that runs on the head."""
 
     def __init__(self, root: str, paths: tuple[str, ...]) -> None:

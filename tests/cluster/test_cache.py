@@ -9,7 +9,7 @@ import pytest
 
 from foldwise.cluster.cache import NodeCache
 from foldwise.cluster.contents import PIECE, Content, contents, put_piece, read_piece
-from foldwise.cluster.tasks import Source
+from foldwise.cluster.tasks import InputSource
 from foldwise.core.errors import UserError
 
 
@@ -119,7 +119,7 @@ def test_an_input_that_was_cut_on_its_way_is_none(inputs: list[Content], tmp_pat
 
 def test_a_source_gives_its_inputs_alone(inputs: list[Content], tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
-    source = Source(str(tmp_path), ("images",))
+    source = InputSource(str(tmp_path), ("images",))
     assert source.read("images", "deep/b.bin", 0) == b""
     asked: list[Callable[[], bytes]] = [
         lambda: source.read("secret", "", 0),

@@ -58,6 +58,7 @@ MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
 DOORS = {
     Path("foldwise/cluster/client.py"),
     Path("foldwise/cluster/history.py"),
+    Path("foldwise/cluster/stage.py"),
     Path("foldwise/deploy/ensemble.py"),
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
