@@ -22,7 +22,7 @@ def main() -> None:
     if runs_elsewhere("predict", member, fold, compute):
         return
     # Only here: who lets a node predict needs no torch.
-    from foldwise.features.fold import predict_fold
+    from foldwise.features.predicting import predict_fold
 
     predict_fold(member, fold, names, compute)
 

@@ -154,7 +154,7 @@ class Remote:
             print(what[0], file=sys.stderr, flush=True)
         elif kind in (STATE, OUT):
             name, offset, data = what
-            put_piece(_below(temporary / kind, name), offset, data)
+            put_piece(_contained(temporary / kind, name), offset, data)
         elif kind == STATES:
             self._keep(temporary / STATE, what[0])
         elif kind == OTHER:
@@ -170,9 +170,9 @@ class Remote:
             whole.mkdir(parents=True)
             for name in names:
                 for part in (f"{name}{TEXT}", f"{name}{TENSORS}"):
-                    new = _below(come, part)
-                    kept = new if new.exists() else _below(self._state, part)
-                    target = _below(whole, part)
+                    new = _contained(come, part)
+                    kept = new if new.exists() else _contained(self._state, part)
+                    target = _contained(whole, part)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(kept, target)
 
@@ -193,7 +193,7 @@ class Remote:
             target = Path(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with files.replacing(target) as place:
-                _below(outs, name).rename(place)
+                _contained(outs, name).rename(place)
         shutil.rmtree(self._state, ignore_errors=True)
 
 
@@ -201,7 +201,7 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(each for each in folder.rglob("*") if each.is_file())
 
 
-def _below(folder: Path, name: str) -> Path:
+def _contained(folder: Path, name: str) -> Path:
     """A path in a folder, by a name that came from a node."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:

@@ -63,7 +63,7 @@ DOORS = {
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
     Path("foldwise/evaluation/runs.py"),
-    Path("foldwise/features/fold.py"),
+    Path("foldwise/features/predicting.py"),
     Path("foldwise/report/heatmaps.py"),
     Path("foldwise/training/fold.py"),
     Path("foldwise/training/teacher.py"),

@@ -144,7 +144,7 @@ def test_every_fold_is_trained_before_it_predicts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(folds_parallel, "dvc", noted)
     failed = folds_parallel.all_folds(2, ["a-0", "a-1", "a-2"], {"FOLDWISE_CLUSTER": "head:1"})
     assert failed == ["train@a-1"]
-    assert sorted(asked) == sorted([f"{stage}@a-{fold}" for stage in ("train", "predict")
-                                    for fold in range(3) if (stage, fold) != ("predict", 1)])  # fmt: skip
+    wanted = {f"{stage}@a-{fold}" for stage in ("train", "predict") for fold in range(3)}
+    assert sorted(asked) == sorted(wanted - {"predict@a-1"})
     for fold in (0, 2):
         assert asked.index(f"train@a-{fold}") < asked.index(f"predict@a-{fold}")
