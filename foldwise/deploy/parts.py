@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,34 +62,45 @@ class PartsFolder:
     """Writes slices; one process at a time, as a context manager."""
 
     def __init__(self, folder: Path, run: RunFile) -> None:
-        """Raises `UserError` if the folder cannot be written to, or is of something else."""
+        """
+        Args:
+            folder: to write; it need not be there.
+            run: what it must be of.
+        """
         self._folder, self._run = folder, run
         self._said = f"{printable(str(folder))}/"
         self.tally = Tally()
         """Of all slices that are done, by this run or before."""
         self._count = 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise UserError(f"{self._said}: cannot be written ({error.strerror})") from None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if not os.access(self._folder, os.W_OK):
-            raise UserError(f"{self._said}: may not be written to; name another folder")
+        """Raises `UserError` if the folder cannot be written to, or is of something else."""
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self._said}: another run writes here; wait for its end") from None
-        self._check_run()
-        for left in self._folder.glob(".*.partial"):
-            left.unlink()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise UserError(f"{self._said}: cannot be written ({error.strerror})") from None
+        with ExitStack() as stack:
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self._said}: another run writes here; wait for its end"
+                ) from None
+            if not os.access(self._folder, os.W_OK):
+                raise UserError(f"{self._said}: may not be written to; name another folder")
+            self._check_run()
+            for left in self._folder.glob(".*.partial"):
+                left.unlink()
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        self._open.close()
 
     def _check_run(self) -> None:
         path = self._folder / RUN
