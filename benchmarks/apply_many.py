@@ -111,9 +111,8 @@ def rows(folder: Path) -> dict[str, list[Any]]:
     for path in sorted(folder.glob("part-*.parquet")):
         for row in pq.read_table(path).to_pylist():
             name = row.pop("image")
-            found[name if name not in found else f"{name} again in {path.name}"] = list(
-                row.values()
-            )
+            twice = f"{name} again in {path.name}"
+            found[twice if name in found else name] = list(row.values())
     return found
 
 
