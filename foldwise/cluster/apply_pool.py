@@ -76,7 +76,7 @@ class _Pool:
 
         self._ray = ray
         # Never by Ray itself: an actor that it starts anew has not loaded anything.
-        self._kind = ray.remote(max_restarts=0, max_task_retries=0, **options)(Applier)
+        self._kind: Any = ray.remote(max_restarts=0, max_task_retries=0, **options)(Applier)
         self._slices = slices
         self._again: deque[tuple[Slice, int]] = deque()
         """Slices whose actors died, and how many did."""
@@ -111,7 +111,7 @@ class _Pool:
                 yield found
 
     def _start(self, deaths: int) -> None:
-        actor = self._kind.remote()
+        actor: Any = self._kind.remote()
         self._asked[actor.load.remote()] = _Task(actor, None, deaths)
 
     def _feed(self) -> bool:

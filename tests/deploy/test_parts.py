@@ -2,10 +2,11 @@
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,7 +40,7 @@ def label(slice: Slice) -> Done:
 
 def apply(folder: Path, listed: Sequence[Item], stop: int | None = None) -> list[int]:
     """What a run does, as far as `stop` slices; which slices it ran, tallied."""
-    ran = []
+    ran: list[int] = []
     with PartsFolder(folder, RUN) as parts:
         for slice in parts.missing(cut_up(listed, 10)):
             if stop is not None and len(ran) == stop:
@@ -116,8 +117,8 @@ def test_no_row_is_lost_or_doubled_whatever_moment_a_run_ends_at(
         (pq, "write_table"): pq.write_table,
     }
 
-    def mortal(change):  # type: ignore[no-untyped-def]  # of any of them
-        def run(*arguments, **options):  # type: ignore[no-untyped-def]
+    def mortal(change: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
             nonlocal left
             left -= 1
             if left < 0:
