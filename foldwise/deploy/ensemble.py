@@ -66,6 +66,11 @@ def _chosen(ensemble: dict[str, Any], subset: Subset) -> dict[str, Any]:
     return subset.of(ensemble)
 
 
+def read_decision() -> Decision:
+    """Calibrator, thresholds and decoder. Raises `UserError` if the file is missing or damaged."""
+    return files.read_json(files.DECISION, "threshold", Decision.from_json)
+
+
 def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
     """Where the trained networks of a member lie, one per fold.
 
@@ -203,7 +208,7 @@ def torch_ensemble(temporary: Path, subset: Subset) -> FinishedEnsemble:
         members,
         merge["folds"],
         merge["members"],
-        files.read_json(files.DECISION, "threshold", Decision.from_json),
+        read_decision(),
         _images_at_once(compute.batch_size, ensemble),
         read("data.max_pixels", Count, MAX_PIXELS),
     )

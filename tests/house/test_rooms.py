@@ -46,14 +46,15 @@ MAY_IMPORT = {
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
-    | {"images", "scoring", "model", "inference", "ensembling", "decision", "revisions"},
+    | {"images", "scoring", "sources", "model", "inference", "ensembling", "decision", "revisions"},
+    "cluster": GROUND | {"deploy"},
 }
-MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "deploy", "inference"}
+MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inference"}
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
-MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks"}
+MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
-MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"cluster", "commands", "deploy"}
 
 DOORS = {
     Path("foldwise/cluster/client.py"),
