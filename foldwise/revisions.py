@@ -152,7 +152,11 @@ def fetch(commit: str, path: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     if INDEX.exists():
-        shutil.copytree(BROUGHT / commit / path, partial)
+        brought = BROUGHT / commit / path
+        if brought.is_dir():
+            shutil.copytree(brought, partial)
+        else:
+            shutil.copy2(brought, partial)
         partial.replace(target)
         return
     try:

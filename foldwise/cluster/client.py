@@ -1,6 +1,5 @@
 """The head's side of a job that a node does: its inputs go out, its lines and bytes come back."""
 
-import platform
 import shutil
 import sys
 import tempfile
@@ -21,8 +20,9 @@ from foldwise.cluster.job import (
     TEXT,
     Event,
     Job,
+    other_versions,
 )
-from foldwise.cluster.tasks import PATIENCE, InputSource, Needs, started
+from foldwise.cluster.tasks import PATIENCE, InputSource, Needs, beside_driver, started
 from foldwise.core import files
 from foldwise.core.errors import UserError
 
@@ -72,15 +72,6 @@ class Remote:
     def _told(self) -> list[tuple[str, int]]:
         return [(each.name, each.stat().st_mtime_ns) for each in _files_below(self._state)]
 
-    def _source(self, ray: Any) -> Any:
-        """An actor that gives inputs and state, beside this process."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
-        actor = ray.remote(InputSource).options(num_cpus=0, scheduling_strategy=here)
-        return actor.remote(str(Path.cwd()), paths)
-
     def _going_on(self) -> Job:
         """The job, from what came of it before."""
         kept = [(each.relative_to(self._state).as_posix(), each.stat().st_size)
@@ -100,7 +91,8 @@ class Remote:
             ray.exceptions.RaySystemError,
         )
         # Held until the end: an actor that nobody holds is ended.
-        source = self._source(ray)
+        paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
+        source = beside_driver(InputSource, str(Path.cwd()), paths)
         with (
             tempfile.TemporaryDirectory(prefix=".remote-", dir=".") as temporary,
             started(self._going_on(), source, self._needs, self._title) as tasks,
@@ -177,11 +169,7 @@ class Remote:
                     shutil.copy2(kept, target)
 
     def _refuse(self, node: str, differ: Mapping[str, tuple[str, str]]) -> NoReturn:
-        said = ", ".join(f"{name} {its} (here {own})" for name, (its, own) in differ.items())
-        raise UserError(
-            f"{self._title}: node {node} has {said}; install one requirements.txt on "
-            f"{platform.node()} and on every node"
-        )
+        raise UserError(f"{self._title}: {other_versions(node, differ)}")
 
     def _end(self, code: int, outs: Path) -> None:
         if code in KILLED:

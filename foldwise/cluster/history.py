@@ -1,6 +1,7 @@
 """What a node is told and brought of other commits: it has no repository."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,27 @@ def history_of(recipe: Recipe, fold: int) -> History:
         taught = Taught(teacher, fold, [], "")
         commits, named = list(taught.commits), [*named, *taught.ensemble.include]
         wanted += taught.models()
+    paths = tuple(brought(commit, path) for commit, path in dict.fromkeys(wanted))
+    return History(index(named, ["HEAD", *commits]), paths)
+
+
+def index(named: Sequence[str], commits: Sequence[str]) -> bytes:
+    """What a node is told of commits, as `revisions.INDEX` has it.
+
+    Args:
+        named: names that it asks for.
+        commits: whose params.yaml it asks for.
+    """
     said: dict[str, Any] = {
-        "commits": {name: revisions.resolve(name, "params.yaml: train") for name in named},
+        "commits": {name: revisions.resolve(name, "params.yaml") for name in named},
         "fixed": {name: revisions.is_fixed(name) for name in named},
-        "params": {each: revisions.committed_params(each) for each in ("HEAD", *commits)},
+        "params": {each: revisions.committed_params(each) for each in commits},
     }
-    paths = tuple(_brought(commit, path) for commit, path in dict.fromkeys(wanted))
-    return History(json.dumps(said).encode(), paths)
+    return json.dumps(said).encode()
 
 
-def _brought(commit: str, path: Path) -> str:
+def brought(commit: str, path: Path) -> str:
+    """A path of a commit, brought here for a node to have too; raises as `revisions.fetch`."""
     target = revisions.BROUGHT / commit / path
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

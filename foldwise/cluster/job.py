@@ -42,6 +42,22 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in SAME}
 
 
+def different(head: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Versions that are others here than on the head: this node's, and the head's, by name."""
+    own = versions()
+    return {name: (own[name], theirs) for name, theirs in head.items() if own[name] != theirs}
+
+
+def other_versions(node: str, differ: Mapping[str, tuple[str, str]]) -> str:
+    """The line for a node that `different` told of.
+
+    >>> other_versions("n1", {"torch": ("1.0", "2.0")})
+    'node n1 has torch 1.0 (here 2.0); install one requirements.txt on every node'
+    """
+    said = ", ".join(f"{name} {its} (here {own})" for name, (its, own) in differ.items())
+    return f"node {node} has {said}; install one requirements.txt on every node"
+
+
 @dataclass(frozen=True)
 class Job:
     """A stage to run."""
@@ -76,9 +92,7 @@ def events(job: Job, read: Reader) -> Iterator[Event]:
         read: gives pieces of its inputs, and of its state.
     """
     yield (BEGUN,)
-    own = versions()
-    differ = {name: (own[name], theirs) for name, theirs in job.versions.items()
-              if own[name] != theirs}  # fmt: skip
+    differ = different(job.versions)
     if differ:
         yield OTHER, platform.node(), differ
         return
@@ -88,14 +102,20 @@ def events(job: Job, read: Reader) -> Iterator[Event]:
         cache.holding(list(job.inputs), read) as found,
     ):
         place = Path(folder)
-        _lay_out(place, job, found)
+        lay_out(place, found, job.small)
         if job.state is not None:
             _restore(place, job.state, read)
         yield from _run(place, job)
 
 
-def _lay_out(place: Path, job: Job, found: Mapping[str, Path]) -> None:
-    """Make a workspace as a stage expects it."""
+def lay_out(place: Path, found: Mapping[str, Path], small: Mapping[str, bytes]) -> None:
+    """Make a workspace as stages expect it.
+
+    Args:
+        place: an existing folder.
+        found: where inputs lie, by their paths.
+        small: more files, by their paths.
+    """
     # Ray unpacked the code where its worker runs; it may be deleted when the driver ends.
     for name in ("foldwise", "stages"):
         shutil.copytree(Path.cwd() / name, place / name)
@@ -103,7 +123,7 @@ def _lay_out(place: Path, job: Job, found: Mapping[str, Path]) -> None:
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(content)
-    for path, data in job.small.items():
+    for path, data in small.items():
         put_piece(place / path, 0, data)
     # What frozen backbones made of images is addressed by content as well.
     features = cache_folder() / "features"

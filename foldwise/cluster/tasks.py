@@ -68,6 +68,15 @@ class InputSource:
         return read_piece(whole / name if name else whole, offset)
 
 
+def beside_driver(kind: type, *arguments: Any) -> Any:
+    """An actor on the machine of this process; it lives as long as somebody holds it."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(kind).options(num_cpus=0, scheduling_strategy=here).remote(*arguments)
+
+
 def served(job: Job, source: Any) -> Iterator[Event]:
     """A job's events, on a node."""
     import ray

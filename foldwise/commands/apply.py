@@ -4,8 +4,9 @@
 members, folds and views, and decides as the pipeline does. Columns: `image`; `labels` (one CSV line
 of class names); `agreement` (of the models' labels, 0 to 1); then every class's probability.
 `--out predictions/` writes a Parquet file per slice of images instead, and goes on where an earlier
-run ended. `--onnx export` runs what `python -m foldwise export` wrote, without torch and without
-data/; `--members student --folds 0` takes these members and folds alone.
+run ended; `--cluster head:6379` lets all of a Ray cluster label. `--onnx export` runs what
+`python -m foldwise export` wrote, without torch and without data/; `--members student --folds 0`
+takes these members and folds alone.
 """
 
 import argparse
@@ -13,24 +14,28 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from foldwise.core.errors import UserError
 from foldwise.core.progress import SECONDS_BETWEEN_LINES, track
-from foldwise.deploy.ensemble import onnx_ensemble, torch_ensemble
+from foldwise.core.settings import read
+from foldwise.deploy.ensemble import images_at_once, onnx_ensemble, read_ensemble, torch_ensemble
 from foldwise.deploy.identity import onnx_digest, torch_digest
 from foldwise.deploy.listing import Listing
 from foldwise.deploy.parts import PartsFolder, RunFile
-from foldwise.deploy.slices import EnsembleRunner, Slice, cut_up, whole_batches
+from foldwise.deploy.slices import Done, EnsembleRunner, Slice, cut_up, whole_batches
 from foldwise.deploy.stores import is_address
 from foldwise.deploy.subset import Subset
 from foldwise.deploy.table_file import TableFile
+from foldwise.model.settings import Compute
 from foldwise.sources.names import printable
 
+RunsSlices = Callable[[Iterable[Slice]], Iterable[Done]]
 SLICE = 1000
 """Images per part, unless `--slice` says otherwise."""
 
@@ -70,12 +75,33 @@ def _to_file(file: TableFile, listing: Listing, run: EnsembleRunner, size: int) 
             file.write(done)
 
 
-def _to_folder(parts: PartsFolder, listing: Listing, run: EnsembleRunner, size: int) -> None:
+def _to_folder(parts: PartsFolder, listing: Listing, run: RunsSlices, size: int) -> None:
     with parts:
         slices = shown_slices(listing, size, f"slices of {size} images")
-        for done in map(run, parts.missing(slices)):
+        for done in run(parts.missing(slices)):
             parts.write(done)
         parts.finish()
+
+
+def _by_cluster(
+    arguments: argparse.Namespace, listing: Listing, subset: Subset, temporary: Path
+) -> PartsFolder:
+    """Label all that is listed on a cluster's nodes."""
+    # Only here: nobody else needs Ray.
+    from foldwise.cluster.apply_cluster import over_cluster
+
+    if arguments.onnx or not means_folder(arguments.out):
+        raise UserError(
+            "--cluster: runs the ensemble of data/ and writes a folder; drop --onnx, and end --out "
+            "with a slash"
+        )
+    compute = read("compute", Compute, Compute())
+    ensemble = subset.of(read_ensemble())
+    size = whole_batches(arguments.slice, images_at_once(compute.batch_size, ensemble))
+    about = RunFile(ensemble=torch_digest(temporary, subset), listing=listing.digest, slice=size)
+    parts = PartsFolder(Path(arguments.out), about)
+    _to_folder(parts, listing, lambda some: over_cluster(some, arguments.cluster, subset), size)
+    return parts
 
 
 def _apply(
@@ -86,6 +112,9 @@ def _apply(
     out, onnx = Path(arguments.out), arguments.onnx
     file = None if means_folder(arguments.out) else TableFile(out)
     written: TableFile | PartsFolder
+    if arguments.cluster:
+        written = _by_cluster(arguments, listing, subset, temporary)
+        return _told(arguments.out, listing, written)
     ensemble = onnx_ensemble(onnx, subset) if onnx else torch_ensemble(temporary, subset)
     run = EnsembleRunner(ensemble, pool)
     if file is None:
@@ -93,15 +122,20 @@ def _apply(
         size = whole_batches(arguments.slice, ensemble.batch_size)
         about = RunFile(ensemble=digest, listing=listing.digest, slice=size)
         written = parts = PartsFolder(out, about)
-        _to_folder(parts, listing, run, size)
+        _to_folder(parts, listing, partial(map, run), size)
     else:
         # A row group per slice of a Parquet file: not of a batch, which is small.
         parquet = out.suffix.lower() == ".parquet"
         size = whole_batches(SLICE if parquet else 1, ensemble.batch_size)
         written = file
         _to_file(file, listing, run, size)
+    return _told(arguments.out, listing, written)
+
+
+def _told(out: str, listing: Listing, written: TableFile | PartsFolder) -> list[str]:
+    """Say what was written; a line for each thing that is left out."""
     if written.tally.images:
-        print(f"{printable(arguments.out)}: {written.tally.images} images", file=sys.stderr)
+        print(f"{printable(out)}: {written.tally.images} images", file=sys.stderr)
     warning = written.tally.deep.warning()
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)
@@ -123,6 +157,7 @@ def main() -> None:
     )
     parser.add_argument("--slice", type=int, default=SLICE, help="images per file of a folder")
     parser.add_argument("--onnx", type=Path, help="folder of exported members to run instead")
+    parser.add_argument("--cluster", help="address of a Ray cluster that labels, or `local`")
     parser.add_argument("--members", help="only these, as `a,b`; left out: all")
     parser.add_argument("--folds", help="only these, as `0,1`; left out: all")
     arguments = parser.parse_args()

@@ -209,7 +209,7 @@ def torch_ensemble(temporary: Path, subset: Subset) -> FinishedEnsemble:
         merge["folds"],
         merge["members"],
         read_decision(),
-        _images_at_once(compute.batch_size, ensemble),
+        images_at_once(compute.batch_size, ensemble),
         read("data.max_pixels", Count, MAX_PIXELS),
     )
 
@@ -239,7 +239,7 @@ def onnx_ensemble(folder: Path, subset: Subset) -> FinishedEnsemble:
         ensemble["merge"]["folds"],
         ensemble["merge"]["members"],
         Decision.from_json(content["decision"]),
-        _images_at_once(Compute().batch_size, ensemble),
+        images_at_once(Compute().batch_size, ensemble),
         MAX_PIXELS,
     )
 
@@ -254,7 +254,7 @@ def _deployed(
     return DeployedMember(model, decoding, settled, runners, used["weight"], Line.from_json(used))
 
 
-def _images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:
+def images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:
     """So many that they, seen through all views at once, are no more than a batch of `predict`."""
     views = max(len(used["views"]) for used in ensemble["members"].values())
     return max(1, batch_size // views)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from foldwise.deploy.containers import ParquetRows
 from foldwise.deploy.items import Item
@@ -27,18 +27,23 @@ class ReadImage(NamedTuple):
 
 def read_image(path: Path, max_pixels: int, models: Sequence[Model]) -> ReadImage | str:
     """An image file, or what is wrong with it for these models."""
-    return _checked(Item(str(path), str(path)), None, max_pixels, models)
+    return _checked(_taken(Item(str(path), str(path)), None), max_pixels, models)
 
 
-class ImageReader:
-    """Reads images of all kinds, several at a time."""
+class ImageSource(Protocol):
+    """Gives each image's bytes, or what is wrong with it."""
 
-    def __init__(self, pool: ThreadPoolExecutor, max_pixels: int, models: Sequence[Model]) -> None:
-        self._pool, self._max_pixels, self._models = pool, max_pixels, models
-        self._rows = ParquetRows()
+    def __call__(self, items: Sequence[Item], /) -> list[bytes | str]: ...
 
-    def read(self, items: Sequence[Item]) -> list[ReadImage | str]:
-        """Each image, or what is wrong with it.
+
+class ImageFiles:
+    """Reads bytes of images of all kinds, several at a time: from this machine, and from stores."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool, self._rows = pool, ParquetRows()
+
+    def __call__(self, items: Sequence[Item]) -> list[bytes | str]:
+        """As `ImageSource` has it.
 
         Raises:
             UserError: a store does not answer; a file of many images cannot be read.
@@ -46,27 +51,60 @@ class ImageReader:
         # Rows of a file come one after the other, whatever reads them.
         rows = [None if item.row is None else self._rows.read(item.source, item.row) or b""
                 for item in items]  # fmt: skip
+        return list(self._pool.map(_taken, items, rows))
+
+
+class ImageReader:
+    """Reads images, and says of each whether members can take it."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        max_pixels: int,
+        models: Sequence[Model],
+        source: ImageSource | None = None,
+    ) -> None:
+        """
+        Args:
+            pool: looks at several at a time.
+            max_pixels: beyond, an image is bad.
+            models: that are to take them.
+            source: of their bytes; None: this machine's files, and stores.
+        """
+        self._pool, self._max_pixels, self._models = pool, max_pixels, models
+        self._source = ImageFiles(pool) if source is None else source
+
+    def read(self, items: Sequence[Item]) -> list[ReadImage | str]:
+        """Each image, or what is wrong with it; raises as its source does."""
+        found = self._source(items)
         return list(
-            self._pool.map(
-                lambda item, row: _checked(item, row, self._max_pixels, self._models), items, rows
-            )
+            self._pool.map(lambda data: _checked(data, self._max_pixels, self._models), found)
         )
 
 
-def _checked(
-    item: Item, data: bytes | None, max_pixels: int, models: Sequence[Model]
-) -> ReadImage | str:
-    """An image, or what is wrong with it.
+def _taken(item: Item, row: bytes | None) -> bytes | str:
+    """An image's bytes, or what is wrong with it.
 
     Args:
-        item: where its bytes lie.
-        data: its bytes, where they are known.
+        item: where they lie.
+        row: they themselves, where they are known.
     """
     try:
-        if data is None:
-            data = _bytes_of(item)
-        elif len(data) > LARGEST:
-            return too_large(len(data))
+        if row is None:
+            return _bytes_of(item)
+        _refuse_large(len(row))
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    except ValueError as error:
+        return str(error)
+    return row
+
+
+def _checked(data: bytes | str, max_pixels: int, models: Sequence[Model]) -> ReadImage | str:
+    """An image, or what is wrong with it."""
+    if isinstance(data, str):
+        return data
+    try:
         seen = check(data, max_pixels)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"

@@ -20,7 +20,7 @@ from foldwise.deploy.agreement import agreement
 from foldwise.deploy.depths import DeepImages
 from foldwise.deploy.ensemble import DeployedMember, FinishedEnsemble
 from foldwise.deploy.items import Item
-from foldwise.deploy.reading import ImageReader, ReadImage
+from foldwise.deploy.reading import ImageReader, ImageSource, ReadImage
 from foldwise.ensembling.merge import merge_logits
 from foldwise.images.decode import decode
 from foldwise.model.geometry import as_input
@@ -104,15 +104,21 @@ def whole_batches(size: int, batch_size: int) -> int:
 class EnsembleRunner:
     """Runs slices through an ensemble, in this process."""
 
-    def __init__(self, ensemble: FinishedEnsemble, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        ensemble: FinishedEnsemble,
+        pool: ThreadPoolExecutor,
+        source: ImageSource | None = None,
+    ) -> None:
         """
         Args:
             ensemble: what runs.
             pool: reads and decodes.
+            source: of images' bytes; None: this machine's files, and stores.
         """
         self._ensemble, self._pool = ensemble, pool
         models = [member.model for member in ensemble.members]
-        self._reader = ImageReader(pool, ensemble.max_pixels, models)
+        self._reader = ImageReader(pool, ensemble.max_pixels, models, source)
 
     def __call__(self, slice: Slice) -> Done:
         """Raises `UserError` if files cannot be read that hold more than one image."""

@@ -47,14 +47,13 @@ MAY_IMPORT = {
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
     | {"images", "scoring", "sources", "model", "inference", "ensembling", "decision", "revisions"},
-    "cluster": GROUND | {"deploy"},
 }
 MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inference"}
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
 MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
-MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"cluster", "commands", "deploy"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
 
 DOORS = {
     Path("foldwise/cluster/client.py"),
