@@ -1,8 +1,10 @@
 """The head's side of a job that a node does: its inputs go out, its lines and bytes come back."""
 
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from foldwise.cluster.job import (
 )
 from foldwise.cluster.tasks import PATIENCE, InputSource, Needs, beside_driver, started
 from foldwise.core import files
-from foldwise.core.errors import UserError
+from foldwise.core.errors import Terminated, UserError
 
 TRIES = 3
 """Nodes that may be lost, one after another, without an epoch done in between."""
@@ -34,6 +36,34 @@ KILLED = (-9, 137)
 
 class _LostError(Exception):
     """The node that had the job is gone, or its process was killed."""
+
+
+class _Interrupts:
+    """Ctrl-C, kept in mind: what a library swallows of it is raised at the next event."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __enter__(self) -> "_Interrupts":
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._came = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise what came and was lost; SIGTERM's end likewise."""
+        if self._came:
+            raise KeyboardInterrupt
+        if Terminated.came:
+            raise Terminated
 
 
 class Remote:
@@ -96,9 +126,11 @@ class Remote:
         with (
             tempfile.TemporaryDirectory(prefix=".remote-", dir=".") as temporary,
             started(self._going_on(), source, self._needs, self._title) as tasks,
+            _Interrupts() as interrupts,
         ):
             try:
                 for event in self._received(ray, *tasks):
+                    interrupts.check()
                     if self._take(Path(temporary), *event):
                         return
             except lost as error:
