@@ -38,7 +38,7 @@ def _files(path: Path) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(listed))
 
 
-def _digest(path: Path, files: Iterable[tuple[str, int]]) -> str:
+def _content_digest(path: Path, files: Iterable[tuple[str, int]]) -> str:
     digest = hashlib.sha256()
     for name, _ in files:
         digest.update(f"{name}\0{file_sum(path / name)}\n".encode())
@@ -65,7 +65,7 @@ def contents(paths: Iterable[str]) -> list[Content]:
             raise UserError(f"{name}: is not there; run `dvc repro`")
         files = _files(path)
         _, recorded = known.get(name, ("", ""))
-        key = f"md5-{recorded}" if recorded else f"sha256-{_digest(path, files)}"
+        key = f"md5-{recorded}" if recorded else f"sha256-{_content_digest(path, files)}"
         made.append(Content(name, key, files))
     return made
 

@@ -114,7 +114,7 @@ def _apply(
     written: TableFile | PartsFolder
     if arguments.cluster:
         written = _by_cluster(arguments, listing, subset, temporary)
-        return _told(arguments.out, listing, written)
+        return _summed_up(arguments.out, listing, written)
     ensemble = onnx_ensemble(onnx, subset) if onnx else torch_ensemble(temporary, subset)
     run = EnsembleRunner(ensemble, pool)
     if file is None:
@@ -129,10 +129,10 @@ def _apply(
         size = whole_batches(SLICE if parquet else 1, ensemble.batch_size)
         written = file
         _to_file(file, listing, run, size)
-    return _told(arguments.out, listing, written)
+    return _summed_up(arguments.out, listing, written)
 
 
-def _told(out: str, listing: Listing, written: TableFile | PartsFolder) -> list[str]:
+def _summed_up(out: str, listing: Listing, written: TableFile | PartsFolder) -> list[str]:
     """Say what was written; a line for each thing that is left out."""
     if written.tally.images:
         print(f"{printable(out)}: {written.tally.images} images", file=sys.stderr)

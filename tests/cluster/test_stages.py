@@ -115,10 +115,11 @@ def test_an_interrupt_ends_what_runs_on_the_node(copied: Project, cluster: Nodes
 
 
 def test_a_fold_that_fails_by_itself_is_not_tried_again(copied: Project, cluster: Nodes) -> None:
-    copied.write_params(TINY | {"lr": 1e30})
+    copied.write_params(TINY | {"models": {"cnn": {"backbone": "resnet_of_nobody"}}})
     code, said = on(copied, cluster.named(), *TRAIN)
     assert code == 1
     assert said.count("error: ") == 1
+    assert "resnet_of_nobody" in said
     assert "its node was lost" not in said
 
 

@@ -56,6 +56,7 @@ MAY_IMPORT["__main__"] = GROUND
 MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
 
 DOORS = {
+    Path("foldwise/cluster/apply_cluster.py"),
     Path("foldwise/cluster/client.py"),
     Path("foldwise/cluster/history.py"),
     Path("foldwise/cluster/stage.py"),
