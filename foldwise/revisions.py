@@ -1,5 +1,9 @@
-"""What other commits of this repository hold, fetched by DVC from its cache or remote."""
+"""What other commits of this repository hold, fetched by DVC from its cache or remote.
 
+On a node of a cluster, which has no repository, it is what the head said and brought of them.
+"""
+
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +19,15 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 HASH = re.compile(r"[0-9a-f]{7,40}")
+BROUGHT = Path(".revisions")
+"""What was brought of commits, by their hashes."""
+INDEX = BROUGHT / "index.json"
+"""What was said of them: `commits` and `fixed` by name, `params` by hash."""
+
+
+def _said(of: str, name: str) -> Any:
+    """What the head said, where there is no repository."""
+    return json.loads(INDEX.read_text(encoding="utf-8"))[of][name]
 
 
 @contextmanager
@@ -51,6 +64,8 @@ def resolve(revision: str, where: str) -> str:
     Raises:
         UserError: there is no such commit.
     """
+    if INDEX.exists():
+        return str(_said("commits", revision))
     from dvc.exceptions import DvcException
     from dvc.scm import NoSCMError, resolve_rev
 
@@ -65,6 +80,8 @@ def resolve(revision: str, where: str) -> str:
 
 def is_fixed(revision: str) -> bool:
     """Whether a name keeps its meaning: a hash or a tag, not a branch or HEAD."""
+    if INDEX.exists():
+        return bool(_said("fixed", revision))
     with opened() as repo:
         return bool(HASH.fullmatch(revision)) or revision in repo.scm.list_tags()
 
@@ -103,6 +120,8 @@ def committed_params(commit: str = "HEAD") -> Any:
 
     Raises `UserError` if it is no YAML.
     """
+    if INDEX.exists():
+        return _said("params", commit)
     with opened(commit) as repo:
         try:
             with repo.dvcfs.open("params.yaml") as file:
@@ -132,6 +151,14 @@ def fetch(commit: str, path: Path, target: Path) -> None:
 
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    if INDEX.exists():
+        brought = BROUGHT / commit / path
+        if brought.is_dir():
+            shutil.copytree(brought, partial)
+        else:
+            shutil.copy2(brought, partial)
+        partial.replace(target)
+        return
     try:
         with opened(commit) as repo:
             repo.dvcfs.get(path.as_posix(), str(partial.absolute()), recursive=True)

@@ -2,16 +2,18 @@
 
 `python -m foldwise folds-parallel JOBS` (or `make folds-parallel JOBS=n`) runs what comes before
 them, then each member's and fold's train and predict through DVC, JOBS at a time, on a GPU each
-where there are any. dvc.lock is afterwards what it would be after `dvc repro predict`.
+where there are any: by a Ray of this machine's own, which it starts and ends, or on the nodes of a
+cluster, as many as there are GPUs (or CPUs) for. dvc.lock is afterwards what it would be after
+`dvc repro predict`.
 """
 
 import argparse
 import os
-import queue
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -19,45 +21,29 @@ import yaml
 from dvc.utils.serialize import modify_yaml
 
 from foldwise.checks import check_params
+from foldwise.cluster.connection import LOCAL, chosen, engine
+from foldwise.cluster.job import CLUSTER
 from foldwise.commands.doctor import mend, running_dvc
 from foldwise.core import files
 from foldwise.core.damage import LOCK
 from foldwise.core.errors import UserError
 from foldwise.core.receipts import only_dvc
 from foldwise.core.settings import Folds, Members, read
+from foldwise.model.settings import Compute
 
 STAGES = ("train", "predict")
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [each.strip() for each in named.split(",") if each.strip() not in ("", "-1")]
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return []
-    if listed.returncode:
-        return []
-    gpus = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(index) for index, _ in enumerate(gpus)]
-
-
-def dvc(target: str, gpu: str | None, cores: int) -> int:
+def dvc(target: str, environment: Mapping[str, str]) -> int:
     """Reproduce one stage alone, its lines marked with its name; DVC's exit code.
 
     Args:
         target: DVC's name of the stage.
-        gpu: as CUDA_VISIBLE_DEVICES names it; None: all that are seen.
-        cores: that `compute.workers: auto` may use, as others run beside it.
+        environment: what is added to this process's own.
     """
-    chosen = {"LOKY_MAX_CPU_COUNT": str(cores)}
-    if gpu is not None:
-        chosen["CUDA_VISIBLE_DEVICES"] = gpu
     with subprocess.Popen(
         ["dvc", "--wait-for-lock", "repro", "--single-item", target],
-        env=os.environ | chosen,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,25 +72,17 @@ def sort_lock(before: list[str], names: list[str]) -> None:
             content["stages"] = found
 
 
-def all_folds(jobs: int, stages: list[str]) -> list[str]:
+def all_folds(jobs: int, stages: list[str], environment: Mapping[str, str]) -> list[str]:
     """Reproduce train and predict of each of `stages` (`<member>-<fold>`); those that failed."""
-    free: queue.Queue[str | None] = queue.Queue()
-    gpus = visible_gpus()
-    cores = max(1, joblib.cpu_count() // max(1, min(jobs, len(stages))))
-    for index in range(jobs):
-        free.put(gpus[index % len(gpus)] if gpus else None)
 
     def both(name: str) -> str | None:
-        gpu = free.get()
-        try:
-            for stage in STAGES:
-                if dvc(f"{stage}@{name}", gpu, cores):
-                    return f"{stage}@{name}"
-        finally:
-            free.put(gpu)
+        for stage in STAGES:
+            if dvc(f"{stage}@{name}", environment):
+                return f"{stage}@{name}"
         return None
 
-    with ThreadPoolExecutor(jobs) as pool:
+    # One more than run at once: its DVC and its inputs are ready when a place is free.
+    with ThreadPoolExecutor(jobs + 1) as pool:
         return [failed for failed in pool.map(both, stages) if failed is not None]
 
 
@@ -122,11 +100,14 @@ def wait_for_others() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", type=int, nargs="?", default=max(1, len(visible_gpus())))
-    jobs = parser.parse_args().jobs
-    if jobs < 1:
+    parser.add_argument("jobs", type=int, nargs="?", help="folds at once; left out: one per GPU")
+    parser.add_argument("--cluster", help="address of a Ray cluster; left out: compute.cluster")
+    arguments = parser.parse_args()
+    jobs: int | None = arguments.jobs
+    if jobs is not None and jobs < 1:
         raise UserError(f"JOBS: got {jobs}; write how many folds are trained at once, as in JOBS=2")
     members, folds = read("members", Members), read("folds", Folds)
+    compute = read("compute", Compute, Compute())
     check_params()
     mend()
     wait_for_others()
@@ -134,7 +115,14 @@ def main() -> None:
         raise UserError("dvc repro split: failed; see above")
     names = [f"{member}-{fold}" for member in members for fold in folds]
     before = list(yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"])
-    failed = all_folds(jobs, names)
+    cluster = arguments.cluster or chosen(compute.cluster) or LOCAL
+    with engine(cluster, jobs, compute) as (address, places):
+        environment = {CLUSTER: address}
+        if cluster == LOCAL:
+            # Of one machine's cores, what reads images has a share in every fold.
+            cores = max(1, joblib.cpu_count() // min(places, len(names)))
+            environment["LOKY_MAX_CPU_COUNT"] = str(cores)
+        failed = all_folds(places, names, environment)
     sort_lock(before, names)
     if failed:
         raise UserError(f"{', '.join(failed)}: failed; see above, and run this again to go on")

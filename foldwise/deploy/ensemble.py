@@ -66,6 +66,11 @@ def _chosen(ensemble: dict[str, Any], subset: Subset) -> dict[str, Any]:
     return subset.of(ensemble)
 
 
+def read_decision() -> Decision:
+    """Calibrator, thresholds and decoder. Raises `UserError` if the file is missing or damaged."""
+    return files.read_json(files.DECISION, "threshold", Decision.from_json)
+
+
 def fold_folders(member: str, folds: list[int], temporary: Path) -> list[Path]:
     """Where the trained networks of a member lie, one per fold.
 
@@ -203,8 +208,8 @@ def torch_ensemble(temporary: Path, subset: Subset) -> FinishedEnsemble:
         members,
         merge["folds"],
         merge["members"],
-        files.read_json(files.DECISION, "threshold", Decision.from_json),
-        _images_at_once(compute.batch_size, ensemble),
+        read_decision(),
+        images_at_once(compute.batch_size, ensemble),
         read("data.max_pixels", Count, MAX_PIXELS),
     )
 
@@ -234,7 +239,7 @@ def onnx_ensemble(folder: Path, subset: Subset) -> FinishedEnsemble:
         ensemble["merge"]["folds"],
         ensemble["merge"]["members"],
         Decision.from_json(content["decision"]),
-        _images_at_once(Compute().batch_size, ensemble),
+        images_at_once(Compute().batch_size, ensemble),
         MAX_PIXELS,
     )
 
@@ -249,7 +254,7 @@ def _deployed(
     return DeployedMember(model, decoding, settled, runners, used["weight"], Line.from_json(used))
 
 
-def _images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:
+def images_at_once(batch_size: int, ensemble: dict[str, Any]) -> int:
     """So many that they, seen through all views at once, are no more than a batch of `predict`."""
     views = max(len(used["views"]) for used in ensemble["members"].values())
     return max(1, batch_size // views)

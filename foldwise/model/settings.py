@@ -173,6 +173,16 @@ class Compute(Settings):
     processes and folds that train at once share."""
     batch_size: Count = 64
     """Images at a time where nothing is learned (`predict`)."""
+    cluster: str | None = None
+    """A Ray cluster that trains and predicts: `<host>:<port>`; `local`: one of this machine alone,
+    for the time of a stage; null: the stage's own process does. FOLDWISE_CLUSTER of the environment
+    takes its place."""
+    num_cpus: Positive = 1.0
+    """Of a node of it, that a fold takes: so many folds are there at once."""
+    num_gpus: Annotated[Number, Field(ge=0)] | Literal["auto"] = "auto"
+    """Likewise; 0.5: two folds share one. `auto`: `devices`, where the cluster has any."""
+    node_cache_gb: Positive = 50.0
+    """Gigabytes of images, labels and folds that a node may keep for the next fold."""
     features_gb: Positive = 10.0
     """Gigabytes that features of frozen backbones may take in .features/; those that were not used
     for longest go first."""

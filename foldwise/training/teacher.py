@@ -83,22 +83,27 @@ class Taught:
     def _of_members(
         self, images: ImageDataset, compute: Compute, kept: FeatureFolder, folder: Path
     ) -> Iterator[np.ndarray]:
-        for commit in self.commits:
+        for commit, path in self.models():
             tta = _params_of(commit, "tta", Tta)
+            name = path.parent.name
+            target = folder / f"{commit[:10]}-{name}-{self._fold}"
+            fetched_member(commit, path, target, KEY)
+            self._check(target, f"{path} of commit {commit[:10]}")
+            trained = load_member(target)
+            views = [make_view(each) for each in tta.views]
+            model = input_of(trained.model, views)
+            seen = ImageDataset(images.store, images.ids, np.empty((len(images), 0)), model)
+            title = f"teacher {name} fold {self._fold}"
+            predicted = member_logits(
+                trained, {"rows": seen}, tta.views, compute, kept, str(path), title
+            )
+            yield merge_logits(predicted("rows"), tta.merge)
+
+    def models(self) -> Iterator[tuple[str, Path]]:
+        """Commits, and where in them the models of this fold lie."""
+        for commit in self.commits:
             for name in _params_of(commit, "members", Members):
-                path = files.MODELS / name / str(self._fold)
-                target = folder / f"{commit[:10]}-{name}-{self._fold}"
-                fetched_member(commit, path, target, KEY)
-                self._check(target, f"{path} of commit {commit[:10]}")
-                trained = load_member(target)
-                views = [make_view(each) for each in tta.views]
-                model = input_of(trained.model, views)
-                seen = ImageDataset(images.store, images.ids, np.empty((len(images), 0)), model)
-                title = f"teacher {name} fold {self._fold}"
-                predicted = member_logits(
-                    trained, {"rows": seen}, tta.views, compute, kept, str(path), title
-                )
-                yield merge_logits(predicted("rows"), tta.merge)
+                yield commit, files.MODELS / name / str(self._fold)
 
     def _check(self, folder: Path, where: str) -> None:
         content = read_model(folder)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from foldwise.commands import apply
-from foldwise.commands.apply import ReadImage, depth_warning, image_paths, read_image
 from foldwise.core.errors import UserError
+from foldwise.deploy.depths import DeepImages
 from foldwise.deploy.ensemble import DeployedMember
+from foldwise.deploy.listing import Listing
+from foldwise.deploy.reading import ReadImage, read_image
 from foldwise.images.decoding import Decoding
 from foldwise.model.settings import Model
 from tests.commands.conftest import Here, read
@@ -49,17 +51,17 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
     whole = Path(f"photos/{ids[0]}.png").read_bytes()
     Path("photos/aa cut.png").write_bytes(whole[: len(whole) // 2])
     Path("photos/notes.txt").write_text("passed over")
-    Path("named.txt").write_text("tried")
+    Path("named.dat").write_text("tried")
     with pytest.raises(UserError) as error:
-        here.run(apply, "photos", "named.txt", "gone.jpg", "--out", "found.csv")
+        here.run(apply, "photos", "named.dat", "gone.jpg", "--out", "found.csv")
     said = error.value.args
     assert len(said) == 3
     assert said[0].startswith("photos/aa cut.png: does not decode (")
-    assert said[1].startswith("named.txt: is no image of a format that can be read")
+    assert said[1].startswith("named.dat: is no image of a format that can be read")
     assert said[2].startswith("gone.jpg: cannot be read (No such file")
     here.check(ids, read("found.csv"), 1e-5)
-    with pytest.raises(UserError, match=r"named.txt: is no image"):
-        here.run(apply, "named.txt", "--out", "none.csv")
+    with pytest.raises(UserError, match=r"named.dat: is no image"):
+        here.run(apply, "named.dat", "--out", "none.csv")
     assert not Path("none.csv").exists()
     Path("empty").mkdir()
     with pytest.raises(UserError, match=r"empty: holds no images"):
@@ -67,7 +69,7 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
     with pytest.raises(UserError, match=r"empty: holds no images"):
         here.run(apply, "empty", f"photos/{ids[1]}.png", "--out", "one.csv")
     assert len(read("one.csv")) == 1
-    with pytest.raises(UserError, match=r"photos: is a folder; name the CSV"):
+    with pytest.raises(UserError, match=r"photos/: holds other things than predictions"):
         here.run(apply, f"photos/{ids[1]}.png", "--out", "photos")
     os.mkfifo("pipe.png")
     odd = os.fsdecode(b"n\xff.png")
@@ -80,6 +82,16 @@ def test_a_bad_image_does_not_stop_the_rest(here: Here) -> None:
 def deployed(depth: int, settled: bool) -> DeployedMember:
     decoding = Decoding(depth=depth)
     return DeployedMember(Model(backbone="foldwise/plain_cnn"), decoding, settled, [], 1.0)
+
+
+def depth_warning(largest: list[int], members: list[DeployedMember]) -> str | None:
+    """Said of images one by one, and of all at once: the same."""
+    whole = DeepImages.of(largest, members)
+    summed = DeepImages.of([], members)
+    for each in largest:
+        summed = summed.plus(DeepImages.of([each], members))
+    assert summed == whole
+    return whole.warning()
 
 
 def test_samples_of_another_depth_than_trainings_are_counted() -> None:
@@ -150,8 +162,10 @@ def test_files_are_found_once_and_in_order(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     named = [str(tmp_path / each) for each in ("b", "a.png", "b/2.png")]
-    found, empty = image_paths(named)
-    assert empty == []
+    listing = Listing(named)
+    found = [Path(each.source) for each in listing]
+    assert listing.problems == []
+    assert listing.count() == len(found)
     assert [str(each.relative_to(tmp_path)) for each in found] == [
         "b/1.JPG",
         "b/2.png",

@@ -42,24 +42,31 @@ MAY_IMPORT = {
         "scoring",
         "view_names",
     },
+    "cluster": GROUND | {"deploy", "model", "revisions", "training"},
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
-    | {"images", "scoring", "model", "inference", "ensembling", "decision", "revisions"},
+    | {"images", "scoring", "sources", "model", "inference", "ensembling", "decision", "revisions"},
 }
-MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "deploy", "inference"}
+MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inference"}
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
-MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks"}
+MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
 MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
 
 DOORS = {
+    Path("foldwise/cluster/apply_cluster.py"),
+    Path("foldwise/cluster/client.py"),
+    Path("foldwise/cluster/history.py"),
+    Path("foldwise/cluster/stage.py"),
     Path("foldwise/deploy/ensemble.py"),
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
     Path("foldwise/evaluation/runs.py"),
+    Path("foldwise/features/predicting.py"),
     Path("foldwise/report/heatmaps.py"),
+    Path("foldwise/training/fold.py"),
     Path("foldwise/training/teacher.py"),
 }
 """Modules of rooms that know where the pipeline's files lie."""

@@ -133,43 +133,18 @@ def test_a_failed_fold_is_named(copied: Project) -> None:
     assert "JOBS: got 0" in copied.command("folds-parallel", "0", code=1)
 
 
-@pytest.mark.parametrize(
-    ("named", "listed", "wanted"),
-    [
-        ("2,5", "", ["2", "5"]),
-        ("", "GPU 0: a\n", []),
-        (None, "GPU 0: a (UUID: x)\nGPU 1: b (UUID: y)\n", ["0", "1"]),
-        (None, None, []),
-    ],
-)
-def test_each_job_gets_a_gpu(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Any,
-    named: str | None,
-    listed: str | None,
-    wanted: list[str],
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if named is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    if listed is not None:
-        tool = tmp_path / "nvidia-smi"
-        tool.write_text(f"#!{sys.executable}\nprint({listed!r}, end='')\n")
-        tool.chmod(0o755)
-    assert folds_parallel.visible_gpus() == wanted
-    used: list[str | None] = []
-    shares: set[int] = set()
+def test_every_fold_is_trained_before_it_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
-    def noted(_: str, gpu: str | None, cores: int) -> int:
-        used.append(gpu)
-        shares.add(cores)
-        return 0
+    def noted(target: str, environment: Any) -> int:
+        assert environment == {"FOLDWISE_CLUSTER": "head:1"}
+        asked.append(target)
+        return int(target == "train@a-1")
 
     monkeypatch.setattr(folds_parallel, "dvc", noted)
-    monkeypatch.setattr("joblib.cpu_count", lambda: 9)
-    assert folds_parallel.all_folds(2, ["a-0", "a-1", "a-2"]) == []
-    assert len(used) == 6
-    assert {str(each) for each in used} <= set(wanted or ["None"])
-    # Two jobs share the machine.
-    assert shares == {4}
+    failed = folds_parallel.all_folds(2, ["a-0", "a-1", "a-2"], {"FOLDWISE_CLUSTER": "head:1"})
+    assert failed == ["train@a-1"]
+    wanted = {f"{stage}@a-{fold}" for stage in ("train", "predict") for fold in range(3)}
+    assert sorted(asked) == sorted(wanted - {"predict@a-1"})
+    for fold in (0, 2):
+        assert asked.index(f"train@a-{fold}") < asked.index(f"predict@a-{fold}")

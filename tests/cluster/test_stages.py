@@ -1,0 +1,156 @@
+"""Stages on a cluster: the bytes of a run without one, whatever dies on the way."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import Nodes, running
+from tests.conftest import TINY, Project
+
+TRAIN = (sys.executable, "-m", "stages.train", "--member", "cnn", "--fold", "0")
+WRITTEN = ("data/models/cnn/0", "plots/train/cnn/0")
+LONG = TINY | {"epochs": 60}
+
+
+def on(project: Project, environment: dict[str, str], *command: str) -> tuple[int, str]:
+    """Exit code and what was said."""
+    done = subprocess.run(
+        command, cwd=project.path, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def alone(project: Project) -> dict[str, bytes]:
+    """What a run without a cluster writes; gone afterwards."""
+    project.run(*TRAIN)
+    made = project.bytes_of(*WRITTEN)
+    for folder in WRITTEN:
+        shutil.rmtree(project.path / folder)
+    return made
+
+
+def until(process: "subprocess.Popen[str]", words: str) -> list[str]:
+    """Lines up to the first that has some words."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+def test_a_pipeline_is_reproduced_to_the_byte(
+    project: Project, reproduced: Project, cluster: Nodes
+) -> None:
+    code, said = on(project, cluster.named(), "dvc", "repro")
+    assert code == 0, said
+    assert "cnn fold 1: epoch 8/8" in said
+    for name in ("data/models", "data/predictions", "plots/train", "metrics"):
+        assert project.bytes_of(name) == reproduced.bytes_of(name)
+    one, other = (
+        yaml.safe_load((each.path / "dvc.lock").read_text()) for each in (project, reproduced)
+    )
+    # The report names the commit that it is of, which is another project's.
+    assert one["stages"].pop("present")["deps"] == other["stages"].pop("present")["deps"]
+    assert one == other
+    assert list(one["stages"]) == list(other["stages"])
+    # Inputs came once, though four stages asked for them.
+    kept = {path.name for path in (cluster.cache / "kept").iterdir()}
+    assert sum(each.startswith("md5-") for each in kept) >= 6
+    assert not list(project.path.glob(".remote-*"))
+
+
+def test_a_fold_goes_on_where_a_node_was_lost(copied: Project, cluster: Nodes) -> None:
+    copied.write_params(LONG)
+    wanted = alone(copied)
+    # Alone on a node that has what the fold needs.
+    copied.write_params(LONG | {"compute": TINY["compute"] | {"num_cpus": 1}})
+    process = running(copied.path, cluster.named(), *TRAIN)
+    until(process, "epoch 5/60")
+    first = cluster.add()
+    for number in (0, 1):
+        cluster.kill(number)
+    lines = until(process, "epoch 60/60")
+    assert process.wait(60) == 0
+    said = "".join(lines)
+    assert "its node was lost" in said
+    assert "resumed after epoch" in said
+    assert copied.bytes_of(*WRITTEN) == wanted
+    assert not list((copied.path / ".checkpoints").glob(".cluster-*"))
+    cluster.add()
+    assert first == 2
+
+
+def test_a_second_client_goes_on_where_the_first_was_killed(
+    copied: Project, cluster: Nodes
+) -> None:
+    copied.write_params(LONG)
+    wanted = alone(copied)
+    process = running(copied.path, cluster.named(), *TRAIN)
+    until(process, "epoch 10/60")
+    process.kill()
+    process.wait()
+    code, said = on(copied, cluster.named(), *TRAIN)
+    assert code == 0, said
+    assert "resumed after epoch" in said
+    assert copied.bytes_of(*WRITTEN) == wanted
+
+
+def test_an_interrupt_ends_what_runs_on_the_node(copied: Project, cluster: Nodes) -> None:
+    copied.write_params(TINY | {"epochs": 2000})
+    process = running(copied.path, cluster.named(), *TRAIN)
+    until(process, "epoch 3/2000")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    # The node has a free CPU again.
+    copied.write_params(TINY)
+    assert on(copied, cluster.named(), *TRAIN)[0] == 0
+
+
+def test_a_fold_that_fails_by_itself_is_not_tried_again(copied: Project, cluster: Nodes) -> None:
+    copied.write_params(TINY | {"models": {"cnn": {"backbone": "resnet_of_nobody"}}})
+    code, said = on(copied, cluster.named(), *TRAIN)
+    assert code == 1
+    assert said.count("error: ") == 1
+    assert "resnet_of_nobody" in said
+    assert "its node was lost" not in said
+
+
+def test_what_cannot_be_had_is_one_line(copied: Project, cluster: Nodes, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code, said = on(copied, cluster.named(FOLDWISE_CLUSTER=f"127.0.0.1:{port}"), *TRAIN)
+    assert (code, said.count("\n")) == (1, 1)
+    assert f"nothing listens at 127.0.0.1:{port}" in said
+    code, said = on(copied, cluster.named(RAY_AUTH_TOKEN="f" * 64), *TRAIN)
+    assert (code, said.count("error: ")) == (1, 1)
+    assert "token" in said
+    code, said = on(copied, cluster.named(FOLDWISE_CLUSTER="nowhere"), *TRAIN)
+    assert (code, said.count("\n")) == (1, 1)
+    assert "'nowhere' is no address" in said
+
+
+def test_a_node_with_another_torch_is_refused(
+    copied: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("ray")
+    other = tmp_path / "torch-1.0.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0.0\n")
+    nodes = Nodes(tmp_path_factory.mktemp("other"))
+    try:
+        nodes.add(PYTHONPATH=str(tmp_path))
+        code, said = on(copied, nodes.named(), *TRAIN)
+    finally:
+        nodes.end()
+    assert code == 1
+    assert "torch 1.0.0 (here " in said
+    assert said.count("error: ") == 1
