@@ -44,14 +44,15 @@ class NodeCache:
     def _hold(self, content: Content, read: Reader, lock: IO[str]) -> Path:
         path = self._kept / content.key
         while True:
+            # Shared for as long as a job runs: who asks for more must not wait for its end.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if path.exists():
+                os.utime(path)
+                return path
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
                 self._bring(content, read, path)
-            os.utime(path)
-            # Others may have it too now. Between the two locks it may be deleted.
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            if path.exists():
-                return path
+            # Between the two locks it may be deleted: so it is looked for again.
 
     def _bring(self, content: Content, read: Reader, path: Path) -> None:
         partial = path.with_name(f"{path.name}.partial")

@@ -64,6 +64,21 @@ def test_two_jobs_at_once_bring_an_input_once(inputs: list[Content], tmp_path: P
     assert len(read.pieces) == 4
 
 
+def test_a_job_does_not_wait_for_the_end_of_another(inputs: list[Content], tmp_path: Path) -> None:
+    read = Counted(tmp_path)
+    entered = threading.Event()
+
+    def take() -> None:
+        with NodeCache(tmp_path / "cache", 1.0).holding(inputs, read):
+            entered.set()
+
+    with NodeCache(tmp_path / "cache", 1.0).holding(inputs, read):
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        assert entered.wait(10)
+    thread.join()
+
+
 def test_keys_are_of_content_not_of_name(inputs: list[Content], tmp_path: Path) -> None:
     (tmp_path / "again").write_bytes(b"labels")
     (tmp_path / "other").write_bytes(b"labelz")
