@@ -15,10 +15,11 @@ import yaml
 from foldwise.composing.kept import all_composed
 from foldwise.core import files
 from foldwise.core.errors import UserError
+from foldwise.features import predicting
 from foldwise.features.kept import image_sets
 from foldwise.images.store import ImageStore
 from foldwise.model.saved import images_digest
-from stages import fetch, predict, split
+from stages import fetch, split
 from tests.conftest import TINY, Project
 from tests.pictures import picture, write
 
@@ -196,15 +197,15 @@ def test_extra_images_are_no_part_of_what_is_predicted(
     own = set(files.own_ids())
     unseen = own - set(folds.loc[folds["fold"] != 0, "id"])
     digest = images_digest(store.sha256()[id] for id in unseen)
-    monkeypatch.setattr(predict, "read_model", lambda _: {"unseen": digest})
-    images = predict.images_of_fold(Path("m"), 0, store)
+    monkeypatch.setattr(predicting, "read_model", lambda _: {"unseen": digest})
+    images = predicting.images_of_fold(Path("m"), 0, store)
     assert set(images["oof"]) | set(images["test"]) == unseen
     assert {len(each) for each in image_sets(folds, files.own_ids())} == {4, 12}
     monkeypatch.setattr(
-        predict, "read_model", lambda _: {"unseen": images_digest(store.sha256().values())}
+        predicting, "read_model", lambda _: {"unseen": images_digest(store.sha256().values())}
     )
     with pytest.raises(UserError, match="was trained on images"):
-        predict.images_of_fold(Path("m"), 0, store)
+        predicting.images_of_fold(Path("m"), 0, store)
 
 
 def test_a_look_that_is_fitted_is_of_the_train_part_alone(

@@ -12,7 +12,7 @@ import yaml
 from sklearn.metrics import average_precision_score, f1_score
 
 from foldwise.params import read_params
-from stages.train import datasets
+from foldwise.training.fold import datasets
 from tests.conftest import TINY, Project
 
 

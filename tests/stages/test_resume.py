@@ -21,9 +21,9 @@ from foldwise.model.settings import Model
 from foldwise.params import read_params
 from foldwise.training.curves import Curves
 from foldwise.training.fit import TrainingRun, fit_member
+from foldwise.training.fold import datasets
 from foldwise.training.keys import key_of, run_key
 from foldwise.training.settings import Averaging, EarlyStopping, Recipe, Train
-from stages.train import datasets
 from tests.conftest import Project, environment
 
 OUTS = ("data/models/cnn/1", "plots/train/cnn/1")
