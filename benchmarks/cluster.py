@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from benchmarks.in_process import cloned
 from benchmarks.machine import machine
@@ -64,7 +65,7 @@ def places(seconds: float) -> None:
 
 def timed(title: str, *command: str, **more: str) -> None:
     """A row: a command in the project, its folds undone before."""
-    quiet = {"check": True, "capture_output": True}
+    quiet: dict[str, Any] = {"check": True, "capture_output": True}
     subprocess.run(["git", "checkout", "-q", "dvc.lock"], check=True)
     subprocess.run(["rm", "-rf", ".dvc/cache", "data/models", "data/predictions", "plots/train"],
                    check=True)  # fmt: skip

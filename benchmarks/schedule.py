@@ -24,7 +24,7 @@ from foldwise.features.kept import FeatureFolder
 from foldwise.params import Params
 from foldwise.training.curves import Curves
 from foldwise.training.fit import TrainingRun, fit_member
-from stages.train import datasets
+from foldwise.training.fold import datasets
 
 
 def changed(overrides: dict[str, Any], seed: int) -> Params:
