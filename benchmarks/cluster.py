@@ -1,10 +1,10 @@
 """What a cluster costs, and how well it is used.
 
 `python -m benchmarks.cluster folds` runs the default's folds one after another, by two local
-workers, and on two nodes, which are processes of this machine; it says what starting and each fold
-cost beside the training, and what was moved. `python -m benchmarks.cluster places [SECONDS]` lets
-20 jobs that sleep (5 folds of 4 members, as long as a fold's training on a GPU) through the same
-engine on 1, 4, 8 and 20 GPUs that exist in name only. Both print a table as Markdown.
+workers, and one after another by a local cluster that every stage starts and ends. `python -m
+benchmarks.cluster places [SECONDS]` lets 20 jobs that sleep (5 folds of 4 members, as long as a
+fold's training on a GPU) through the same engine on 1, 4, 8 and 20 GPUs that exist in name only.
+Both print a table as Markdown.
 """
 
 import os

@@ -20,7 +20,7 @@ from foldwise.cluster.job import cache_folder, different, lay_out, other_version
 from foldwise.cluster.tasks import InputSource, beside_driver
 from foldwise.core import files
 from foldwise.core.errors import UserError
-from foldwise.core.settings import read
+from foldwise.core.settings import PARAMS, read
 from foldwise.deploy.ensemble import read_ensemble, torch_ensemble
 from foldwise.deploy.items import Item
 from foldwise.deploy.reading import ImageFiles
@@ -29,8 +29,6 @@ from foldwise.deploy.stores import is_address
 from foldwise.deploy.subset import Subset
 from foldwise.model.settings import Compute
 from foldwise.revisions import INDEX, resolve
-
-PARAMS_FILE = Path("params.yaml")
 
 
 class HeadImages:
@@ -102,7 +100,7 @@ class ShippedEnsemble:
 def _inputs(subset: Subset) -> tuple[tuple[Content, ...], dict[str, bytes]]:
     """What the ensemble needs of this project, and of commits that it includes."""
     ensemble = subset.of(read_ensemble())
-    small = {PARAMS_FILE.as_posix(): PARAMS_FILE.read_bytes()}
+    small = {PARAMS.as_posix(): PARAMS.read_bytes()}
     paths = [each.as_posix() for each in (files.DATASET, files.MERGING, files.DECISION)]
     named = []
     for member in ensemble["members"]:

@@ -16,8 +16,8 @@ from typing import Any
 
 from foldwise.cluster.cache import NodeCache, Reader
 from foldwise.cluster.contents import PIECE, Content, put_piece, read_piece
+from foldwise.core import files
 
-CHECKPOINTS = Path(".checkpoints")
 SUFFIX, TEXT, TENSORS = ".ckpt", ".json", ".safetensors"
 """Of a checkpoint, and of what it travels as."""
 CLUSTER = "FOLDWISE_CLUSTER"
@@ -63,7 +63,7 @@ class Job:
     """A stage to run."""
 
     module: str
-    """As `python -m` has it, with its arguments."""
+    """As `python -m` has it."""
     arguments: tuple[str, ...]
     small: Mapping[str, bytes]
     """Files that belong to this job alone, by their paths."""
@@ -128,7 +128,7 @@ def lay_out(place: Path, found: Mapping[str, Path], small: Mapping[str, bytes]) 
     # What frozen backbones made of images is addressed by content as well.
     features = cache_folder() / "features"
     features.mkdir(parents=True, exist_ok=True)
-    (place / ".features").symlink_to(features)
+    (place / files.FEATURES).symlink_to(features)
 
 
 def _restore(place: Path, state: Content, read: Reader) -> None:
@@ -195,8 +195,7 @@ def _run(place: Path, job: Job) -> Iterator[Event]:
 def _outs(place: Path, outs: tuple[str, ...]) -> Iterator[Event]:
     for out in outs:
         path = place / out
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
-        for file in files:
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
             if file.is_file():
                 name = file.relative_to(place).as_posix()
                 for offset in range(0, file.stat().st_size or 1, PIECE):
@@ -212,7 +211,7 @@ class _Watched:
 
     def _look(self) -> dict[Path, tuple[int, int, int]]:
         found = {}
-        for path in sorted(self._place.glob(f"{CHECKPOINTS}/*/*")):
+        for path in sorted(self._place.glob(f"{files.CHECKPOINTS}/*/*")):
             if path.suffix == SUFFIX:
                 stat = path.stat()
                 found[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)

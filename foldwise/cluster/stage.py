@@ -11,14 +11,15 @@ from foldwise.cluster.client import Remote
 from foldwise.cluster.connection import chosen, connected, gpus_of
 from foldwise.cluster.contents import contents
 from foldwise.cluster.history import History, history_of
-from foldwise.cluster.job import CHECKPOINTS, Job, versions
+from foldwise.cluster.job import Job, versions
 from foldwise.cluster.tasks import Needs
+from foldwise.core import files
+from foldwise.core.settings import PARAMS
 from foldwise.model.settings import Compute
 from foldwise.revisions import INDEX
 from foldwise.training.settings import Recipe
 
 PIPELINE = Path("dvc.yaml")
-PARAMS = Path("params.yaml")
 ALONG = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "LOKY_MAX_CPU_COUNT")
 """Variables of the environment that go along: the last bits of results hang on them, or the share
 of the cores that a fold has."""
@@ -64,7 +65,7 @@ def runs_elsewhere(
             {name: os.environ[name] for name in ALONG if name in os.environ},
             cache_gb=compute.node_cache_gb,
         )
-        state = CHECKPOINTS / f".cluster-{stage}-{member}-{fold}"
+        state = files.CHECKPOINTS / f".cluster-{stage}-{member}-{fold}"
         import ray
 
         gpus = gpus_of(compute, ray.cluster_resources())

@@ -34,6 +34,8 @@ MERGING = Path("data/ensemble.json")
 DECISION = Path("data/decision.json")
 CURVES = Path("plots/train")
 FEATURES = Path(".features")
+# Outside of DVC's outs, which DVC deletes before a stage runs.
+CHECKPOINTS = Path(".checkpoints")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 

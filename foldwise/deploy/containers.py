@@ -16,6 +16,7 @@ from foldwise.deploy.items import Item
 from foldwise.deploy.stores import is_address, open_bytes
 from foldwise.sources.archive_checks import DAMAGED
 from foldwise.sources.names import printable
+from foldwise.sources.tar_archive import tar_members
 
 BUFFER = 1 << 20
 """Bytes that are read of a Parquet file at a time, whatever the size of its row groups."""
@@ -53,14 +54,7 @@ def tar_items(source: str) -> Iterator[Item]:
         open_bytes(source) as file,
         tarfile.open(fileobj=file, mode="r:") as index,
     ):
-        before = -1
-        while member := index.next():
-            # Negative sizes lead back to where the index has been, for ever.
-            if member.size < 0 or index.offset <= before:
-                raise tarfile.ReadError("goes in circles")
-            before = index.offset
-            # Else it keeps them all.
-            index.members.clear()  # type: ignore[attr-defined]  # left out of its stubs
+        for member in tar_members(index):
             hidden = any(is_hidden(part) for part in member.name.split("/") if part != ".")
             plain = member.isreg() and not member.issparse()
             if plain and not hidden and has_image_suffix(member.name):

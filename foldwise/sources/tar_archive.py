@@ -7,7 +7,7 @@ import lzma
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,23 @@ DECOMPRESS: dict[str, Callable[[Path], Any]] = {
 COPIED = 2**20
 
 
+def tar_members(index: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file in its order, of which none is kept.
+
+    Raises:
+        tarfile.ReadError: one leads back to where the index has been; and as `tarfile` itself.
+    """
+    before = -1
+    while member := index.next():
+        # Negative sizes lead back for ever.
+        if member.size < 0 or index.offset <= before:
+            raise tarfile.ReadError("goes in circles")
+        before = index.offset
+        # Else it keeps them all.
+        index.members.clear()  # type: ignore[attr-defined]  # left out of its stubs
+        yield member
+
+
 class Tar:
     """A tar file; a compressed one is decompressed into a temporary file without a name."""
 
@@ -39,14 +56,7 @@ class Tar:
         self._members: dict[str, tuple[int, int]] = {}
         problems = Problems()
         with tarfile.open(fileobj=self._file, mode="r:") as index:
-            before = -1
-            while member := index.next():
-                # Negative sizes lead back to where the index has been, for ever.
-                if member.size < 0 or index.offset <= before:
-                    raise tarfile.ReadError("goes in circles")
-                before = index.offset
-                # Else it keeps them all.
-                index.members.clear()  # type: ignore[attr-defined]  # left out of its stubs
+            for member in tar_members(index):
                 if not member.isdir():
                     self._add(member, problems)
             self._file.seek(min(index.offset, self._file.size))

@@ -28,8 +28,6 @@ from foldwise.training.settings import Recipe
 from foldwise.training.teacher import Taught, soft_rows, teaching_commit
 from foldwise.training.warm_start import starting_commit, starting_member
 
-# Outside of DVC's outs, which DVC deletes before a stage runs.
-CHECKPOINTS = Path(".checkpoints")
 TRIALS = Path(".trials")
 
 Pair = tuple[ImageDataset, ImageDataset]
@@ -127,7 +125,7 @@ def fit_fold(
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     folder = files.MODELS / member / str(fold)
-    with checkpoint_folder(CHECKPOINTS / f"{member}-{fold}-{key}") as kept:
+    with checkpoint_folder(files.CHECKPOINTS / f"{member}-{fold}-{key}") as kept:
         start = taught = None
         if here.start is not None:
             start = starting_member(here.start, folder, kept / "start", classes, here.unseen)

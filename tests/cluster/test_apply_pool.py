@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,7 +94,7 @@ def test_every_slice_once_and_no_more_are_taken_than_actors_have(tmp_path: Path)
 
 
 def test_slices_of_an_actor_that_dies_are_anothers(tmp_path: Path) -> None:
-    make = lambda: Labeller(tmp_path, at=5, does="dies", times=TRIES - 1)  # noqa: E731
+    make = partial(Labeller, tmp_path, at=5, does="dies", times=TRIES - 1)
     check(list(over_actors(slices(20), make, 2, {"num_cpus": 1})), 20)
     dead = set(lines(tmp_path / "at"))
     assert len(dead) == TRIES - 1

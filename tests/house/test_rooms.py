@@ -59,6 +59,7 @@ DOORS = {
     Path("foldwise/cluster/apply_cluster.py"),
     Path("foldwise/cluster/client.py"),
     Path("foldwise/cluster/history.py"),
+    Path("foldwise/cluster/job.py"),
     Path("foldwise/cluster/stage.py"),
     Path("foldwise/deploy/ensemble.py"),
     Path("foldwise/ensembling/included.py"),
