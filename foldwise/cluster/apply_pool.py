@@ -4,7 +4,7 @@ An actor may die, with its node or alone: another one takes its place, and other
 actor runs a slice decides nothing.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -82,8 +82,10 @@ class _Pool:
         """Slices whose actors died, and how many did."""
         self._asked: dict[Any, _Task] = {}
         """By what Ray gives back at once."""
-        self._busy: Counter[Any] = Counter()
-        """How many slices each actor has that has loaded the ensemble."""
+        self._held: dict[Any, list[int]] = {}
+        """The slices of each actor that has loaded the ensemble: it runs the first."""
+        self._ran: dict[Any, int] = {}
+        """What an actor ran when it died."""
 
     def run(self, workers: int) -> Iterator[Done]:
         first = next(self._slices, None)
@@ -105,9 +107,10 @@ class _Pool:
                 self._lost(task, error)
                 continue
             if task.slice is None:
-                self._busy[task.actor] = 0
+                self._held[task.actor] = []
             else:
-                self._busy[task.actor] -= 1
+                if task.actor in self._held:
+                    self._held[task.actor].remove(task.slice.number)
                 yield found
 
     def _start(self, deaths: int) -> None:
@@ -117,10 +120,10 @@ class _Pool:
     def _feed(self) -> bool:
         """Give slices to actors that have too few; whether there is anything left to do."""
         for most in range(1, AHEAD + 1):
-            for actor, held in list(self._busy.items()):
-                if held < most and (found := self._next()) is not None:
+            for actor, held in self._held.items():
+                if len(held) < most and (found := self._next()) is not None:
                     self._asked[actor.run.remote(found[0])] = _Task(actor, *found)
-                    self._busy[actor] += 1
+                    held.append(found[0].number)
         if any(task.slice is not None for task in self._asked.values()):
             return True
         found = self._next()
@@ -135,8 +138,14 @@ class _Pool:
         return None if following is None else (following, 0)
 
     def _lost(self, task: _Task, error: BaseException) -> None:
-        """Put another actor in the place of one that died, and its slice before all others."""
-        deaths = task.deaths + 1
+        """Put another actor in the place of one that died, and its slices before all others."""
+        # Of an actor that had several slices, the others are yet to be told.
+        anew = task.slice is None or task.actor in self._held
+        if held := self._held.pop(task.actor, None):
+            self._ran[task.actor] = held[0]
+        # A slice that only waited for its turn did not kill anyone.
+        died_of_it = task.slice is None or task.slice.number == self._ran[task.actor]
+        deaths = task.deaths + died_of_it
         if deaths >= TRIES:
             what = "loaded the ensemble" if task.slice is None else f"ran slice {task.slice.number}"
             told = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -146,14 +155,12 @@ class _Pool:
             )
         if task.slice is not None:
             self._again.append((task.slice, deaths))
-        # Of an actor that had several slices, the others are yet to be told.
-        if task.slice is None or task.actor in self._busy:
-            self._busy.pop(task.actor, None)
+        if anew:
             # It may live, where only the way to it is lost.
             self._ray.kill(task.actor)
             self._start(deaths if task.slice is None else 0)
 
     def end(self) -> None:
         """End all actors."""
-        for actor in {*self._busy, *(task.actor for task in self._asked.values())}:
+        for actor in {*self._held, *(task.actor for task in self._asked.values())}:
             self._ray.kill(actor)

@@ -37,12 +37,18 @@ def local_ray() -> Iterator[None]:
 class Labeller:
     """Says which process labelled an image; misbehaves at one slice, as it is told."""
 
-    def __init__(self, notes: Path, at: int = -1, does: str = "", times: int = 1) -> None:
+    def __init__(
+        self, notes: Path, at: int = -1, does: str = "", times: int = 1, company: int = 1
+    ) -> None:
         self._notes, self._at, self._does, self._times = notes, at, does, times
+        self._company = company
         note(notes / "loads", str(os.getpid()))
 
     def __call__(self, slice: Slice) -> Done:
         time.sleep(0.05)
+        # On a busy machine one could be done with all before the other has loaded.
+        while len(lines(self._notes / "loads")) < self._company:
+            time.sleep(0.05)
         note(self._notes / "slices", str(slice.number))
         if slice.number == self._at and len(lines(self._notes / "at")) < self._times:
             note(self._notes / "at", str(os.getpid()))
@@ -83,7 +89,7 @@ def test_every_slice_once_and_no_more_are_taken_than_actors_have(tmp_path: Path)
             yield each
 
     # A third actor finds no room among two cores, for ever.
-    for done in over_actors(counted(), lambda: Labeller(tmp_path), 3, {"num_cpus": 1}):
+    for done in over_actors(counted(), lambda: Labeller(tmp_path, company=2), 3, {"num_cpus": 1}):
         found.append(done)
         assert len(taken) - len(found) < 2 * AHEAD + 1
     check(found, 30)
@@ -98,7 +104,8 @@ def test_slices_of_an_actor_that_dies_are_anothers(tmp_path: Path) -> None:
     check(list(over_actors(slices(20), make, 2, {"num_cpus": 1})), 20)
     dead = set(lines(tmp_path / "at"))
     assert len(dead) == TRIES - 1
-    assert len(lines(tmp_path / "loads")) == 2 + len(dead)
+    # An actor for each that died, whether or not it had loaded when the last slice was done.
+    assert 2 <= len(lines(tmp_path / "loads")) <= 2 + len(dead)
 
 
 def test_an_actor_killed_from_outside(tmp_path: Path) -> None:
