@@ -1,5 +1,6 @@
 """Errors that a user can mend."""
 
+import signal
 from typing import ClassVar
 
 
@@ -14,7 +15,10 @@ class UserError(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM came: a scheduler takes the machine back. Its text is the line that is printed."""
+    """SIGTERM came, as schedulers take a machine back, or in the midst of training Ctrl-C.
 
-    came: ClassVar[bool] = False
-    """Whether it came: what is raised after it, while things are cleaned up, is no error."""
+    Its text is the line that is printed.
+    """
+
+    came: ClassVar[signal.Signals | None] = None
+    """Which signal came: what is raised after it, while things are cleaned up, is no error."""

@@ -26,6 +26,7 @@ FULL = {
 
 
 ENDED = "ended by SIGTERM; run again to go on"
+INTERRUPTED = "interrupted"
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -47,19 +48,17 @@ def run(main: Callable[[], None]) -> NoReturn:
             _say("error: " + " ".join(problem.split()))
         _leave(1)
     except KeyboardInterrupt:
-        _say("interrupted")
+        _say(INTERRUPTED)
         _leave(130)
     except Terminated as end:
-        _say(str(end) or ENDED)
-        _leave(143)
+        _end_by_signal(str(end))
     except BrokenPipeError:
         # Who read our output has seen enough, as `head` has.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(141)
     except Exception as error:
         if Terminated.came:
-            _say(ENDED)
-            _leave(143)
+            _end_by_signal()
         line = refusal(error)
         if line is None:
             raise
@@ -84,19 +83,26 @@ def refusal(error: BaseException) -> str | None:
     return None
 
 
-def _terminate(_: int, __: FrameType | None) -> NoReturn:
-    note_sigterm()
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    note_signal(number)
     raise Terminated
 
 
-def note_sigterm() -> None:
-    """Take note of SIGTERM without raising, for those who will at a better moment."""
-    Terminated.came = True
+def note_signal(number: int) -> None:
+    """Take note of SIGTERM or Ctrl-C without raising, for those who will at a better moment."""
+    Terminated.came = signal.Signals(number)
     # A second one must not interrupt what cleans up after the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Nor must torch, which raises wherever it hears of a worker's end: a scheduler's signal goes to
-    # workers too.
+    # workers too, and so does a terminal's.
     signal.signal(signal.SIGCHLD, lambda *_: None)
+
+
+def _end_by_signal(line: str = "") -> NoReturn:
+    by = Terminated.came or signal.SIGTERM
+    _say(line or (INTERRUPTED if by == signal.SIGINT else ENDED))
+    # As a shell counts: 130 and 143.
+    _leave(128 + by)
 
 
 def _say(line: str) -> None:

@@ -11,7 +11,7 @@ from foldwise.training.averaging import make_averaging
 from foldwise.training.checkpoint import LAST, SOUP, SUFFIX
 from foldwise.training.curves import Curves
 from foldwise.training.distributed import is_main_process
-from foldwise.training.ending import EarlyStoppingOnce, EndOnSigterm, StopWhenOrphaned
+from foldwise.training.ending import EarlyStoppingOnce, EndOnSignal, StopWhenOrphaned
 from foldwise.training.precision import KeptPrecision
 from foldwise.training.settings import Recipe
 
@@ -23,7 +23,7 @@ def make_callbacks(
     callbacks: list[pl.Callback] = [
         *make_averaging(recipe),
         curves,
-        EndOnSigterm(),
+        EndOnSignal(),
         StopWhenOrphaned(),
         KeptPrecision(),
     ]

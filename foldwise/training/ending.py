@@ -11,26 +11,35 @@ import psutil
 from lightning.pytorch.callbacks import EarlyStopping
 
 from foldwise.core.errors import Terminated, UserError
-from foldwise.core.program import note_sigterm
+from foldwise.core.program import note_signal
 
 
-class EndOnSigterm(pl.Callback):
-    """Keeps SIGTERM what it was before training: Lightning's own handler ends with exit code 0.
+class EndOnSignal(pl.Callback):
+    """Ends training on SIGTERM and Ctrl-C, at the end of the batch.
 
-    In training it is the end of the batch that raises: in the midst of one, finalizers and locks of
-    libraries would swallow it, with a traceback.
+    In the midst of one, finalizers and locks of libraries would swallow what a handler raises, and
+    print a traceback. Lightning's own handler of SIGTERM ends with exit code 0, and what it does
+    with Ctrl-C is code 1 without a word. A second Ctrl-C does not wait for the batch.
     """
 
     def __init__(self) -> None:
-        self._before = signal.getsignal(signal.SIGTERM)
+        self._before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
 
     def on_train_start(self, *_: Any) -> None:
         # The first hook after Lightning has put its handler in place.
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._handle if callable(self._before) else self._before)
+            for each, before in self._before.items():
+                # What the shell or a test had it do, which is to be ignored, stays so.
+                signal.signal(each, self._handle if callable(before) else before)
 
-    def _handle(self, _: int, __: FrameType | None) -> None:
-        note_sigterm()
+    def on_train_end(self, *_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if Terminated.came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        note_signal(number)
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         if Terminated.came:
@@ -41,6 +50,8 @@ class EndOnSigterm(pl.Callback):
             raise Terminated
 
     def on_exception(self, trainer: pl.Trainer, _: Any, exception: BaseException) -> None:
+        if not Terminated.came:
+            self.on_train_end()
         # Processes that help would wait for this one's share of a sum.
         launcher = trainer.strategy.launcher
         if launcher is not None and isinstance(exception, Terminated | UserError):

@@ -1,6 +1,7 @@
 """Fits one member with Lightning."""
 
 import logging
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -143,12 +144,10 @@ def _epochs_kept(last: Path) -> int:
 
 
 def _where_it_ended(title: str, epochs: int, recipe: Recipe) -> str:
+    how = "interrupted" if Terminated.came == signal.SIGINT else "ended by SIGTERM"
     if not epochs:
-        return f"{title}: ended by SIGTERM in its first epoch; run again to start over"
-    return (
-        f"{title}: ended by SIGTERM after epoch {epochs}/{recipe.epochs}, which is kept; "
-        "run again to go on"
-    )
+        return f"{title}: {how} in its first epoch; run again to start over"
+    return f"{title}: {how} after epoch {epochs}/{recipe.epochs}, which is kept; run again to go on"
 
 
 def restore_kept(

@@ -55,12 +55,12 @@ def interrupt(project: Project, how: signal.Signals, code: int | None = None) ->
     )
     wait_for(process.stderr, "epoch 2/8")
     helpers = psutil.Process(process.pid).children(recursive=True)
-    if how == signal.SIGTERM:
-        # As schedulers send it: to all that the job has started.
-        os.killpg(process.pid, how)
-    else:
+    if how == signal.SIGKILL:
         process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    else:
+        # As schedulers and terminals send it: to all that the job has started.
+        os.killpg(process.pid, how)
+    _, said = process.communicate()
     if code is None:
         assert process.returncode != 0
     else:
@@ -98,7 +98,9 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     params = (project.path / "params.yaml").read_text()
     settings = "  keep: best\n  early_stopping: {patience: 9}\n  batch_size:"
     (project.path / "params.yaml").write_text(params.replace("  batch_size:", settings, 1))
-    kept, _ = interrupt(project, signal.SIGINT)
+    kept, line = interrupt(project, signal.SIGINT, code=130)
+    said = r"cnn fold 1: interrupted after epoch [2-7]/8, which is kept; run again to go on"
+    assert re.fullmatch(said, line)
     resumed = resume(project, kept)
     for out in OUTS:
         shutil.rmtree(project.path / out)
@@ -107,20 +109,26 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
 @pytest.mark.parametrize("compute", [{"workers": 2}, {"devices": 2}], ids=str)
-def test_sigterm_keeps_the_last_epoch_and_says_so(copied: Project, compute: Any) -> None:
-    """As schedulers end a job; with processes that read images, and with one that trains too."""
+def test_a_signal_keeps_the_last_epoch_and_says_so(
+    copied: Project, compute: Any, how: signal.Signals, code: int, said: str
+) -> None:
+    """As schedulers and users end a job; with processes that read images, and one that trains."""
     straight = copied.bytes_of(*OUTS)
     params = yaml.safe_load((copied.path / "params.yaml").read_text())
     params["compute"] |= compute
     copied.write_params(params)
-    kept, line = interrupt(copied, signal.SIGTERM, code=143)
-    said = re.fullmatch(
-        r"cnn fold 1: ended by SIGTERM after epoch (\d)/8, which is kept; run again to go on", line
+    kept, line = interrupt(copied, how, code)
+    found = re.fullmatch(
+        rf"cnn fold 1: {said} after epoch (\d)/8, which is kept; run again to go on", line
     )
-    assert said is not None, line
+    assert found is not None, line
     epoch = torch.load(kept / "last.ckpt", weights_only=True)["epoch"] + 1
-    assert int(said[1]) == epoch
+    assert int(found[1]) == epoch
     params["compute"] |= {"workers": 0, "devices": 1}
     copied.write_params(params)
     resumed = resume(copied, kept)
