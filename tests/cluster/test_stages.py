@@ -154,3 +154,13 @@ def test_a_node_with_another_torch_is_refused(
     assert code == 1
     assert "torch 1.0.0 (here " in said
     assert said.count("error: ") == 1
+
+
+def test_two_nodes_train_a_fold_together(copied: Project, cluster: Nodes) -> None:
+    copied.write_params(TINY | {"compute": TINY["compute"] | {"devices": 2}})
+    wanted = alone(copied)
+    copied.write_params(TINY | {"compute": TINY["compute"] | {"num_nodes": 2}})
+    code, said = on(copied, cluster.named(), *TRAIN)
+    assert code == 0, said
+    assert said.count("cnn fold 0: epoch 8/8") == 1
+    assert copied.bytes_of(*WRITTEN) == wanted
