@@ -134,10 +134,10 @@ class Remote:
                     if self._take(Path(temporary), *event):
                         return
             except lost as error:
-                first = str(error).strip().split("\n", 1)[0]
-                raise _LostError(
-                    f"its node was lost ({type(error).__name__}: {first[:100]})"
-                ) from None
+                # What a task met with comes with the task's whole traceback, in colours.
+                met = getattr(error, "cause", error)
+                first = str(met).strip().split("\n", 1)[0]
+                raise _LostError(f"its node was lost ({first[:100]})") from None
             raise _LostError("its node said nothing of an end")
 
     def _received(self, ray: Any, stream: Any, others: list[Any]) -> Iterator[Event]:

@@ -36,6 +36,7 @@ class Nodes:
             cwd=ROOT,
         )
         self.address = self._answer()
+        self.alive: list[int] = []
 
     def _answer(self) -> str:
         assert self._process.stdout is not None
@@ -49,11 +50,14 @@ class Nodes:
 
     def add(self, **environment: str) -> int:
         """Start a node of one CPU; its number."""
-        return int(self._ask(" ".join(["add", *(f"{k}={v}" for k, v in environment.items())])))
+        more = [f"{name}={value}" for name, value in environment.items()]
+        self.alive.append(int(self._ask(" ".join(["add", *more]))))
+        return self.alive[-1]
 
     def kill(self, number: int) -> None:
         """End a node without a word to it."""
         assert self._ask(f"kill {number}") == "killed"
+        self.alive.remove(number)
 
     def named(self, **more: str) -> dict[str, str]:
         """The environment of whoever uses this cluster."""
