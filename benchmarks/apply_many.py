@@ -1,10 +1,11 @@
 """`apply` on many images: `python -m benchmarks.apply_many [IMAGES [KILLS]]`.
 
 Trains the default's network for an epoch on few images, in a copy of its own; composes IMAGES small
-images (20,000) in a folder and labels them, into a folder of parts. Prints, as Markdown: images per
-second of one process; its peak memory for a tenth of the images and for all; and of a run that was
-killed KILLS times (10) at random moments and started again, whether every image has one row, with
-the values of the run that nobody disturbed.
+images (20,000) in a folder and labels them by one fold's model, into a folder of parts. Prints, as
+Markdown: images per second of one process, and of two nodes of one core each; the peak memory of
+one process for a tenth of the images and for all; and of a run that was killed KILLS times (10) at
+random moments and started again, whether every image has one row, with the values of the run that
+nobody disturbed.
 """
 
 import contextlib
@@ -24,8 +25,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
+from benchmarks.cluster import two_nodes
 from benchmarks.in_process import default_params
 from benchmarks.machine import machine
+from foldwise.cluster.job import CLUSTER
 from tests.conftest import Project, environment, make_project
 
 IMAGES = 20_000
@@ -59,7 +62,7 @@ def write_images(folder: Path, count: int) -> None:
 def command(images: Path, out: Path) -> list[str]:
     """What is measured."""
     told = [sys.executable, "-m", "foldwise", "apply", str(images), "--out", f"{out}/"]
-    return [*told, "--slice", str(SLICE)]
+    return [*told, "--folds", "0", "--slice", str(SLICE)]
 
 
 def measured(project: Project, images: Path, out: Path) -> tuple[float, float]:
@@ -75,6 +78,19 @@ def measured(project: Project, images: Path, out: Path) -> tuple[float, float]:
     said = project.run(sys.executable, "-c", code, *command(images, out)).stdout
     seconds, peak = yaml.safe_load(said.splitlines()[-1])
     return seconds, peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def by_nodes(project: Project, few: Path, images: Path, folder: Path) -> float:
+    """Images per second of two nodes, without their start; all into a folder `nodes`."""
+    took = []
+    with two_nodes(folder / "caches") as more:
+        for each, out in ((few, folder / "nodes_few"), (images, folder / "nodes")):
+            start = time.monotonic()
+            told = [*command(each, out), "--cluster", more[CLUSTER]]
+            project.run(*told)
+            took.append(time.monotonic() - start)
+    counts = [sum(1 for _ in each.rglob("*.png")) for each in (few, images)]
+    return (counts[1] - counts[0]) / (took[1] - took[0])
 
 
 def killed(project: Project, images: Path, out: Path, kills: int, seconds: float) -> int:
@@ -127,19 +143,24 @@ def main() -> None:
         few_seconds, few = measured(project, folder / "few", folder / "out_few")
         seconds, peak = measured(project, folder / "images", folder / "out")
         met = killed(project, folder / "images", folder / "killed", kills, seconds)
+        nodes = by_nodes(project, folder / "few", folder / "images", folder)
         wanted, found = rows(folder / "out"), rows(folder / "killed")
+        remote = rows(folder / "nodes")
         shutil.rmtree(folder / "images")
     # Without its start, which both have.
     rate = (images - images // 10) / (seconds - few_seconds)
-    same = "the same" if found == wanted else "OTHERS"
+    same = ["the same" if each == wanted else "OTHERS" for each in (found, remote)]
     print(f"{images} images of {SIDE} x {SIDE} pixels, {SLICE} per part. {machine()}\n")
     print("| what | found |\n|---|--:|")
     print(f"| images per second, one process | {rate:.0f} |")
+    print(f"| images per second, two nodes | {nodes:.0f} |")
     print(f"| peak memory, {images // 10} images | {few:.0f} MiB |")
     print(f"| peak memory, {images} images | {peak:.0f} MiB |")
     print(f"| rows, undisturbed | {len(wanted)} |")
     print(f"| rows, killed {met} times | {len(found)} |")
-    print(f"| their values | {same} |")
+    print(f"| their values | {same[0]} |")
+    print(f"| rows, two nodes | {len(remote)} |")
+    print(f"| their values | {same[1]} |")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,43 @@
 """What a cluster costs, and how well it is used.
 
-`python -m benchmarks.cluster folds` runs the default's folds one after another, by two local
-workers, and one after another by a local cluster that every stage starts and ends. `python -m
+`python -m benchmarks.cluster folds` trains and predicts the default's folds one after another, by
+two local workers, and by a cluster of two nodes, of which one core each. `python -m
 benchmarks.cluster places [SECONDS]` lets 20 jobs that sleep (5 folds of 4 members, as long as a
 fold's training on a GPU) through the same engine on 1, 4, 8 and 20 GPUs that exist in name only.
 Both print a table as Markdown.
 """
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import psutil
+import yaml
+
 from benchmarks.in_process import cloned
 from benchmarks.machine import machine
 from foldwise.cluster.client import Remote
-from foldwise.cluster.connection import LOCAL, connected
-from foldwise.cluster.job import Job, versions
+from foldwise.cluster.connection import LOCAL, LOOPBACK, QUIET, connected
+from foldwise.cluster.job import CLUSTER, Job, versions
 from foldwise.cluster.tasks import Needs
 
 JOBS = 20
 SLEEPS = 20.0
 """Seconds."""
 GPUS = (1, 4, 8, 20)
+OWN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
+"""Of each node of a cluster."""
+OUTS = ("data/models", "data/predictions", "plots/train")
 SLEEPER = """
 import sys, time
 time.sleep(float(sys.argv[1]))
@@ -63,34 +72,88 @@ def places(seconds: float) -> None:
         print(row, flush=True)
 
 
-def timed(title: str, *command: str, **more: str) -> None:
-    """A row: a command in the project, its folds undone before."""
-    quiet: dict[str, Any] = {"check": True, "capture_output": True}
+@contextmanager
+def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
+    """A cluster of a head and two nodes of one CPU each, processes of this machine.
+
+    Args:
+        folder: for what nodes keep.
+
+    Yields:
+        The environment of whoever uses it.
+    """
+    os.environ |= LOOPBACK | QUIET
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=OWN | {"num_cpus": 0})
+    try:
+        for name in ("one", "other"):
+            os.environ["FOLDWISE_NODE_CACHE"] = str(folder / name)
+            cluster.add_node(num_cpus=1, **OWN)
+        yield {CLUSTER: cluster.address}
+    finally:
+        cluster.shutdown()
+
+
+def undone() -> None:
+    """Bring the project to where its images are split, and nothing is trained."""
     subprocess.run(["git", "checkout", "-q", "dvc.lock"], check=True)
-    subprocess.run(["rm", "-rf", ".dvc/cache", "data/models", "data/predictions", "plots/train"],
-                   check=True)  # fmt: skip
-    subprocess.run(["dvc", "repro", "-q", "split"], **quiet)
-    lock = Path("dvc.lock").read_text()
-    Path("dvc.lock").write_text(lock[: lock.index("  train@")] if "  train@" in lock else lock)
+    for folder in (".dvc/cache", "data/models", "data/predictions", "plots/train"):
+        shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run(["dvc", "repro", "-q", "split"], check=True, capture_output=True)
+    lock = Path("dvc.lock")
+    made = yaml.safe_load(lock.read_text())
+    made["stages"] = {name: made["stages"][name] for name in ("fetch", "split")}
+    lock.write_text(yaml.safe_dump(made, sort_keys=False))
+
+
+def timed(title: str, *command: str, more: Mapping[str, str] | None = None) -> None:
+    """A row: a command in the project, nothing trained before."""
+    undone()
+    wire = psutil.net_io_counters(pernic=True)["lo"].bytes_sent
     start = time.perf_counter()
-    done = subprocess.run(
-        command, env=os.environ | more, capture_output=True, text=True, check=False
-    )
+    # Each of two at once has a core; so has the one that runs alone.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(more or {})
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    print(f"| {title} | {time.perf_counter() - start:.1f} |", flush=True)
+    moved = (psutil.net_io_counters(pernic=True)["lo"].bytes_sent - wire) / 1e6
+    print(f"| {title} | {took:.1f} | {moved:.0f} | {summed(OUTS)} |", flush=True)
+
+
+def summed(folders: tuple[str, ...]) -> str:
+    """A hash of all bytes below some folders."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            found.update(path.as_posix().encode() + path.read_bytes())
+    return found.hexdigest()[:8]
+
+
+def size(folder: Path) -> float:
+    """Megabytes below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def folds() -> None:
     """The table of the default's folds."""
-    print("| folds | seconds |\n|---|---:|")
-    with tempfile.TemporaryDirectory() as folder, cloned(Path(folder) / "project"):
-        timed("one after another", "dvc", "repro", "predict")
-        both = (sys.executable, "-m", "foldwise", "folds-parallel")
+    print("| folds | seconds | MB over loopback | sha256 of all outs |\n|---|---:|---:|---|")
+    both = (sys.executable, "-m", "foldwise", "folds-parallel")
+    one = ("dvc", "repro", "predict")
+    with tempfile.TemporaryDirectory() as name, cloned(Path(name) / "project"):
+        timed("one after another", *one)
         timed("two local workers", *both, "2")
-        with tempfile.TemporaryDirectory() as cache:
-            more = {"FOLDWISE_NODE_CACHE": cache}
-            timed("one after another, by a local cluster", "dvc", "repro", "predict",
-                  **more, FOLDWISE_CLUSTER=LOCAL)  # fmt: skip
+        start = time.perf_counter()
+        with two_nodes(Path(name)) as more:
+            begun = time.perf_counter() - start
+            timed("one after another, each stage by a node", *one, more=more)
+            for node in ("one", "other"):
+                shutil.rmtree(Path(name) / node, ignore_errors=True)
+            timed("two nodes", *both, more=more)
+        kept = " and ".join(f"{size(Path(name) / node / 'kept'):.1f}" for node in ("one", "other"))
+        written = sum(size(Path(folder)) for folder in OUTS)
+    print(f"\nThe cluster of two nodes started in {begun:.1f} s. Their caches hold {kept} MB of")
+    print(f"inputs; {written:.1f} MB of outs came back, and each epoch's checkpoint.")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
 from foldwise.decision.decision import Decision, steps_from_json
+from foldwise.decision.guarantee import kept
 from foldwise.decision.ladder import test_ladder, test_models
 from foldwise.evaluation import tables
 from foldwise.evaluation.base import base_rungs
@@ -71,7 +72,7 @@ def main() -> None:
         name: headline_rows(each, [headline_values(fold, single) for fold in by_fold[name]])
         for name, each in headlines.items()
     }
-    write_metrics(parts, rows, steps, single)
+    write_metrics(parts, rows, steps, single, decision)
     logits = ensemble["test_logits"]
     files.write_csv(
         Path(settings.submission),
@@ -126,13 +127,18 @@ def write_metrics(
     rows: dict[str, list[dict[str, Any]]],
     steps: dict[str, dict[str, Any]],
     single: bool,
+    decision: Decision,
 ) -> None:
     """The headline alone, everything, and the test part's ladder."""
     summary = {name: {row["metric"]: row["value"] for row in rows[name]} for name in parts}
     files.write_json(files.METRICS / "summary.json", summary)
     every = {name: all_metrics(part, single) for name, part in parts.items()}
     flat = [{"part": name} | row for name, each in rows.items() for row in each]
-    files.write_json(files.METRICS / "evaluation.json", {"headline": flat, "all": every})
+    content: dict[str, Any] = {"headline": flat, "all": every}
+    if decision.bounds is not None and "test" in parts:
+        test = parts["test"]
+        content["guarantee"] = {"test": kept(test.labels, test.calibrated, decision.bounds)}
+    files.write_json(files.METRICS / "evaluation.json", content)
     files.write_json(files.METRICS / "ladder.json", steps)
 
 

@@ -5,6 +5,8 @@ and calibrated logits to data/outoffold.npz, cross-fitted, metrics/threshold.jso
 tables plots/reliability.csv and plots/ladder.csv.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,7 @@ from foldwise.core.settings import read
 from foldwise.decision.calibration_error import calibration_errors, reliability
 from foldwise.decision.decision import cross_fitted_probabilities, fit_decision, plain_decision
 from foldwise.decision.evidence import choose
+from foldwise.decision.guarantee import cross_fitted_bounds, fit_bounds, summary
 from foldwise.decision.ladder import ablation, cross_calibrated, decision_rungs, oof_rungs
 from foldwise.decision.settings import Threshold, check_decision, decoder_of
 
@@ -55,6 +58,11 @@ def main() -> None:
         content["cross_fitted_probabilities"] = cross_fitted_probabilities(
             labels, logits, folds, settings, single
         )
+    if asked.guarantee is not None:
+        bounds = fit_bounds(labels, decision.calibrator(logits), asked.guarantee, single)
+        decision = replace(decision, bounds=bounds)
+        found = cross_fitted_bounds(labels, logits, folds, choice, single)
+        content["guarantee"] = summary(bounds, asked.guarantee, found)
     files.write_json(files.DECISION, decision.as_json() | {"steps": steps})
     # The last rung has all of the decision; each fold's labels are fitted on the other folds.
     labelled = list(rungs.values())[-1][0] if steps else plain_decision(single)(logits)

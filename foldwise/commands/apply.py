@@ -2,7 +2,9 @@
 
 `python -m foldwise apply photo.jpg folder/ --out predictions.csv` runs every image through all
 members, folds and views, and decides as the pipeline does. Columns: `image`; `labels` (one CSV line
-of class names); `agreement` (of the models' labels, 0 to 1); then every class's probability.
+of class names); where params.yaml has `threshold.guarantee`, likewise the `possible` and `certain`
+ones, and whether to `abstain` and ask a person; `agreement` (of the models' labels, 0 to 1); then
+every class's probability.
 `--out predictions/` writes a Parquet file per slice of images instead, and goes on where an earlier
 run ended; `--cluster head:6379` lets all of a Ray cluster label. `--onnx export` runs what
 `python -m foldwise export` wrote, without torch and without data/; `--members student --folds 0`

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from foldwise.decision.bounds import Bounds
 from foldwise.decision.calibrator import Calibrator, fit_calibrator
 from foldwise.decision.class_thresholds import class_thresholds, shrunk_thresholds
 from foldwise.decision.count_prior import fit_count_weights, map_decision, marginal_decision
@@ -27,6 +28,8 @@ class Decision:
     """Of the number of labels, for the count prior."""
     k: int = 1
     """How many labels top_k gives."""
+    bounds: Bounds | None = None
+    """From which on a label is possible, or certain; None: nothing is promised."""
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Logits (images, classes) to labels, int8 0 or 1.
@@ -86,6 +89,8 @@ class Decision:
             content["decoder"]["k"] = self.k
         else:
             content["decoder"]["weights"] = list(self.weights)
+        if self.bounds is not None:
+            content["bounds"] = self.bounds.as_json()
         return content
 
     @classmethod
@@ -96,13 +101,14 @@ class Decision:
         >>> Decision.from_json(decision.as_json()) == decision
         True
         """
-        decoder = content["decoder"]
+        decoder, bounds = content["decoder"], content.get("bounds")
         return cls(
             Calibrator.from_json(content["calibrator"]),
             decoder["method"],
             tuple(decoder.get("logits", (0.0,))),
             tuple(decoder.get("weights", ())),
             decoder.get("k", 1),
+            None if bounds is None else Bounds.from_json(bounds),
         )
 
 

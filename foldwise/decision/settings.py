@@ -13,6 +13,25 @@ CalibrationChoice = Literal[Calibration, "auto"]
 Scope = Literal["global", "per_class", "shrunk", "auto"]
 Decode = Literal["auto", "threshold", "count_prior", "count_prior_mode", "top_k"]
 
+Below = Annotated[Number, Field(gt=0, lt=1)]
+
+
+class Guarantee(Settings):
+    """What holds for new images with a confidence, beside the labels that are the best guess."""
+
+    recall: Below | None = None
+    """Of the labels that are possible: the mean part of an image's labels that is among them."""
+    precision: Below | None = None
+    """Of the labels that are certain: the mean part that is right, of images that have some."""
+    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.9
+    """How likely each promise is to hold, over all data sets that might have been labelled."""
+
+    @model_validator(mode="after")
+    def _check_guarantee(self) -> Self:
+        if self.recall is None and self.precision is None:
+            raise ValueError("promises nothing; write `recall`, `precision` or both")
+        return self
+
 
 class Threshold(Settings):
     """How a logit becomes a probability, and a probability a label."""
@@ -35,6 +54,8 @@ class Threshold(Settings):
     threshold."""
     k: Count = 1
     """How many labels top_k gives every image."""
+    guarantee: Guarantee | None = None
+    """Marks labels as possible and as certain, with a promise for each."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -54,7 +54,8 @@ class Done(NamedTuple):
     digest: str
     """Of the slice."""
     table: pa.Table
-    """`image`, `labels` (one CSV line of class names), `agreement`, then every class's
+    """`image`, `labels` (one CSV line of class names), where it is promised, likewise
+    `possible` and `certain` ones, and whether to `abstain`; `agreement`, then every class's
     probability."""
     bad: list[BadImage]
     """The images that the table does not have."""
@@ -122,7 +123,7 @@ class EnsembleRunner:
 
     def __call__(self, slice: Slice) -> Done:
         """Raises `UserError` if files cannot be read that hold more than one image."""
-        tables, bad = [_schema(self._ensemble.classes).empty_table()], []
+        tables, bad = [_schema(self._ensemble).empty_table()], []
         largest: list[int] = []
         size = self._ensemble.batch_size
         for start in range(0, len(slice.items), size):
@@ -161,19 +162,26 @@ def predicted(
     return logits, agreement([ensemble.decision(each) for each in models])
 
 
-def _schema(classes: Sequence[str]) -> pa.Schema:
-    texts = [pa.field(name, pa.string()) for name in ("image", "labels")]
-    numbers = [pa.field(name, pa.float64()) for name in ("agreement", *classes)]
-    return pa.schema(texts + numbers)
+def _schema(ensemble: FinishedEnsemble) -> pa.Schema:
+    bounds = ensemble.decision.bounds
+    texts = ["image", "labels", *([] if bounds is None else bounds.columns())]
+    left = ["abstain"] if bounds is not None and bounds.abstains else []
+    numbers = ["agreement", *ensemble.classes]
+    kinds = ((texts, pa.string()), (left, pa.bool_()), (numbers, pa.float64()))
+    return pa.schema([pa.field(name, kind) for names, kind in kinds for name in names])
 
 
 def _table(
     ensemble: FinishedEnsemble, names: Sequence[str], logits: np.ndarray, agreed: np.ndarray
 ) -> pa.Table:
-    lines = [_csv_line(ensemble, own) for own in ensemble.decision(logits)]
-    probabilities = sigmoid(ensemble.decision.calibrator(logits))
-    columns = [names, lines, agreed, *probabilities.T]
-    schema = _schema(ensemble.classes)
+    decision = ensemble.decision
+    calibrated = decision.calibrator(logits)
+    bounds = decision.bounds
+    marked = [] if bounds is None else bounds.marked(calibrated)
+    texts = [[_csv_line(ensemble, own) for own in each] for each in (decision(logits), *marked)]
+    left = [] if bounds is None or not bounds.abstains else [~bounds.decided(calibrated)]
+    columns = [names, *texts, *left, agreed, *sigmoid(calibrated).T]
+    schema = _schema(ensemble)
     arrays = [pa.array(each, kind) for each, kind in zip(columns, schema.types, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
