@@ -139,14 +139,13 @@ def folds() -> None:
     """The table of the default's folds."""
     print("| folds | seconds | MB over loopback | sha256 of all outs |\n|---|---:|---:|---|")
     both = (sys.executable, "-m", "foldwise", "folds-parallel")
-    one = ("dvc", "repro", "predict")
     with tempfile.TemporaryDirectory() as name, cloned(Path(name) / "project"):
-        timed("one after another", *one)
+        timed("one after another", "dvc", "repro", "predict")
         timed("two local workers", *both, "2")
         start = time.perf_counter()
         with two_nodes(Path(name)) as more:
             begun = time.perf_counter() - start
-            timed("one after another, each stage by a node", *one, more=more)
+            timed("one after another, by nodes", *both, "1", more=more)
             for node in ("one", "other"):
                 shutil.rmtree(Path(name) / node, ignore_errors=True)
             timed("two nodes", *both, more=more)

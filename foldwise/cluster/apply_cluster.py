@@ -13,11 +13,12 @@ from typing import Any
 
 from foldwise.cluster.apply_pool import over_actors
 from foldwise.cluster.cache import NodeCache
-from foldwise.cluster.connection import engine, gpus_of
+from foldwise.cluster.client import Supplies
+from foldwise.cluster.connection import engine
 from foldwise.cluster.contents import Content, contents
 from foldwise.cluster.history import brought, index
 from foldwise.cluster.job import cache_folder, different, lay_out, other_versions, versions
-from foldwise.cluster.tasks import InputSource, beside_driver
+from foldwise.cluster.tasks import beside_driver
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.settings import PARAMS, read
@@ -129,13 +130,10 @@ def over_cluster(slices: Iterable[Slice], cluster: str, subset: Subset) -> Itera
     """
     compute = read("compute", Compute, Compute())
     inputs, small = _inputs(subset)
-    with engine(cluster, None, compute) as (_, places):
-        import ray
-
+    with engine(cluster, None, compute) as (gpus, places):
         # Held until the end: an actor that nobody holds is ended.
-        source = beside_driver(InputSource, str(Path.cwd()), tuple(each.path for each in inputs))
+        source = Supplies().of(tuple(each.path for each in inputs))
         images = beside_driver(HeadImages, str(Path.cwd()))
-        gpus = gpus_of(compute, ray.cluster_resources())
         make = ShippedEnsemble(
             inputs, small, subset, versions(), compute.node_cache_gb, source, images
         )

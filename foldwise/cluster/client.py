@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +30,8 @@ from foldwise.core.errors import Terminated, UserError
 
 TRIES = 3
 """Nodes that may be lost, one after another, without an epoch done in between."""
+LOOK = 1.0
+"""Seconds between two looks whether anybody still wants the job."""
 KILLED = (-9, 137)
 """Exit codes of a process that was ended without its doing: for want of memory, most often."""
 
@@ -38,11 +40,40 @@ class _LostError(Exception):
     """The node that had the job is gone, or its process was killed."""
 
 
+def to_stderr(line: str) -> None:
+    """Say a line to people."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Supplies:
+    """What gives nodes their inputs; started once for all jobs of this process."""
+
+    def __init__(self) -> None:
+        self._source: Any = None
+        self._lock = threading.Lock()
+
+    def of(self, paths: tuple[str, ...]) -> Any:
+        """The actor, which gives these paths too."""
+        import ray
+
+        with self._lock:
+            if self._source is not None:
+                try:
+                    ray.get(self._source.offer.remote(paths))
+                except ray.exceptions.RayActorError:
+                    self._source = None
+            if self._source is None:
+                self._source = beside_driver(InputSource, str(Path.cwd()))
+                ray.get(self._source.offer.remote(paths))
+            return self._source
+
+
 class _Interrupts:
     """Ctrl-C, kept in mind: what a library swallows of it is raised at the next event."""
 
-    def __init__(self) -> None:
+    def __init__(self, gone: Callable[[], bool]) -> None:
         self._came = False
+        self._gone = gone
 
     def __enter__(self) -> "_Interrupts":
         self._main = threading.current_thread() is threading.main_thread()
@@ -60,7 +91,7 @@ class _Interrupts:
 
     def check(self) -> None:
         """Raise what came and was lost; SIGTERM's end likewise."""
-        if self._came:
+        if self._came or self._gone():
             raise KeyboardInterrupt
         if Terminated.came:
             raise Terminated
@@ -69,15 +100,28 @@ class _Interrupts:
 class Remote:
     """One job, on one node after another until it ends."""
 
-    def __init__(self, job: Job, title: str, needs: Needs, state: Path) -> None:
+    def __init__(
+        self,
+        job: Job,
+        title: str,
+        needs: Needs,
+        state: Path,
+        supplies: Supplies | None = None,
+        say: Callable[[str], None] = to_stderr,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> None:
         """
         Args:
             job: what is run.
             title: for people.
             needs: what it takes of the cluster.
             state: folder of checkpoints as they travel, which another run goes on from.
+            supplies: of inputs; None: its own.
+            say: takes lines for people.
+            gone: whether whoever wanted it does so no more, which ends it like Ctrl-C.
         """
         self._job, self._title, self._needs, self._state = job, title, needs, state
+        self._supplies, self._tell, self._gone = supplies or Supplies(), say, gone
 
     def run(self) -> None:
         """Run it, and put its outputs where they belong.
@@ -120,17 +164,15 @@ class Remote:
             ray.exceptions.RayActorError,
             ray.exceptions.RaySystemError,
         )
-        # Held until the end: an actor that nobody holds is ended.
         paths = (*(each.path for each in self._job.inputs), self._state.as_posix())
-        source = beside_driver(InputSource, str(Path.cwd()), paths)
+        source = self._supplies.of(paths)
         with (
             tempfile.TemporaryDirectory(prefix=".remote-", dir=".") as temporary,
-            started(self._going_on(), source, self._needs, self._title) as tasks,
-            _Interrupts() as interrupts,
+            started(self._going_on(), source, self._needs, self._say) as tasks,
+            _Interrupts(self._gone) as interrupts,
         ):
             try:
-                for event in self._received(ray, *tasks):
-                    interrupts.check()
+                for event in self._received(ray, interrupts, *tasks):
                     if self._take(Path(temporary), *event):
                         return
             except lost as error:
@@ -140,13 +182,17 @@ class Remote:
                 raise _LostError(f"its node was lost ({first[:100]})") from None
             raise _LostError("its node said nothing of an end")
 
-    def _received(self, ray: Any, stream: Any, others: list[Any]) -> Iterator[Event]:
+    def _received(
+        self, ray: Any, interrupts: _Interrupts, stream: Any, others: list[Any]
+    ) -> Iterator[Event]:
         """Events of the first task; whatever becomes of others is raised."""
-        told = False
+        silent, told = 0.0, False
         while True:
-            ready, _ = ray.wait([stream, *others], timeout=PATIENCE, fetch_local=False)
+            ready, _ = ray.wait([stream, *others], timeout=LOOK, fetch_local=False)
+            interrupts.check()
             if not ready:
-                if not told:
+                silent += LOOK
+                if silent >= PATIENCE and not told:
                     self._say(self._needs.wait(ray.nodes()))
                     told = True
                 continue
@@ -170,12 +216,12 @@ class Remote:
             raise UserError(f"{self._title}: failed on another node: {last}")
 
     def _say(self, line: str) -> None:
-        print(f"{self._title}: {line}", file=sys.stderr, flush=True)
+        self._tell(f"{self._title}: {line}")
 
     def _take(self, temporary: Path, kind: str, *what: Any) -> bool:
         """Take note of an event; whether it was the last one."""
         if kind == LINE:
-            print(what[0], file=sys.stderr, flush=True)
+            self._tell(what[0])
         elif kind in (STATE, OUT):
             name, offset, data = what
             put_piece(_contained(temporary / kind, name), offset, data)

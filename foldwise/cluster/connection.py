@@ -1,5 +1,6 @@
 """The way to a Ray cluster: which one, who may join it, and what is refused in a line."""
 
+import hashlib
 import ipaddress
 import logging
 import os
@@ -95,6 +96,15 @@ def _copy_code(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
 
 
+def code_digest() -> str:
+    """A hash of what `connected` ships of this project."""
+    found = hashlib.sha256()
+    for name in ("foldwise", "stages"):
+        for path in sorted((ROOT / name).rglob("*.py")):
+            found.update(path.as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
 @contextmanager
 def connected(cluster: str, cpus: int | None = None, gpus: int | None = None) -> Iterator[str]:
     """Connect this process to a cluster; a local one is started, and ended.
@@ -156,7 +166,7 @@ def _silent() -> Iterator[None]:
 
 
 @contextmanager
-def engine(cluster: str, jobs: int | None, compute: Compute) -> Iterator[tuple[str, int]]:
+def engine(cluster: str, jobs: int | None, compute: Compute) -> Iterator[tuple[float, int]]:
     """A cluster for many jobs at once.
 
     Args:
@@ -166,7 +176,7 @@ def engine(cluster: str, jobs: int | None, compute: Compute) -> Iterator[tuple[s
         compute: what a job takes.
 
     Yields:
-        Its address, and how many jobs find a place in it at once.
+        The GPUs that a job takes, and how many jobs find a place in it at once.
     """
     if cluster == LOCAL and "RAY_AUTH_MODE" not in os.environ:
         # Other people of this machine can reach what listens there.
@@ -174,7 +184,7 @@ def engine(cluster: str, jobs: int | None, compute: Compute) -> Iterator[tuple[s
     import ray
 
     cpus = None if jobs is None else ceil(jobs * compute.num_cpus)
-    with connected(cluster, cpus=cpus) as address:
+    with connected(cluster, cpus=cpus):
         there = ray.cluster_resources()
         gpus = gpus_of(compute, there)
         places = int(there.get("CPU", 0) / compute.num_cpus)
@@ -182,7 +192,7 @@ def engine(cluster: str, jobs: int | None, compute: Compute) -> Iterator[tuple[s
             places = min(places, int(there.get("GPU", 0) / gpus))
         elif jobs is None and cluster == LOCAL:
             places = 1
-        yield address, max(1, min(places, jobs or places))
+        yield gpus, max(1, min(places, jobs or places))
 
 
 def gpus_of(compute: Compute, there: Mapping[str, float]) -> float:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from foldwise.cluster.client import Remote
 from foldwise.cluster.connection import chosen, connected, gpus_of
 from foldwise.cluster.contents import contents
+from foldwise.cluster.exchange import PREFIX, ask
 from foldwise.cluster.history import History, history_of
 from foldwise.cluster.job import Job, versions
 from foldwise.cluster.tasks import Needs
@@ -54,25 +56,28 @@ def runs_elsewhere(
     if history.index is not None:
         small[INDEX.as_posix()] = history.index
     inputs = contents([*(each for each in deps if each.startswith(DATA)), *history.paths])
+    job = Job(
+        f"stages.{stage}",
+        ("--member", member, "--fold", str(fold)),
+        small,
+        tuple(inputs),
+        tuple(outs),
+        versions(),
+        {name: os.environ[name] for name in ALONG if name in os.environ},
+        cache_gb=compute.node_cache_gb,
+    )
+    state = files.CHECKPOINTS / f".cluster-{stage}-{member}-{fold}"
+    title = f"{member} fold {fold}"
+    # Several nodes train a fold together; one predicts.
+    needs = Needs(compute.num_cpus, 0, compute.num_nodes if stage == "train" else 1)
+    if cluster.startswith(PREFIX):
+        ask(cluster, job, title, needs, state)
+        return True
     with connected(cluster):
-        job = Job(
-            f"stages.{stage}",
-            ("--member", member, "--fold", str(fold)),
-            small,
-            tuple(inputs),
-            tuple(outs),
-            versions(),
-            {name: os.environ[name] for name in ALONG if name in os.environ},
-            cache_gb=compute.node_cache_gb,
-        )
-        state = files.CHECKPOINTS / f".cluster-{stage}-{member}-{fold}"
         import ray
 
         gpus = gpus_of(compute, ray.cluster_resources())
-        # Several nodes train a fold together; one predicts.
-        nodes = compute.num_nodes if stage == "train" else 1
-        title = f"{member} fold {fold}"
-        Remote(job, title, Needs(compute.num_cpus, gpus, nodes), state).run()
+        Remote(job, title, replace(needs, gpus=gpus), state).run()
     return True
 
 

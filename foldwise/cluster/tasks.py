@@ -1,8 +1,7 @@
 """Ray's tasks of a job: one on a node, or one on each of several that train a fold together."""
 
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,13 +51,17 @@ class Needs:
 class InputSource:
     """Gives pieces of a job's inputs, from the head's disk; an actor that runs on the head."""
 
-    def __init__(self, root: str, paths: tuple[str, ...]) -> None:
+    def __init__(self, root: str) -> None:
         """
         Args:
             root: of the project.
-            paths: that may be asked for.
         """
-        self._root, self._paths = Path(root), paths
+        self._root = Path(root)
+        self._paths: set[str] = set()
+
+    def offer(self, paths: tuple[str, ...]) -> None:
+        """Let these be asked for too."""
+        self._paths.update(paths)
 
     def read(self, path: str, name: str, offset: int) -> bytes:
         """A piece of a file, as `Reader` has it."""
@@ -110,14 +113,16 @@ def meeting() -> tuple[str, int]:
 
 
 @contextmanager
-def started(job: Job, source: Any, needs: Needs, title: str) -> Iterator[tuple[Any, list[Any]]]:
+def started(
+    job: Job, source: Any, needs: Needs, say: Callable[[str], None]
+) -> Iterator[tuple[Any, list[Any]]]:
     """Start a job; whatever of it still runs at the end is ended.
 
     Args:
         job: which.
         source: the actor that gives its inputs.
         needs: what it takes.
-        title: for people.
+        say: takes lines for people.
 
     Yields:
         The stream of its events; and, of several nodes, the tasks of the others.
@@ -131,7 +136,7 @@ def started(job: Job, source: Any, needs: Needs, title: str) -> Iterator[tuple[A
         tasks = [ray.remote(served).options(**share, **streaming).remote(job, source)]
         group = None
     else:
-        group = _group(needs, title)
+        group = _group(needs, say)
         places = [
             ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group, index)
             for index in range(needs.nodes)
@@ -154,7 +159,7 @@ def started(job: Job, source: Any, needs: Needs, title: str) -> Iterator[tuple[A
             ray.util.remove_placement_group(group)
 
 
-def _group(needs: Needs, title: str) -> Any:
+def _group(needs: Needs, say: Callable[[str], None]) -> Any:
     """Room on as many nodes, once there is."""
     import ray
 
@@ -163,6 +168,6 @@ def _group(needs: Needs, title: str) -> Any:
     told = False
     while not group.wait(PATIENCE):
         if not told:
-            print(f"{title}: {needs.wait(ray.nodes())}", file=sys.stderr, flush=True)
+            say(needs.wait(ray.nodes()))
             told = True
     return group

@@ -22,7 +22,7 @@ from dvc.utils.serialize import modify_yaml
 
 from foldwise.checks import check_params
 from foldwise.cluster.connection import LOCAL, chosen, engine
-from foldwise.cluster.job import CLUSTER
+from foldwise.cluster.exchange import Exchange
 from foldwise.commands.doctor import mend, running_dvc
 from foldwise.core import files
 from foldwise.core.damage import LOCK
@@ -116,8 +116,8 @@ def main() -> None:
     names = [f"{member}-{fold}" for member in members for fold in folds]
     before = list(yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"])
     cluster = arguments.cluster or chosen(compute.cluster) or LOCAL
-    with engine(cluster, jobs, compute) as (address, places):
-        environment = {CLUSTER: address}
+    with engine(cluster, jobs, compute) as (gpus, places), Exchange(gpus) as exchange:
+        environment = exchange.environment
         if cluster == LOCAL:
             # Of one machine's cores, what reads images has a share in every fold.
             cores = max(1, joblib.cpu_count() // min(places, len(names)))

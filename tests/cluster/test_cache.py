@@ -134,7 +134,10 @@ def test_an_input_that_was_cut_on_its_way_is_none(inputs: list[Content], tmp_pat
 
 def test_a_source_gives_its_inputs_alone(inputs: list[Content], tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
-    source = InputSource(str(tmp_path), ("images",))
+    source = InputSource(str(tmp_path))
+    source.offer(("labels",))
+    source.offer(("images",))
+    assert source.read("labels", "", 0) == b"labels"
     assert source.read("images", "deep/b.bin", 0) == b""
     asked: list[Callable[[], bytes]] = [
         lambda: source.read("secret", "", 0),

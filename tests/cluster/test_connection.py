@@ -130,9 +130,9 @@ def test_places_are_as_many_as_there_is_room(
     monkeypatch.setattr(ray, "get_runtime_context", Context)
     monkeypatch.setattr("foldwise.cluster.connection.check_address", lambda *_: False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    with engine(cluster, jobs, Compute.model_validate(compute)) as (address, found):
+    with engine(cluster, jobs, Compute.model_validate(compute)) as (gpus, found):
         assert found == places
-        assert address == "127.0.0.1:1"
+        assert gpus == gpus_of(Compute.model_validate(compute), there)
         # A Ray of our own has a token of its own.
         assert ("RAY_AUTH_TOKEN" in os.environ) == (cluster == "local")
     if cluster == "local" and jobs is not None:
