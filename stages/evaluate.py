@@ -29,6 +29,7 @@ from foldwise.evaluation.headline import headline, headline_rows, headline_value
 from foldwise.evaluation.metrics import all_metrics, mean_macro_ap
 from foldwise.evaluation.predictions import Part, read_parts
 from foldwise.evaluation.runs import Run, fetch_run, paired
+from foldwise.evaluation.selective import risk_coverage_table
 from foldwise.evaluation.settings import Evaluate
 from foldwise.evaluation.submission import submission
 from foldwise.images.store import ImageStore
@@ -83,6 +84,7 @@ def main() -> None:
     plots = tables.class_tables(parts, headlines, classes, single) | {
         "curves": tables.curves_table(series),
         "precision_recall": tables.precision_recall_table(parts),
+        "risk_coverage": risk_coverage_table(parts, single),
         "test_ladder": as_table(steps, [*rungs.columns, "macro_ap"]),
         "base_ladder": as_table(against.get("oof", {}), [*rungs.columns]),
         "threshold": tables.threshold_table(

@@ -15,6 +15,7 @@ from foldwise.decision.decision import plain_decision
 from foldwise.evaluation import tables as class_tables
 from foldwise.evaluation.metrics import all_metrics, per_class
 from foldwise.evaluation.predictions import Part
+from foldwise.evaluation.selective import risk_coverage_table
 from foldwise.evaluation.tables import precision_recall_table, threshold_table
 from foldwise.images.decode import inspect
 from foldwise.images.store import ImageWriter
@@ -166,4 +167,5 @@ def _tables(parts: dict[str, Part], classes: list[str], single: bool) -> dict[st
         "threshold": threshold_table(oof.labels, oof.logits, objective, None),
         "curves": curves,
         "precision_recall": precision_recall_table(parts),
+        "risk_coverage": risk_coverage_table(parts, single),
     }

@@ -123,6 +123,32 @@ def draw_precision_recall(table: pd.DataFrame) -> Any:
     )
 
 
+def draw_risk_coverage(table: pd.DataFrame) -> Any:
+    """What is wrong of the surest images: `coverage`, `risk`, `series` (the part)."""
+    domain: dict[str, Any] = {"title": None, "scale": alt.Scale(domain=list(PARTS.values()))}
+    dashes = alt.Scale(domain=list(PARTS.values()), range=[[1, 0], [6, 3]])
+    return (
+        alt.Chart(
+            table.replace({"series": PARTS}), title="Wrong labels, if only the surest are decided"
+        )
+        .mark_line()
+        .encode(
+            alt.X(
+                "coverage:Q",
+                title="share of images that is decided, surest first",
+                axis=alt.Axis(format="%"),
+                scale=UNIT,
+            ),
+            alt.Y("risk:Q", title="share of labels that is wrong", axis=alt.Axis(format="%")),
+            alt.Color("series:N", **domain),
+            alt.StrokeDash("series:N", title=None, scale=dashes),
+            alt.Order("coverage:Q"),
+            tooltip=[alt.Tooltip(f"{name}:Q", format=".1%") for name in ("coverage", "risk")],
+        )
+        .properties(height=HEIGHT)
+    )
+
+
 def draw_label_counts(table: pd.DataFrame, part: str) -> Any:
     """How many labels images have and are given.
 

@@ -16,6 +16,7 @@ from foldwise.charts.scores import (
     draw_label_counts,
     draw_precision_recall,
     draw_reliability,
+    draw_risk_coverage,
     draw_threshold,
 )
 from foldwise.charts.steps import draw_ladder, draw_views
@@ -49,6 +50,7 @@ class Tables:
     threshold: pd.DataFrame
     curves: pd.DataFrame
     precision_recall: pd.DataFrame
+    risk_coverage: pd.DataFrame
     classes: pd.DataFrame
     class_precision_recall: pd.DataFrame
     tail_accuracy: pd.DataFrame
@@ -107,6 +109,7 @@ def figures(tables: Tables, objective: str, part: str, single: bool) -> dict[str
             figure("threshold", draw_threshold(tables.threshold, score)),
             figure("reliability", draw_reliability(tables.reliability)),
             figure("precision_recall", draw_precision_recall(tables.precision_recall)),
+            figure("risk_coverage", draw_risk_coverage(tables.risk_coverage)),
         ],
         "picked": [],
         "classes": [figure("class_ap", draw_class_ap(tables.classes), wide=rows > MOST_NARROW)],

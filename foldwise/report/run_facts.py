@@ -92,7 +92,7 @@ def run_facts(
         ("Folds", [f"{len(params.folds)}, {split.method}"]),
         ("Views", [views, f"merged by {params.tta.merge}, {params.tta.select}"]),
         ("Ensemble", [f"weights {params.ensemble.weights}", f"folds by {params.ensemble.folds}"]),
-        ("Decision", [f"objective {threshold.objective.name}", decided]),
+        ("Decision", [f"objective {threshold.objective.name}", decided, *_promised(threshold)]),
         ("Submission", [params.evaluate.submission]),
     ]
 
@@ -122,6 +122,21 @@ def _decided(threshold: Threshold, evidence: dict[str, Any], single: bool) -> st
     if decoder != "top_k":
         words.append(taken("threshold", scope).replace("plain", "p >= 0.5"))
     return ", ".join([*words, f"calibration {taken('calibration', threshold.calibration)}"])
+
+
+def _promised(threshold: Threshold) -> list[str]:
+    """What holds for new images beside the best guess.
+
+    >>> _promised(Threshold(objective="accuracy", guarantee={"recall": 0.95}))
+    ['promised with confidence 0.9: recall 0.95 of possible labels']
+    """
+    ours = threshold.guarantee
+    if ours is None:
+        return []
+    both = {"recall {:g} of possible labels": ours.recall,
+            "precision {:g} of certain ones": ours.precision}  # fmt: skip
+    said = ", ".join(text.format(share) for text, share in both.items() if share is not None)
+    return [f"promised with confidence {ours.confidence:g}: {said}"]
 
 
 def _training(params: Params) -> list[str]:
