@@ -15,8 +15,8 @@ from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.guarantee import fit_bounds, kept
+from foldwise.decision.risk_control import missed_labels
 from foldwise.decision.settings import Guarantee
-from foldwise.scoring.risk_control import missed_labels
 
 DIVISIONS = 200
 FITTED = 300

@@ -8,16 +8,16 @@ from foldwise.core.errors import UserError
 from foldwise.decision.bounds import Bounds
 from foldwise.decision.calibrator import fit_calibrator
 from foldwise.decision.evidence import Choice
-from foldwise.decision.settings import Guarantee, calibration_of
-from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
-from foldwise.scoring.probability import sigmoid
-from foldwise.scoring.risk_control import (
+from foldwise.decision.risk_control import (
     fewest,
     missed_labels,
     precision_threshold,
     recall_threshold,
     wrong_labels,
 )
+from foldwise.decision.settings import Guarantee, calibration_of
+from foldwise.scoring.cross_fitting import Apply, cross_fit, with_several
+from foldwise.scoring.probability import sigmoid
 
 KEY = "params.yaml: threshold.guarantee"
 

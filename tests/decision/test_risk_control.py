@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
-from foldwise.scoring.risk_control import (
+from foldwise.decision.risk_control import (
     fewest,
     missed_labels,
     p_values,
