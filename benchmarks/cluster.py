@@ -1,10 +1,10 @@
 """What a cluster costs, and how well it is used.
 
 `python -m benchmarks.cluster folds` trains and predicts the default's folds one after another, by
-two local workers, and by a cluster of two nodes, of which one core each. `python -m
-benchmarks.cluster places [SECONDS]` lets 20 jobs that sleep (5 folds of 4 members, as long as a
-fold's training on a GPU) through the same engine on 1, 4, 8 and 20 GPUs that exist in name only.
-Both print a table as Markdown.
+two local workers, and by a cluster of two nodes of one core each. `costs` says what the engine
+takes for a task that does nothing. `places [SECONDS [GPUS ...]]` lets 20 jobs that sleep (5 folds
+of 4 members, as long as a fold's training on a GPU) through the same engine on 1, 4, 8 and 20 GPUs
+that exist in name only. All print a table as Markdown.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, contextmanager
 from math import ceil
@@ -24,9 +24,9 @@ from typing import Any
 import psutil
 import yaml
 
-from benchmarks.in_process import cloned
+from benchmarks.in_process import ROOT, cloned
 from benchmarks.machine import machine
-from foldwise.cluster.client import Remote
+from foldwise.cluster.client import Remote, Supplies
 from foldwise.cluster.connection import LOCAL, LOOPBACK, QUIET, connected
 from foldwise.cluster.job import CLUSTER, Job, versions
 from foldwise.cluster.tasks import Needs
@@ -46,26 +46,26 @@ open("out", "w").close()
 """
 
 
-def one(number: int, seconds: float) -> None:
+def one(number: int, seconds: float, supplies: Supplies, gpus: float = 1) -> None:
     """A job that sleeps on a GPU."""
     out = f"out{number}"
     code = SLEEPER.replace('"out"', repr(out)).encode()
     job = Job("sleeper", (str(seconds),), {"sleeper.py": code}, (), (out,), versions())
-    needs = Needs(0.01, 1)
-    Remote(job, f"job {number}", needs, Path(f"state{number}")).run()
+    needs = Needs(0.01, gpus)
+    Remote(job, f"job {number}", needs, Path(f"state{number}"), supplies).run()
 
 
-def places(seconds: float) -> None:
-    """The table of jobs that sleep."""
+def places(seconds: float, counts: Sequence[int]) -> None:
+    """The table of jobs that sleep, for clusters of so many GPUs."""
     print(f"{JOBS} jobs of {seconds:g} s.\n")
     print("| GPUs | start, s | seconds | ideal | share of it |\n|---:|---:|---:|---:|---:|")
-    for gpus in GPUS:
+    for gpus in counts:
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
             begun = time.perf_counter()
             with connected(LOCAL, cpus=1, gpus=gpus):
                 start = time.perf_counter()
                 with ThreadPoolExecutor(gpus + 1) as pool:
-                    list(pool.map(one, range(JOBS), [seconds] * JOBS))
+                    list(pool.map(one, range(JOBS), [seconds] * JOBS, [Supplies()] * JOBS))
                 took = time.perf_counter() - start
         ideal = ceil(JOBS / gpus) * seconds
         row = f"| {gpus} | {start - begun:.1f} | {took:.1f} | {ideal:.1f} | {ideal / took:.3f} |"
@@ -145,9 +145,6 @@ def folds() -> None:
         start = time.perf_counter()
         with two_nodes(Path(name)) as more:
             begun = time.perf_counter() - start
-            timed("one after another, by nodes", *both, "1", more=more)
-            for node in ("one", "other"):
-                shutil.rmtree(Path(name) / node, ignore_errors=True)
             timed("two nodes", *both, more=more)
         kept = " and ".join(f"{size(Path(name) / node / 'kept'):.1f}" for node in ("one", "other"))
         written = sum(size(Path(folder)) for folder in OUTS)
@@ -155,11 +152,43 @@ def folds() -> None:
     print(f"inputs; {written:.1f} MB of outs came back, and each epoch's checkpoint.")
 
 
+def costs() -> None:
+    """The table of jobs that do nothing: what the engine takes for each."""
+    print("| what | seconds |\n|---|---:|")
+    with tempfile.TemporaryDirectory() as name:
+        start = time.perf_counter()
+        with two_nodes(Path(name)) as more, chdir(name):
+            print(f"| start of a cluster of two nodes | {time.perf_counter() - start:.1f} |")
+            start = time.perf_counter()
+            with connected(more[CLUSTER]):
+                print(f"| connect to it | {time.perf_counter() - start:.1f} |")
+                supplies = Supplies()
+                for number, which in enumerate(("first", "second", "third", "fourth")):
+                    start = time.perf_counter()
+                    one(number, 0, supplies, gpus=0)
+                    print(f"| {which} task of a process | {time.perf_counter() - start:.1f} |")
+            code = (
+                "import os; from benchmarks.cluster import *\n"
+                "with connected(os.environ[CLUSTER]): one(9, 0, Supplies(), gpus=0)"
+            )
+            both = []
+            for script in (code, "import pandas, pyarrow, pydantic, yaml"):
+                start = time.perf_counter()
+                environment = os.environ | more | {"PYTHONPATH": str(ROOT)}
+                subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+                both.append(time.perf_counter() - start)
+            print(f"| a process of its own, with one task | {both[0]:.1f} |")
+            print(f"| such a process without Ray | {both[1]:.1f} |")
+
+
 def main() -> None:
     which = sys.argv[1]
     print(f"# A cluster\n\n{machine()}\n")
     if which == "places":
-        places(float(sys.argv[2]) if len(sys.argv) > 2 else SLEEPS)
+        seconds, counts = sys.argv[2:3], [int(each) for each in sys.argv[3:]]
+        places(float(seconds[0]) if seconds else SLEEPS, counts or GPUS)
+    elif which == "costs":
+        costs()
     else:
         folds()
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Self
 
-from foldwise.cluster.client import Remote, Supplies, to_stderr
+from foldwise.cluster.client import LOOK, Remote, Supplies, to_stderr
 from foldwise.cluster.connection import code_digest
 from foldwise.cluster.job import CLUSTER, Job
 from foldwise.cluster.tasks import Needs
@@ -34,12 +34,14 @@ SAID, DONE, REFUSED, FAILED = "said", "done", "refused", "failed"
 class Exchange:
     """Runs the jobs of other processes; a context manager, while this process is connected."""
 
-    def __init__(self, gpus: float) -> None:
+    def __init__(self, gpus: float, places: int) -> None:
         """
         Args:
             gpus: that each job takes.
+            places: how many jobs run at once; others wait, though the cluster had room.
         """
         self._gpus = gpus
+        self._places = threading.Semaphore(places)
         self._key = secrets.token_hex(32)
         self._supplies = Supplies()
         self._code = code_digest()
@@ -87,6 +89,9 @@ class Exchange:
         with connection, suppress(KeyboardInterrupt, OSError):
             job, title, needs, state = connection.recv()
             needs = replace(needs, gpus=self._gpus)
+            while not self._places.acquire(timeout=LOOK):
+                if connection.poll(0):
+                    return
             try:
                 self._check_code()
                 Remote(
@@ -98,6 +103,8 @@ class Exchange:
                 connection.send((FAILED, traceback.format_exc()))
             else:
                 connection.send((DONE, None))
+            finally:
+                self._places.release()
 
     def _check_code(self) -> None:
         """DVC would take what older code gave for what the code of today gives."""

@@ -116,7 +116,7 @@ def main() -> None:
     names = [f"{member}-{fold}" for member in members for fold in folds]
     before = list(yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"])
     cluster = arguments.cluster or chosen(compute.cluster) or LOCAL
-    with engine(cluster, jobs, compute) as (gpus, places), Exchange(gpus) as exchange:
+    with engine(cluster, jobs, compute) as (gpus, places), Exchange(gpus, places) as exchange:
         environment = exchange.environment
         if cluster == LOCAL:
             # Of one machine's cores, what reads images has a share in every fold.

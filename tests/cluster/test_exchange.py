@@ -54,7 +54,7 @@ class Spoken:
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(exchange, "Remote", Spoken)
-    with Exchange(GPUS) as made:
+    with Exchange(GPUS, 2) as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made.environment[CLUSTER]
@@ -97,6 +97,21 @@ def test_jobs_of_several_run_at_once_and_end_with_whoever_wanted_them(
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_no_more_run_at_once_than_there_are_places(address: str) -> None:
+    key = bytes.fromhex(os.environ[KEY])
+    path = address.removeprefix(exchange.PREFIX)
+    running = [Client(path, "AF_UNIX", authkey=key) for _ in range(3)]
+    for number, each in enumerate(running):
+        each.send((job("waits"), str(number), NEEDS, Path("state")))
+        if number < 2:
+            assert each.recv() == (exchange.SAID, f"{number} 2 0.5 3 state")
+    assert not running[2].poll(1.5)
+    running[0].close()
+    assert running[2].recv() == (exchange.SAID, "2 2 0.5 3 state")
+    for each in running[1:]:
+        each.close()
+
+
 def test_who_has_no_key_and_what_is_gone(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -121,7 +136,7 @@ def test_code_that_changed_meanwhile_is_a_line(
 
 def test_it_leaves_nothing_behind() -> None:
     before = set(threading.enumerate())
-    with Exchange(0) as made:
+    with Exchange(0, 1) as made:
         path = Path(made.environment[CLUSTER].removeprefix(exchange.PREFIX))
         assert path.is_socket()
         assert path.parent.stat().st_mode & 0o077 == 0

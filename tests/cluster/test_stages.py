@@ -1,5 +1,6 @@
 """Stages on a cluster: the bytes of a run without one, whatever dies on the way."""
 
+import json
 import shutil
 import signal
 import socket
@@ -102,6 +103,19 @@ def test_a_second_client_goes_on_where_the_first_was_killed(
     assert code == 0, said
     assert "resumed after epoch" in said
     assert copied.bytes_of(*WRITTEN) == wanted
+
+
+def test_a_fold_that_names_other_commits(copied: Project, cluster: Nodes) -> None:
+    """It goes on from one and is taught by it, on a node that has no repository."""
+    commit = copied.run("git", "rev-parse", "HEAD").stdout.strip()
+    train = TINY["train"] | {"warm_start": commit, "teacher": {"revision": commit}}
+    copied.write_params(TINY | {"epochs": 2, "train": train})
+    wanted = alone(copied)
+    code, said = on(copied, cluster.named(), *TRAIN)
+    assert code == 0, said
+    assert copied.bytes_of(*WRITTEN) == wanted
+    model = json.loads((copied.path / "data/models/cnn/0/model.json").read_text())
+    assert model["warm_start"] == model["teacher"] == commit
 
 
 def test_an_interrupt_ends_what_runs_on_the_node(copied: Project, cluster: Nodes) -> None:
