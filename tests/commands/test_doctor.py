@@ -1,6 +1,7 @@
 """What a killed run left broken is put right, and no finished stage is lost."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -28,6 +29,12 @@ def here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         late = path.name == "present.began"
         os.utime(path, ns=(now, COPY.stat().st_mtime_ns + (10**9 if late else -(10**9))))
     return copied
+
+
+@pytest.fixture(autouse=True)
+def _no_streams_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC's handlers hold those of the test in which it was first set up, which are closed."""
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])
 
 
 def test_nothing_is_done_where_nothing_is_broken(here: Project) -> None:
