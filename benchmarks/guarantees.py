@@ -59,7 +59,8 @@ def promised(own: Labelled, others: Labelled, settings: Guarantee) -> dict[str, 
         bounds = fit_bounds(*own, settings, single=False)
     except UserError:
         return None
-    return kept(*others, bounds)
+    labels, logits = others
+    return kept(labels, bounds.possible_labels(logits), bounds.certain_labels(logits))
 
 
 def row(title: str, pairs: Iterator[tuple[Labelled, Labelled]]) -> str:

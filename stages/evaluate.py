@@ -139,7 +139,11 @@ def write_metrics(
     content: dict[str, Any] = {"headline": flat, "all": every}
     if decision.bounds is not None and "test" in parts:
         test = parts["test"]
-        content["guarantee"] = {"test": kept(test.labels, test.calibrated, decision.bounds)}
+        marked = (
+            decision.bounds.possible_labels(test.calibrated),
+            decision.bounds.certain_labels(test.calibrated),
+        )
+        content["guarantee"] = {"test": kept(test.labels, *marked)}
     files.write_json(files.METRICS / "evaluation.json", content)
     files.write_json(files.METRICS / "ladder.json", steps)
 

@@ -102,48 +102,48 @@ def draw_reliability(reliability: pd.DataFrame) -> Any:
 
 def draw_precision_recall(table: pd.DataFrame) -> Any:
     """Precision over recall, all classes pooled: `recall`, `precision`, `series` (the part)."""
-    return (
-        alt.Chart(
-            table.replace({"series": PARTS}), title="Precision over recall, all classes pooled"
-        )
-        .mark_line()
-        .encode(
-            alt.X("recall:Q", scale=UNIT),
-            alt.Y("precision:Q", scale=UNIT),
-            alt.Color("series:N", title=None, scale=alt.Scale(domain=list(PARTS.values()))),
-            alt.StrokeDash(
-                "series:N",
-                title=None,
-                scale=alt.Scale(domain=list(PARTS.values()), range=[[1, 0], [6, 3]]),
-            ),
-            alt.Order("recall:Q"),
-            tooltip=[alt.Tooltip(f"{name}:Q", format=".3f") for name in ("recall", "precision")],
-        )
-        .properties(height=HEIGHT)
+    return _line_of_each_part(
+        table,
+        "Precision over recall, all classes pooled",
+        alt.X("recall:Q", scale=UNIT),
+        alt.Y("precision:Q", scale=UNIT),
+        ".3f",
     )
 
 
 def draw_risk_coverage(table: pd.DataFrame) -> Any:
     """What is wrong of the surest images: `coverage`, `risk`, `series` (the part)."""
-    domain: dict[str, Any] = {"title": None, "scale": alt.Scale(domain=list(PARTS.values()))}
-    dashes = alt.Scale(domain=list(PARTS.values()), range=[[1, 0], [6, 3]])
+    share = alt.Axis(format="%")
+    return _line_of_each_part(
+        table,
+        "Wrong labels, if only the surest are decided",
+        alt.X(
+            "coverage:Q",
+            title="share of images that is decided, surest first",
+            axis=share,
+            scale=UNIT,
+        ),
+        alt.Y("risk:Q", title="share of labels that is wrong", axis=share),
+        ".1%",
+    )
+
+
+def _line_of_each_part(table: pd.DataFrame, title: str, x: alt.X, y: alt.Y, digits: str) -> Any:
+    """A line of each part's, in the order of x; `series` is the part."""
+    names = list(PARTS.values())
+    tooltips = [str(each.shorthand) for each in (x, y)]
     return (
-        alt.Chart(
-            table.replace({"series": PARTS}), title="Wrong labels, if only the surest are decided"
-        )
+        alt.Chart(table.replace({"series": PARTS}), title=title)
         .mark_line()
         .encode(
-            alt.X(
-                "coverage:Q",
-                title="share of images that is decided, surest first",
-                axis=alt.Axis(format="%"),
-                scale=UNIT,
+            x,
+            y,
+            alt.Color("series:N", title=None, scale=alt.Scale(domain=names)),
+            alt.StrokeDash(
+                "series:N", title=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]])
             ),
-            alt.Y("risk:Q", title="share of labels that is wrong", axis=alt.Axis(format="%")),
-            alt.Color("series:N", **domain),
-            alt.StrokeDash("series:N", title=None, scale=dashes),
-            alt.Order("coverage:Q"),
-            tooltip=[alt.Tooltip(f"{name}:Q", format=".1%") for name in ("coverage", "risk")],
+            alt.Order(str(x.shorthand)),
+            tooltip=[alt.Tooltip(name, format=digits) for name in tooltips],
         )
         .properties(height=HEIGHT)
     )

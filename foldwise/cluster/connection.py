@@ -15,7 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from foldwise.cluster.job import CLUSTER, HERE
+from foldwise.cluster.job import CLUSTER, CODE, HERE
 from foldwise.core.errors import UserError
 from foldwise.model.settings import Compute
 
@@ -91,7 +91,7 @@ def _has_token() -> bool:
 
 def _copy_code(folder: Path) -> None:
     """What nodes need of this project, and nothing else of it."""
-    for name in ("foldwise", "stages"):
+    for name in CODE:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
 
@@ -99,23 +99,20 @@ def _copy_code(folder: Path) -> None:
 def code_digest() -> str:
     """A hash of what `connected` ships of this project."""
     found = hashlib.sha256()
-    for name in ("foldwise", "stages"):
+    for name in CODE:
         for path in sorted((ROOT / name).rglob("*.py")):
             found.update(path.as_posix().encode() + path.read_bytes())
     return found.hexdigest()
 
 
 @contextmanager
-def connected(cluster: str, cpus: int | None = None, gpus: int | None = None) -> Iterator[str]:
+def connected(cluster: str, cpus: int | None = None, gpus: int | None = None) -> Iterator[None]:
     """Connect this process to a cluster; a local one is started, and ended.
 
     Args:
         cluster: `local`, or an address.
         cpus: of a local cluster; None: as many as this machine has.
         gpus: of a local cluster; None: as many as can be seen.
-
-    Yields:
-        Its address.
 
     Raises:
         UserError: it cannot be had.
@@ -146,7 +143,7 @@ def connected(cluster: str, cpus: int | None = None, gpus: int | None = None) ->
                 "versions of Ray and Python that the cluster has"
             ) from None
         try:
-            yield ray.get_runtime_context().gcs_address
+            yield
         finally:
             ray.shutdown()
 

@@ -18,6 +18,8 @@ from foldwise.cluster.cache import NodeCache, Reader
 from foldwise.cluster.contents import PIECE, Content, put_piece, read_piece
 from foldwise.core import files
 
+CODE = ("foldwise", "stages")
+"""Folders of this project that a node needs."""
 SUFFIX, TEXT, TENSORS = ".ckpt", ".json", ".safetensors"
 """Of a checkpoint, and of what it travels as."""
 CLUSTER = "FOLDWISE_CLUSTER"
@@ -117,7 +119,7 @@ def lay_out(place: Path, found: Mapping[str, Path], small: Mapping[str, bytes]) 
         small: more files, by their paths.
     """
     # Ray unpacked the code where its worker runs; it may be deleted when the driver ends.
-    for name in ("foldwise", "stages"):
+    for name in CODE:
         shutil.copytree(Path.cwd() / name, place / name)
     for path, content in found.items():
         target = place / path

@@ -84,15 +84,13 @@ def _likeliest(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.n
     return np.take_along_axis(labels, best, 1), np.take_along_axis(logits, best, 1)
 
 
-def kept(
-    labels: np.ndarray, logits: np.ndarray, bounds: Bounds | tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
+def kept(labels: np.ndarray, possible: np.ndarray, certain: np.ndarray) -> dict[str, float]:
     """How well promises are kept on images whose labels are known.
 
     Args:
         labels: (images, classes): 1, 0 or -1.
-        logits: (images, classes), calibrated; not looked at if labels are given.
-        bounds: or the labels that are possible, and certain, both (images, classes).
+        possible: (images, classes): 1 or 0.
+        certain: likewise.
 
     Returns:
         `recall` of the possible labels, mean over images that have labels; `possible_per_image`;
@@ -100,15 +98,10 @@ def kept(
         many have some.
 
     >>> labels, logits = np.array([[1, 0], [0, 1]]), np.array([[3.0, 1.0], [1.0, -3.0]])
-    >>> found = kept(labels, logits, Bounds(0.0, 2.0, single=False))
+    >>> found = kept(labels, logits >= 0, logits >= 2)
     >>> found["recall"], found["possible_per_image"], found["precision"], found["with_certain"]
     (0.5, 1.5, 1.0, 0.5)
     """
-    possible, certain = (
-        (bounds.possible_labels(logits), bounds.certain_labels(logits))
-        if isinstance(bounds, Bounds)
-        else bounds
-    )
     half = np.array(0.5)
     missed = missed_labels(labels, possible)
     wrong = wrong_labels(labels, certain)
@@ -161,8 +154,8 @@ def cross_fitted_bounds(
         return applied
 
     found = cross_fit(labels, logits, with_several(folds), fit)
-    both = (found[..., 0], found[..., 1])
-    return kept(labels, logits, both) | {"decided": float(found[:, 0, 2].mean())}
+    decided = float(found[:, 0, 2].mean())
+    return kept(labels, found[..., 0], found[..., 1]) | {"decided": decided}
 
 
 def summary(bounds: Bounds, settings: Guarantee, found: dict[str, float]) -> dict[str, Any]:
@@ -179,20 +172,15 @@ def summary(bounds: Bounds, settings: Guarantee, found: dict[str, float]) -> dic
     (0.96, 0.5)
     """
     content: dict[str, Any] = {"confidence": settings.confidence}
-    if settings.recall is not None and bounds.possible is not None:
-        content["recall"] = {
-            "promised": settings.recall,
-            "probability": float(sigmoid(np.array(bounds.possible))),
-            "cross_fitted": found["recall"],
-            "possible_per_image": found["possible_per_image"],
-        }
-    if settings.precision is not None and bounds.certain is not None:
-        content["precision"] = {
-            "promised": settings.precision,
-            "probability": float(sigmoid(np.array(bounds.certain))),
-            "cross_fitted": found["precision"],
-            "with_certain": found["with_certain"],
-        }
-        if bounds.single or settings.recall is not None:
-            content["decided"] = found["decided"]
+    also = {"recall": "possible_per_image", "precision": "with_certain"}
+    for name, bound in (("recall", bounds.possible), ("precision", bounds.certain)):
+        if bound is not None:
+            content[name] = {
+                "promised": getattr(settings, name),
+                "probability": float(sigmoid(np.array(bound))),
+                "cross_fitted": found[name],
+                also[name]: found[also[name]],
+            }
+    if bounds.abstains:
+        content["decided"] = found["decided"]
     return content

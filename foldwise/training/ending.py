@@ -29,10 +29,14 @@ class EndOnSignal(pl.Callback):
         # The first hook after Lightning has put its handler in place.
         if threading.current_thread() is threading.main_thread():
             for each, before in self._before.items():
-                # What the shell or a test had it do, which is to be ignored, stays so.
+                # What was ignored before, as in a shell's background job, stays so.
                 signal.signal(each, self._handle if callable(before) else before)
 
     def on_train_end(self, *_: Any) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Ctrl-C alone: Lightning gives SIGTERM back itself."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
 
@@ -51,7 +55,7 @@ class EndOnSignal(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, _: Any, exception: BaseException) -> None:
         if not Terminated.came:
-            self.on_train_end()
+            self._give_back()
         # Processes that help would wait for this one's share of a sum.
         launcher = trainer.strategy.launcher
         if launcher is not None and isinstance(exception, Terminated | UserError):

@@ -91,4 +91,5 @@ def running(project: Path, environment: dict[str, str], *command: str) -> subpro
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )

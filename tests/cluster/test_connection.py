@@ -118,16 +118,12 @@ def test_places_are_as_many_as_there_is_room(
     ray = pytest.importorskip("ray")
     asked = {}
 
-    class Context:
-        gcs_address = "127.0.0.1:1"
-
     def init(**options: object) -> None:
         asked.update(options)
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "cluster_resources", lambda: there)
-    monkeypatch.setattr(ray, "get_runtime_context", Context)
     monkeypatch.setattr("foldwise.cluster.connection.check_address", lambda *_: False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with engine(cluster, jobs, Compute.model_validate(compute)) as (gpus, found):

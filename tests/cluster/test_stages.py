@@ -1,6 +1,7 @@
 """Stages on a cluster: the bytes of a run without one, whatever dies on the way."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -9,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cluster.conftest import Nodes, running
 from tests.conftest import TINY, Project
 
 TRAIN = (sys.executable, "-m", "stages.train", "--member", "cnn", "--fold", "0")
 WRITTEN = ("data/models/cnn/0", "plots/train/cnn/0")
+BOTH = ("data/models", "data/predictions", "plots/train")
 LONG = TINY | {"epochs": 60}
 
 
@@ -67,6 +70,37 @@ def test_a_pipeline_is_reproduced_to_the_byte(
     plain.run("dvc", "repro", "predict")
     assert project.bytes_of("data", "plots") == plain.bytes_of("data", "plots")
     assert (project.path / "dvc.lock").read_text() == (plain.path / "dvc.lock").read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_folds_side_by_side_go_on_where_they_were_ended(
+    copied: Project, tmp_path: Path, cluster: Nodes, how: signal.Signals
+) -> None:
+    """Killed alone, as for want of memory; or by Ctrl-C, which all that it started hear as well."""
+    copied.write_params(LONG)
+    plain = Project(tmp_path / "plain")
+    shutil.copytree(copied.path, plain.path)
+    command = (sys.executable, "-m", "foldwise", "folds-parallel")
+    process = running(copied.path, cluster.named(), *command)
+    said = until(process, "epoch 10/60")
+    if how == signal.SIGKILL:
+        process.kill()
+        process.wait()
+    else:
+        os.killpg(process.pid, how)
+        assert process.stderr is not None
+        said += process.stderr.readlines()
+        assert process.wait() == 130
+        assert "Traceback" not in "".join(said)
+    code, again = on(copied, cluster.named(), *command)
+    assert code == 0, again
+    assert "resumed after epoch" in again
+    plain.run("dvc", "repro", "predict")
+    assert copied.bytes_of(*BOTH) == plain.bytes_of(*BOTH)
+    stages = [
+        yaml.safe_load((each.path / "dvc.lock").read_text())["stages"] for each in (copied, plain)
+    ]
+    assert stages[0] == stages[1]
 
 
 def test_a_fold_goes_on_where_a_node_was_lost(copied: Project, cluster: Nodes) -> None:
