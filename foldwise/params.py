@@ -1,7 +1,7 @@
 """The whole of params.yaml: all sections, and what they must be to each other."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -86,7 +86,12 @@ def read_params(path: Path = PARAMS) -> Params:
 
     Raises `UserError` that names every wrong key, its value and what is allowed.
     """
-    params: Params = validated(read_file(path), Params)
+    return checked_params(read_file(path))
+
+
+def checked_params(content: Any) -> Params:
+    """All sections of what a params.yaml holds, or would hold; raises as `read_params` does."""
+    params: Params = validated(content, Params)
     for member in params.models:
         _check_extra(params.recipe(member), params.data)
     return params

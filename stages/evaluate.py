@@ -50,7 +50,7 @@ def main() -> None:
     classes, single = dataset["classes"], dataset["task"] == "multiclass"
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
     decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
-    parts = read_parts(dataset, ensemble)
+    parts = read_parts(dataset, ensemble, test=settings.test)
     oof, test = parts["oof"], parts.get("test")
     against = rungs_against(settings, Run("this run", classes, single, parts), objective)
 

@@ -107,7 +107,8 @@ def main() -> None:
     tables = Tables(
         **{each.name: renamed(read_plot_table(each.name), names) for each in fields(Tables)}
     )
-    parts = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))
+    ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
+    parts = read_parts(dataset, ensemble, test=params.evaluate.test)
     part, oof = "test" if "test" in parts else "oof", parts["oof"]
     objective = params.threshold.objective.name
     evidence: dict[str, Any] = {}

@@ -61,14 +61,15 @@ class Part:
 
 
 def read_parts(
-    dataset: dict[str, Any], ensemble: dict[str, np.ndarray], root: Path = Path()
+    dataset: dict[str, Any], ensemble: dict[str, np.ndarray], root: Path = Path(), test: bool = True
 ) -> dict[str, Part]:
-    """`oof`, and `test` where the test part has labels.
+    """`oof`, and `test` where the test part has labels and may be looked at.
 
     Args:
         dataset: what data/dataset.json holds.
         ensemble: what data/ensemble.npz holds.
         root: the folder that data/ lies in.
+        test: whether it may.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -77,7 +78,7 @@ def read_parts(
     decision = files.read_json(root / files.DECISION, "threshold", Decision.from_json)
     logits = ensemble["test_logits"]
     said = {"oof": (own["logits"], own["labels"])}
-    if len(logits):
+    if len(logits) and test:
         said["test"] = decision.calibrator(logits), decision(logits)
     parts = {}
     for part, (calibrated, predicted) in said.items():

@@ -38,6 +38,10 @@ class Evaluate(Settings):
     """The run that this one is to be better than, by its commit (hash or tag): one more rung of the
     ladder."""
 
+    test: bool = True
+    """Whether the test part is looked at; false: its labels stay unseen while you search, and its
+    predictions are written all the same."""
+
     @property
     def base_step(self) -> str:
         """Name of the base's rung, whose gain is over the base and not over the rung below.

@@ -1,0 +1,300 @@
+"""What a study searches: keys of params.yaml, and what each of them may be.
+
+    lr: {log: [1.0e-4, 1.0e-1]}
+    train.loss: {choice: [bce, asymmetric]}
+    train.loss_options.gamma_negative: {uniform: [0, 4]}
+    tta.views: {choice: [[identity], [identity, hflip]]}
+    recipe: {choice: [recipes/a.yaml, recipes/b.yaml]}
+
+A key that the rest of a draw does not allow, as an option of another loss, is not drawn.
+"""
+
+import copy
+import difflib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from optuna.trial import Trial
+from pydantic import Field, model_validator
+
+from foldwise.core.errors import UserError
+from foldwise.core.settings import IntRange, Many, Range, Settings, read_file, validated
+from foldwise.params import checked_params
+
+RECIPE = "recipe"
+"""The key whose choices are files: all of a recipe that decides a model, under the other keys."""
+OF_RECIPE = ("lr", "epochs", "members", "models", "train", "tta", "ensemble", "threshold")
+FIXED = {
+    "data": "trials are compared on the same images and labels",
+    "split": "trials are compared on the same folds",
+    "folds": "trials are compared on the same folds",
+    "evaluate": "it decides no prediction",
+    "compute": "it decides no result",
+    "threshold.objective": "it says what is better",
+}
+"""Keys that a study leaves alone, and why."""
+DIGITS = 4
+"""Significant digits of a drawn number: more would say more than is known."""
+
+
+class Dimension(Settings):
+    """What one key may be; exactly one of these is given."""
+
+    log: Range | None = None
+    """Between two numbers, evenly in their logarithm."""
+    uniform: Range | None = None
+    """Between two numbers."""
+    int: IntRange | None = None
+    """A whole number between two, both included."""
+    choice: Annotated[Many[Any], Field(min_length=2)] | None = None
+    """One of several values, lists or mappings."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [name for name in Dimension.model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("write one of log, uniform, int and choice, as in {log: [1e-4, 1e-1]}")
+        limits = self.log or self.uniform or self.int
+        if limits is not None and not limits[0] < limits[1]:
+            raise ValueError(f"{given[0]}: the first number must be the smaller one")
+        if self.log is not None and self.log[0] <= 0:
+            raise ValueError("log: both numbers must be above 0")
+        if self.choice is not None:
+            texts = list(map(as_text, self.choice))
+            if len(set(texts)) < len(texts):
+                raise ValueError("choice: every value may be named once")
+        return self
+
+    def suggest(self, trial: Trial, key: str) -> Any:
+        """What Optuna draws: a number, or a choice's JSON text, as it takes no lists."""
+        if self.choice is not None:
+            return trial.suggest_categorical(key, list(map(as_text, self.choice)))
+        if self.int is not None:
+            return trial.suggest_int(key, *self.int)
+        low, high = self.log or self.uniform or (0.0, 0.0)
+        return trial.suggest_float(key, low, high, log=self.log is not None)
+
+    @property
+    def samples(self) -> list[Any]:
+        """Every choice, or both ends."""
+        return list(self.choice or self.int or self.log or self.uniform or ())
+
+    def value_of(self, drawn: Any) -> Any:
+        """What is written to params.yaml for what Optuna drew.
+
+        >>> Dimension(log=(0.001, 1.0)).value_of(0.0123456)
+        0.01235
+        >>> Dimension(choice=([1], [1, 2])).value_of("[1, 2]")
+        [1, 2]
+        """
+        if self.choice is not None:
+            return json.loads(drawn)
+        limits = self.log or self.uniform
+        if limits is None:
+            return int(drawn)
+        rounded = float(f"{drawn:.{DIGITS}g}")
+        return min(max(rounded, limits[0]), limits[1])
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON, keys sorted.
+
+    >>> as_text({"b": [1], "a": None})
+    '{"a": null, "b": [1]}'
+    """
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def with_value(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of params with one key set, its sections made where they lack.
+
+    >>> with_value({"train": {"loss": "bce"}}, "train.mixup", 0.2)
+    {'train': {'loss': 'bce', 'mixup': 0.2}}
+    """
+    changed = copy.deepcopy(content)
+    section = changed
+    *parents, last = key.split(".")
+    for name in parents:
+        if not isinstance(section.get(name), dict):
+            section[name] = {}
+        section = section[name]
+    section[last] = copy.deepcopy(value)
+    return changed
+
+
+def without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """A copy of params that lacks one key.
+
+    >>> without({"train": {"loss": "bce", "mixup": 0.2}}, "train.mixup")
+    {'train': {'loss': 'bce'}}
+    """
+    changed = copy.deepcopy(content)
+    section = changed
+    *parents, last = key.split(".")
+    for name in parents:
+        section = section.get(name, {}) if isinstance(section, dict) else {}
+    if isinstance(section, dict):
+        section.pop(last, None)
+    return changed
+
+
+def problem_of(content: dict[str, Any]) -> str | None:
+    """Why params would be refused, or None."""
+    try:
+        checked_params(content)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def used(content: dict[str, Any], key: str) -> bool:
+    """Whether a key is of no member, or of one that takes part.
+
+    >>> used({"members": ["a"]}, "models.b.lr"), used({"members": ["a"]}, "lr")
+    (False, True)
+    """
+    first, _, rest = key.partition(".")
+    return first != "models" or rest.partition(".")[0] in content["members"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All keys of a study, on the ground of the base's params.
+
+    >>> Space({}, {"lr": Dimension(log=(0.1, 1.0))}).keys
+    ['lr']
+    """
+
+    base: dict[str, Any]
+    dimensions: dict[str, Dimension]
+
+    @property
+    def keys(self) -> list[str]:
+        """In the order of the file, a recipe first."""
+        return sorted(self.dimensions, key=lambda key: key != RECIPE)
+
+    def draw(
+        self, suggest: Callable[[str, Dimension], Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One draw.
+
+        Args:
+            suggest: says what Optuna drew for a key.
+
+        Returns:
+            The params, and the values of the keys that were drawn.
+        """
+        content, values = copy.deepcopy(self.base), {}
+        for position, key in enumerate(self.keys):
+            later = self.keys[position + 1 :]
+            dimension = self.dimensions[key]
+            samples = dimension.samples
+            if not (
+                used(content, key) and all(self._fits(content, key, x, later) for x in samples)
+            ):
+                # What the base says of it belongs to what the base says of others.
+                content = without(content, key) if used(content, key) else content
+                continue
+            values[key] = dimension.value_of(suggest(key, dimension))
+            content = self._set(content, key, values[key])
+        return content, values
+
+    def _set(self, content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+        if key != RECIPE:
+            return with_value(content, key, value)
+        recipe = read_file(Path(value))
+        kept = {name: each for name, each in recipe.items() if name in OF_RECIPE}
+        return {**content, **copy.deepcopy(kept)}
+
+    def _fits(self, content: dict[str, Any], key: str, sample: Any, later: list[str]) -> bool:
+        """Whether params allow a sample of a key, as they are or without keys that come later."""
+        changed = self._set(content, key, sample)
+        if problem_of(changed) is None:
+            return True
+        for other in later:
+            if other in self._optional:
+                changed = without(changed, other)
+        return problem_of(changed) is None
+
+    @cached_property
+    def _optional(self) -> set[str]:
+        """Keys that params may lack."""
+        return {key for key in self.dimensions if problem_of(without(self.base, key)) is None}
+
+    def check(self) -> None:
+        """Refuse keys, types and ranges that no draw of the others allows.
+
+        Raises:
+            UserError: a line for each.
+        """
+        problems = []
+        contents = list(self._grounds())
+        for position, key in enumerate(self.keys):
+            later = self.keys[position + 1 :]
+            samples = self.dimensions[key].samples
+            if any(all(self._fits(each, key, x, later) for x in samples) for each in contents):
+                continue
+            wrong = next(x for x in samples if not self._fits(self.base, key, x, later))
+            reason = problem_of(self._set(self.base, key, wrong)) or "is refused"
+            reason = reason.splitlines()[0].removeprefix("params.yaml: ")
+            problems.append(f"{key}: {as_text(wrong)} is refused in every draw: {reason}")
+        if problems:
+            raise UserError(*problems)
+
+    def _grounds(self) -> Iterator[dict[str, Any]]:
+        """The base, and it with every choice of every other key."""
+        yield self.base
+        for key, dimension in self.dimensions.items():
+            for sample in dimension.choice or ():
+                yield self._set(self.base, key, sample)
+
+
+def read_space(path: Path, base: dict[str, Any]) -> Space:
+    """The space of a file, checked against the typed settings.
+
+    Args:
+        path: of the YAML file.
+        base: what params.yaml of the base holds.
+
+    Raises:
+        UserError: a line for every key that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not valid YAML: {error}") from None
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: expected keys of params.yaml, as in lr: {{log: [1e-4, 1e-1]}}")
+    try:
+        dimensions = {str(key): validated(each, Dimension) for key, each in content.items()}
+        for key in dimensions:
+            _searchable(key, base)
+        space = Space(base, dimensions)
+        for sample in dimensions[RECIPE].samples if RECIPE in dimensions else ():
+            read_file(Path(str(sample)))
+        space.check()
+    except UserError as error:
+        lines = [line.removeprefix("params.yaml: ") for line in error.args]
+        raise UserError(*(f"{path}: {line}" for line in lines)) from None
+    return space
+
+
+def _searchable(key: str, base: dict[str, Any]) -> None:
+    for fixed, reason in FIXED.items():
+        if key == fixed or key.startswith(f"{fixed}.") or fixed.startswith(f"{key}."):
+            raise UserError(f"{key}: is not searched, as {reason}; leave it out")
+    first = key.split(".")[0]
+    known = [RECIPE, *base]
+    if first not in known:
+        close = difflib.get_close_matches(first, known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else "keys are params.yaml's own, with dots"
+        raise UserError(f"{key}: unknown key; {hint}")
+    if not all(key.split(".")):
+        raise UserError(f"{key}: is no key; write it as params.yaml has it, with dots")

@@ -1,0 +1,287 @@
+"""A clone of the repository in which trials run, so that nobody's working tree is touched.
+
+It has the base's files and shares git's objects and DVC's cache with the repository; what a trial
+leaves goes back as an experiment, as `dvc exp run` would have made it.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+from dvc.repo.experiments.refs import ExpRefInfo
+from dvc.utils.serialize import modify_yaml
+
+from foldwise.core import files
+from foldwise.core.errors import UserError
+from foldwise.core.settings import PARAMS, read_file
+from foldwise.tuning.halving import METRIC, validation_scores
+
+PATIENCE = 60.0
+"""Seconds that a stage is given to keep a checkpoint after SIGTERM."""
+POLL = 0.2
+"""Seconds between looks at a stage."""
+NAMED = {
+    "GIT_AUTHOR_NAME": "foldwise tune",
+    "GIT_AUTHOR_EMAIL": "tune@foldwise.invalid",
+    "GIT_COMMITTER_NAME": "foldwise tune",
+    "GIT_COMMITTER_EMAIL": "tune@foldwise.invalid",
+}
+"""Whose commits experiments are: git asks for somebody."""
+
+
+NOTHING = ("ERROR: failed to reproduce", "Having any troubles?")
+"""Beginnings of lines of DVC's that say nothing."""
+
+
+class StageError(Exception):
+    """A stage of a trial ended with an error; its text is the stage's last line."""
+
+
+class StoppedError(Exception):
+    """A stage was ended, as its trial is not worth going on with or the study is interrupted."""
+
+
+def git(folder: Path, *words: str, quiet: bool = False) -> str:
+    """What a git command prints. Raises `UserError` if it fails."""
+    result = subprocess.run(
+        ["git", "-C", str(folder), "-c", "gc.auto=0", *words],
+        env=os.environ | NAMED,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode and not quiet:
+        said = (result.stderr.strip().splitlines() or ["failed"])[-1]
+        raise UserError(f"git {' '.join(words[:2])}: {said}")
+    return result.stdout.strip()
+
+
+class Workspace:
+    """One clone.
+
+    Args:
+        folder: where it lies, or is to lie.
+        origin: the repository's root.
+        base: the commit that every trial starts from.
+        environment: of the stages, beside this process's own.
+        interrupted: once it is set, what runs is ended.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        origin: Path,
+        base: str,
+        environment: dict[str, str],
+        interrupted: threading.Event,
+    ) -> None:
+        self.folder, self.origin, self.base = folder, origin.resolve(), base
+        self.environment, self.interrupted = environment, interrupted
+        self._mark = folder.with_name(f"{folder.name}.trial")
+        self._ready = folder.with_name(f"{folder.name}.ready")
+
+    def prepare(self) -> None:
+        """Make the clone, or end what a killed study has left running in it."""
+        end_all(self.folder)
+        if not self._ready.exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            where = str(self.folder)
+            git(self.origin, "clone", "--quiet", "--shared", "--no-checkout", ".", where)
+            git(self.folder, "checkout", "--quiet", "--detach", self.base)
+            # `git add` must not take it for a file: in a clone it is a link.
+            excluded = self.folder / ".git/info/exclude"
+            excluded.parent.mkdir(exist_ok=True)
+            excluded.write_text(f"{files.FEATURES}\n", encoding="utf-8")
+            kept = self.origin / files.FEATURES
+            kept.mkdir(exist_ok=True)
+            (self.folder / files.FEATURES).symlink_to(kept)
+            self._share_cache()
+            self._ready.touch()
+        self._run([sys.executable, "-m", "foldwise", "doctor", "--quiet"])
+
+    def _share_cache(self) -> None:
+        local = self.origin / ".dvc/config.local"
+        if local.exists():
+            shutil.copyfile(local, self.folder / ".dvc/config.local")
+        shown = subprocess.run(
+            ["dvc", "cache", "dir"], cwd=self.origin, capture_output=True, text=True, check=True
+        )
+        cache = (self.origin / shown.stdout.strip()).resolve()
+        self._run(["dvc", "cache", "dir", "--local", str(cache)])
+
+    @property
+    def holds(self) -> int | None:
+        """Number of the trial whose files lie here, perhaps not all yet."""
+        try:
+            return int(self._mark.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def reset(self, commit: str) -> None:
+        """All files as a commit has them, those in DVC's cache included."""
+        self._mark.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / files.CHECKPOINTS, ignore_errors=True)
+        git(self.folder, "checkout", "--quiet", "--force", "--detach", commit)
+        git(self.folder, "clean", "--quiet", "-fd")
+        self._run(["dvc", "checkout", "--quiet", "--force", "--allow-missing"])
+
+    def mark(self, number: int) -> None:
+        """Note whose files lie here."""
+        self._mark.write_text(f"{number}\n", encoding="utf-8")
+
+    def write_params(self, params: dict[str, object]) -> None:
+        """Replace what params.yaml says; comments stay where their keys do."""
+        if read_file(self.folder / PARAMS) == params:
+            return
+        with modify_yaml(self.folder / PARAMS) as content:
+            _merge(content, params)
+
+    def drop_others(self, members: Sequence[str]) -> None:
+        """Remove what members have left here that are not among these: DVC does not."""
+        for folder in (files.MODELS, files.PREDICTIONS, files.CURVES):
+            for path in (self.folder / folder).glob("*"):
+                if path.is_dir() and path.name not in members:
+                    shutil.rmtree(path)
+
+    def forget_curves(self, members: Sequence[str]) -> None:
+        """Remove the base's learning curves of members that are to be trained."""
+        for member in members:
+            shutil.rmtree(self.folder / files.CURVES / member, ignore_errors=True)
+
+    def scores_of(self, member: str, fold: int) -> dict[int, float]:
+        """What a member's fold scores on its held-out images, by epochs."""
+        return validation_scores(self.folder / files.CURVES / member / str(fold))
+
+    def say_pruned(self, epochs: int, score: float) -> None:
+        """In the place of a run's headline, which there is none of, how far the trial went."""
+        said = {"pruned": {"epochs": epochs, METRIC: score}}
+        files.write_json(self.folder / files.METRICS / "summary.json", said)
+
+    def repro(self, targets: Sequence[str], watch: Callable[[], bool] = lambda: False) -> None:
+        """Reproduce stages, one after another, without those before them.
+
+        Args:
+            targets: DVC's names.
+            watch: asked again and again while they run; if it says True, they are ended.
+
+        Raises:
+            StageError: one did not end well.
+            StoppedError: they were ended.
+        """
+        failed = self._end_of(["dvc", "repro", "--single-item", *targets], watch)
+        if failed is not None:
+            raise StageError(failed)
+
+    def _run(self, words: list[str]) -> None:
+        failed = self._end_of(words)
+        if failed is not None:
+            raise UserError(f"{' '.join(words[:2])}, in {self.folder}: {failed}")
+
+    def _end_of(self, words: list[str], watch: Callable[[], bool] = lambda: False) -> str | None:
+        """Run a command: None if it ends well, else what it says of why not."""
+        log = self.folder.with_name(f"{self.folder.name}.log")
+        with log.open("w", encoding="utf-8") as output:
+            # A session of its own: Ctrl-C reaches this process alone, which ends stages in order.
+            process = subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env=os.environ | self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            stopped = False
+            while process.poll() is None:
+                if not stopped and (self.interrupted.is_set() or watch()):
+                    stopped = True
+                    end_stages(process.pid)
+                time.sleep(POLL)
+        if stopped:
+            raise StoppedError
+        if not process.returncode:
+            return None
+        return last_error(log.read_text(encoding="utf-8", errors="replace"))
+
+    def record(self, name: str, message: str) -> str:
+        """Keep what lies here as an experiment of the repository; the commit's hash.
+
+        Args:
+            name: of the experiment; one of the same name is replaced.
+            message: the commit's.
+        """
+        git(self.folder, "add", "--all")
+        tree = git(self.folder, "write-tree")
+        commit = git(self.folder, "commit-tree", tree, "-p", self.base, "-m", message)
+        ref = str(ExpRefInfo(self.base, name))
+        git(self.folder, "update-ref", ref, commit)
+        where = str(self.folder.resolve())
+        git(self.origin, "fetch", "--quiet", "--no-tags", where, f"+{ref}:{ref}")
+        return commit
+
+    def record_as(self, name: str, commit: str) -> None:
+        """Give an experiment another name."""
+        git(self.origin, "update-ref", str(ExpRefInfo(self.base, name)), commit)
+
+
+def _merge(kept: dict[str, object], wanted: dict[str, object]) -> None:
+    """Make `kept` equal to `wanted`, in place."""
+    for name in [name for name in kept if name not in wanted]:
+        del kept[name]
+    for name, value in wanted.items():
+        own = kept.get(name)
+        if isinstance(own, dict) and isinstance(value, dict):
+            _merge(own, value)
+        elif own != value or type(own) is not type(value):
+            kept[name] = value
+
+
+def end_stages(parent: int) -> None:
+    """Have the stages below a process end, as a scheduler would: they keep a checkpoint."""
+    try:
+        below = psutil.Process(parent).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    for process in below:
+        try:
+            if any(word.startswith("stages.") for word in process.cmdline()):
+                process.send_signal(signal.SIGTERM)
+        except psutil.Error:
+            continue
+
+
+def end_all(folder: Path) -> None:
+    """End every process that works in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder.resolve()):
+                process.terminate()
+                found.append(process)
+        except psutil.Error:
+            continue
+    _, alive = psutil.wait_procs(found, PATIENCE)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, PATIENCE)
+
+
+def last_error(text: str) -> str:
+    """The line of a stage's output that says why it failed.
+
+    >>> last_error("Running stage\\nerror: lr: is too high; lower it\\nERROR: failed to reproduce")
+    'lr: is too high; lower it'
+    >>> last_error("ERROR: no such file\\n\\nHaving any troubles? ...")
+    'ERROR: no such file'
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    others = [line for line in lines if not line.startswith(NOTHING)]
+    return (said or others or ["it said nothing"])[-1]
