@@ -44,6 +44,7 @@ MAY_IMPORT = {
     },
     "cluster": GROUND | {"deploy", "model", "revisions", "training"},
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
+    "tuning": GROUND | {"scoring", "decision", "evaluation"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
     | {"images", "scoring", "sources", "model", "inference", "ensembling", "decision", "revisions"},
