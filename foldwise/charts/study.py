@@ -15,6 +15,8 @@ UNDRAWN = -0.16
 STATES = ("complete", "pruned", "failed")
 MANY = 60
 """Lines from which on each is thin."""
+PAPER = "var(--paper)"
+"""What the page's stylesheet calls the colour behind its charts."""
 LABEL = 150
 """Pixels of a value's or a key's name."""
 
@@ -30,18 +32,20 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
     best = "best so far"
     kinds = ["complete", best, *[each for each in STATES[1:] if (trials["state"] == each).any()]]
     shapes = {"complete": "circle", best: "stroke", "pruned": "cross", "failed": "triangle-down"}
-    colour = alt.Color("state:N", title=None, scale=alt.Scale(domain=kinds))
+    row = alt.Legend(columns=4)
+    colour = alt.Color("state:N", title=None, scale=alt.Scale(domain=kinds), legend=row)
     shape = alt.Shape(
         "state:N",
         title=None,
         scale=alt.Scale(domain=kinds, range=[shapes[each] for each in kinds]),
+        legend=row,
     )
     place = alt.Scale(domainMin=floor, nice=True, clamp=True, zero=False)
     x = alt.X("trial:Q", title="trial, 0 is the base", axis=alt.Axis(tickMinStep=1, format="d"),
               scale=alt.Scale(nice=False, padding=12))  # fmt: skip
     complete = trials[trials["state"] == "complete"]
     stopped = trials[trials["state"] != "complete"]
-    title = f"{objective}, out-of-fold, with 95 % interval"
+    title = f"{objective}, 95 % interval"
     y = alt.Y("score:Q", title=title, scale=place)
     tooltip = ["trial:Q", "state:N", *_scores("score", "low", "high"), "params:N"]
     base = alt.Chart(complete).encode(x, colour)
@@ -80,8 +84,7 @@ def draw_slice(table: pd.DataFrame, key: str, log: bool, objective: str, floor: 
         objective: what `score` is.
         floor: where the axis of scores begins.
     """
-    x = alt.X("value:Q", title=key, scale=alt.Scale(type="log" if log else "linear", zero=False,
-              nice=False, padding=12), axis=_few(log))  # fmt: skip
+    x = alt.X("value:Q", title=None, scale=_numbers_of(log), axis=_few(log))  # fmt: skip
     y = alt.Y("score:Q", title=objective, scale=_from(floor))
     return alt.layer(
         _base(table).encode(y=y),
@@ -125,25 +128,32 @@ def _winner_at(table: pd.DataFrame) -> alt.Chart:
     return alt.Chart(chosen).mark_point(size=150, strokeWidth=2, style="chosen")
 
 
-def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, keys: list[str], objective: str) -> Any:
+def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, objective: str, floor: float) -> Any:
     """A line per trial over an axis per key, in the colour of its score; the best on top.
 
     Args:
-        lines: `trial`, `key`, `place` (from 0 to 1, or `UNDRAWN`), `value` (text), `score`,
-            `params`; the lowest score first.
-        ticks: `key`, `place`, `text`: what stands where on the axes.
-        keys: in order from the left; the last is that of the score.
+        lines: `trial`, `key`, `number` (of the axis, from the left), `place` (from 0 to 1, or
+            `UNDRAWN`), `value` (text), `score`; the lowest score first.
+        ticks: `key`, `place`, `text`: what stands where on the axes, those from the left.
         objective: what `score` is.
+        floor: where colours begin; what is below has the first.
     """
-    # Over a line it becomes thick, so that one trial can be followed.
-    over = alt.selection_point(name="over", fields=["trial"], on="pointerover", empty=False,
-                               clear="pointerout")  # fmt: skip
+    keys = list(dict.fromkeys(ticks["key"]))
+    over = _over()
     many = lines["trial"].nunique() > MANY
-    x = alt.X("key:N", sort=keys, title=None, scale=alt.Scale(padding=0.3),
-              axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelPadding=12,
-                            labelLimit=LABEL))  # fmt: skip
+    axis = alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelPadding=12,
+                    labelLimit=LABEL)  # fmt: skip
+    x = alt.X("key:N", sort=keys, title=None, scale=alt.Scale(padding=0.3), axis=axis)
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[UNDRAWN, 1], nice=False))
+    colour = alt.Color(
+        "score:Q",
+        title=objective,
+        scale=alt.Scale(domain=[floor, float(lines["score"].max())], range=[LOW, HIGH], clamp=True),
+        legend=alt.Legend(gradientLength=160, titleLimit=240, format=".3f"),
+    )
     axes = pd.DataFrame({"key": keys, "place": 0.0, "top": 1.0})
+    texts = alt.Chart(ticks).encode(x, y, text="text:N")
+    named: dict[str, Any] = {"align": "left", "dx": 6, "fontWeight": "bold"}
     return alt.layer(
         alt.Chart(axes).mark_rule(style="reference", strokeDash=[1, 0]).encode(x, y, y2="top:Q"),
         alt.Chart(lines)
@@ -151,22 +161,25 @@ def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, keys: list[str], obj
         .encode(
             x,
             y,
-            alt.Color("score:Q", title=objective,
-                      scale=alt.Scale(range=[LOW, HIGH], zero=False, interpolate="lab"),
-                      legend=alt.Legend(gradientLength=160, titleLimit=240, format=".3f")),
+            colour,
             alt.Detail("trial:Q"),
-            # In the order of the axes, and not of their names.
             alt.Order("number:Q"),
             opacity=alt.value(0.5 if many else 0.85),
             strokeWidth=alt.condition(over, alt.value(5), alt.value(1 if many else 1.8)),
-            tooltip=["trial:Q", *_scores("score"), "params:N"],
+            tooltip=["trial:Q", *_scores("score"), "key:N", "value:N"],
         )
-        .transform_calculate(number=f"indexof({keys!r}, datum.key)")
         .add_params(over),
-        alt.Chart(ticks)
-        .mark_text(align="left", dx=6, fontWeight="bold")
-        .encode(x, y, text="text:N"),
-    ).properties(height=320, title="Complete trials, a line each")  # fmt: skip
+        # Of the page's own paper, so that what stands on lines can be read.
+        texts.mark_text(stroke=PAPER, strokeWidth=4, strokeJoin="round", **named),
+        texts.mark_text(**named),
+    ).properties(height=320, title="Complete trials, a line each")
+
+
+def _over() -> alt.Parameter:
+    """Holds the trial whose line the pointer is over: it becomes thick, and can be followed."""
+    return alt.selection_point(
+        name="over", fields=["trial"], on="pointerover", empty=False, clear="pointerout"
+    )
 
 
 def draw_importances(importances: pd.DataFrame) -> Any:
@@ -191,15 +204,14 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
         objective: what `score` is.
         floor: where the axis of scores begins.
     """
-    over = alt.selection_point(name="over", fields=["trial"], on="pointerover", empty=False,
-                               clear="pointerout")  # fmt: skip
+    over = _over()
     states = [each for each in STATES if (rungs["state"] == each).any()]
     many = rungs["trial"].nunique() > MANY
     stops = sorted(rungs["epochs"].unique())
     log = stops[0] > 0 and stops[-1] / stops[0] >= 8
     axis = alt.Axis(values=[float(each) for each in stops], format="d") if len(stops) < 9 else None
     x = alt.X("epochs:Q", title="epochs of the first fold",
-              scale=alt.Scale(type="log" if log else "linear", nice=False, zero=False, padding=12),
+              scale=_numbers_of(log),
               **({"axis": axis} if axis else {}))  # fmt: skip
     base = alt.Chart(rungs).encode(
         x,
@@ -222,13 +234,20 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
     ).properties(height=HEIGHT, title="What halving compared")
 
 
+def _numbers_of(log: bool) -> alt.Scale:
+    """A scale of numbers; a logarithmic one has no zero to leave out."""
+    if log:
+        return alt.Scale(type="log", nice=False, padding=12)
+    return alt.Scale(zero=False, nice=False, padding=12)
+
+
 def _from(floor: float) -> alt.Scale:
     return alt.Scale(domainMin=floor, zero=False, nice=True, clamp=True)
 
 
 def _few(log: bool) -> alt.Axis:
-    """Ticks of numbers; on a logarithmic axis powers of ten alone."""
-    return alt.Axis(format="~e" if log else "~g", tickCount=4, labelOverlap="greedy")
+    """Ticks of numbers; a logarithmic axis would draw nine lines for each power of ten."""
+    return alt.Axis(format="~e" if log else "~g", tickCount=4, labelOverlap="greedy", grid=not log)
 
 
 def _scores(*names: str) -> list[alt.Tooltip]:

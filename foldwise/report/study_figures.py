@@ -40,14 +40,14 @@ def ordered_keys(record: StudyRecord) -> tuple[list[str], int]:
 def floor_of(scores: pd.Series, least: float) -> float:
     """Where an axis of scores begins, so that few very low ones do not squeeze all others.
 
-    Three times as far below the lower quartile as the best is above it, and never above `least`.
+    As far below the lower quartile as the best is above it, and never above `least`.
 
-    >>> floor_of(pd.Series([0.1, 0.88, 0.89, 0.9, 0.91, 0.92]), 0.9)
-    0.76...
+    >>> floor_of(pd.Series([0.1, 0.6, 0.7, 0.8]), 0.7), floor_of(pd.Series([0.6, 0.7]), 0.7)
+    (0.15..., 0.6)
     """
     known = scores.dropna()
     quarter, top = float(known.quantile(0.25)), float(known.max())
-    floor = quarter - 3 * (top - quarter)
+    floor = 2 * quarter - top
     return float(known.min()) if top == quarter else min(max(floor, float(known.min())), least)
 
 
@@ -67,7 +67,8 @@ def study_figures(
     columns = ["trial", "state", "score", "low", "high", "best", "params", "winner"]
     found = [figure("tune_history", draw_history(trials[columns], objective, low), wide=True)]
     if len(record.importances):
-        shares = record.importances.assign(key=_short_keys(record.importances["key"]))
+        names = short_keys(record.importances["key"].tolist(), 24)
+        shares = record.importances.assign(key=record.importances["key"].map(names))
         found.append(figure("tune_importances", draw_importances(shares.head(2 * MOST_KEYS))))
     rungs = _rungs(record, trials)
     if len(rungs):
@@ -82,12 +83,21 @@ def study_figures(
         if len(own):
             chart = _slice(own, column[column != ""].tolist(), key, objective, floor)
             slices.append(figure(f"tune_key_{number}", chart))
-    lines = [f"{below:,} below {floor:.4f}: at the edge of the charts."] if below else []
+    lines = []
+    if below:
+        score = "trial scores" if below == 1 else "trials score"
+        lines = [f"{below:,} {score} below {floor:.4f} and stand at the edge of the charts."]
     return {"overview": [*found, *parallel], "keys": slices}, lines
 
 
-def _short_keys(keys: pd.Series) -> pd.Series:
-    return keys.map(short_texts(keys.tolist(), 40))
+def short_keys(keys: list[str], most: int) -> dict[str, str]:
+    """Names of keys without what would be too long: they differ at their ends.
+
+    >>> short_keys(["lr", "train.loss_options.label_smoothing"], 20)
+    {'lr': 'lr', 'train.loss_options.label_smoothing': '...s.label_smoothing'}
+    """
+    turned = short_texts([each[::-1] for each in keys], most)
+    return {each: turned[each[::-1]][::-1] for each in keys}
 
 
 def _slice(table: pd.DataFrame, texts: list[str], key: str, objective: str, floor: float) -> Any:
@@ -134,27 +144,26 @@ def _parallel(
     keys = [key for key in values.columns if (values[key] != "").any()]
     if len(trials) < 2 or not keys:
         return []
-    names = [*short_texts(keys, 60).values(), objective]
-    lines, ticks = [], []
-    for key, name in zip(keys, names, strict=False):
-        places, texts = axis_places(values[key].tolist(), trials["score"])
-        short = short_texts(values[key].tolist())
-        lines.append(trials.assign(key=name, place=places, value=values[key].map(short)))
-        ticks += [{"key": name, "place": place, "text": text} for text, place in texts.items()]
+    names = [*short_keys(keys, AXIS // 6).values(), objective]
     top = float(trials["score"].max())
     bottom = min(max(floor, float(trials["score"].min())), top)
-    room = top - bottom or 1.0
-    reached = ((trials["score"] - bottom) / room).clip(lower=0.0)
-    lines.append(
-        trials.assign(key=objective, place=reached, value=trials["score"].map("{:.4f}".format))
-    )
-    ticks += [
-        {"key": objective, "place": at, "text": f"{bottom + at * room:.4f}"} for at in (0.0, 1.0)
-    ]
+    lines, ticks = [], []
+    for number, name in enumerate(names):
+        if number < len(keys):
+            column = values[keys[number]]
+            places, texts = axis_places(column.tolist(), trials["score"])
+            said = column.map(short_texts(column.tolist()))
+        else:
+            room = top - bottom or 1.0
+            places = ((trials["score"] - bottom) / room).clip(lower=0.0).tolist()
+            texts = {f"{bottom + at * room:.4f}": at for at in (0.0, 1.0)}
+            said = trials["score"].map("{:.4f}".format)
+        lines.append(trials.assign(key=name, number=number, place=places, value=said))
+        ticks += [{"key": name, "place": place, "text": text} for text, place in texts.items()]
+    # The best are drawn last, on top.
     table = pd.concat(lines, ignore_index=True).sort_values("score", kind="stable")
-    chart = draw_parallel(
-        table[["trial", "key", "place", "value", "score"]], pd.DataFrame(ticks), names, objective
-    )
+    columns = ["trial", "key", "number", "place", "value", "score"]
+    chart = draw_parallel(table[columns], pd.DataFrame(ticks), objective, bottom)
     return [figure("tune_parallel", chart, AXIS * len(names), wide=True)]
 
 
