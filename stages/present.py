@@ -25,10 +25,19 @@ from foldwise.report.label_errors import suspected_errors
 from foldwise.report.learned import gains_over, kinds_of, learned_from
 from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
 from foldwise.report.run_facts import read_origin, run_facts, written_params
+from foldwise.report.study_record import read_study
 from foldwise.report.thumbnails import small_pictures
+from foldwise.report.tuning import tuning_section
 
 THRESHOLD = files.METRICS / "threshold.json"
 EVALUATION = files.METRICS / "evaluation.json"
+STUDY = (
+    files.METRICS / "tune.json",
+    files.PLOTS / "tune.csv",
+    files.PLOTS / "tune_rungs.csv",
+    files.PLOTS / "tune_importances.csv",
+)
+"""What a search for settings leaves: `{}` and headers where there was none."""
 REPORT = files.PLOTS / "report.html"
 SUSPECTS = 48
 """Suspected label errors that are shown."""
@@ -117,6 +126,7 @@ def main() -> None:
         evidence = found["evidence"]
     ladders = tables.ladders()
     own = read_file()
+    study = read_study(*STUDY)
     facts = run_facts(params, dataset, read_origin(INPUTS), evidence, learned_from(own))
     report = Report(
         title=dataset["name"],
@@ -133,6 +143,7 @@ def main() -> None:
         picked=picked_classes(tables, part),
         objective=objective,
         notes=[],
+        tuning=tuning_section(study, own) if study else None,
     )
     galleries = [
         confident_errors(parts[part]),

@@ -152,7 +152,9 @@ def make_project(path: Path) -> Project:
     shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
     shutil.copytree(ROOT / ".ci", path / ".ci")
     folders = ("data/incoming", "data/extra")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", *folders):
+    study = [f"plots/tune{each}.csv" for each in ("", "_rungs", "_importances")]
+    ignoring = (".dvcignore", ".gitignore", "data/.gitignore")
+    for name in ("dvc.yaml", *ignoring, "metrics/tune.json", *study, *folders):
         (path / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
             (path / name).mkdir()

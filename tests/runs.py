@@ -22,6 +22,7 @@ from foldwise.images.store import ImageWriter
 from foldwise.scoring.objective import Objective
 from tests.conftest import TINY
 from tests.pictures import picture
+from tests.studies import write_no_study
 
 PARTS = ("oof", "test")
 
@@ -116,6 +117,7 @@ def write_run(
         for metric, value in list(values.items())[:6]
     ]
     _write_json(folder / "metrics/evaluation.json", {"headline": headline, "all": found})
+    write_no_study(folder)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -17,6 +17,7 @@ from foldwise.report.budget import LIMIT, Pictured, as_json, pictured
 from foldwise.report.figures import Figure
 from foldwise.report.galleries import Gallery, class_gallery
 from foldwise.report.thumbnails import SIDES, Key, Thumbnails
+from foldwise.report.tuning import TuningSection
 
 FOLDER = Path(__file__).with_name("template")
 # In the page a chart has the page's letters; a picture has those that its writer knows.
@@ -67,6 +68,8 @@ class Report:
     objective: str
     notes: list[str]
     """What the page leaves out."""
+    tuning: TuningSection | None = None
+    """Of the search that chose the settings, if there was one."""
 
 
 def render_page(report: Report, pictured: Pictured) -> str:
@@ -82,7 +85,8 @@ def render_page(report: Report, pictured: Pictured) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"readable": readable, "score": _score, "gain": _gain}
-    shown = [figure for section in report.figures.values() for figure in section]
+    sections = report.figures | (report.tuning.figures if report.tuning else {})
+    shown = [figure for section in sections.values() for figure in section]
     data = {
         "themes": {"light": _on_page(LIGHT), "dark": _on_page(DARK)},
         "specs": {figure.name: figure.spec for figure in shown},
