@@ -152,10 +152,8 @@ class Study:
             trial.set_user_attr(f"epochs_{rung}", epochs)
             return trial.should_prune()
 
-    def tell(
-        self, trial: Trial, outcome: Outcome, score: float | None, facts: dict[str, Any]
-    ) -> None:
-        """Note how a trial ended."""
+    def tell(self, trial: Trial, outcome: Outcome, facts: dict[str, Any]) -> None:
+        """Note how a trial ended; its `score` is among the facts if it is complete."""
         with self._lock:
             self._keep(trial.number, outcome)
             for name, fact in facts.items():

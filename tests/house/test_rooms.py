@@ -44,17 +44,17 @@ MAY_IMPORT = {
     },
     "cluster": GROUND | {"deploy", "model", "revisions", "training"},
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
-    "tuning": GROUND | {"scoring", "decision", "evaluation"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
     | {"images", "scoring", "sources", "model", "inference", "ensembling", "decision", "revisions"},
 }
 MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inference"}
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
-MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
+MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params"}
+MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster", "tuning"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
-MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "tuning"}
 
 DOORS = {
     Path("foldwise/cluster/apply_cluster.py"),
@@ -70,6 +70,9 @@ DOORS = {
     Path("foldwise/report/heatmaps.py"),
     Path("foldwise/training/fold.py"),
     Path("foldwise/training/teacher.py"),
+    Path("foldwise/tuning/conclusion.py"),
+    Path("foldwise/tuning/trial.py"),
+    Path("foldwise/tuning/workspace.py"),
 }
 """Modules of rooms that know where the pipeline's files lie."""
 FRONT = {"core", "commands", "stages"}
