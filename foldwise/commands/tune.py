@@ -27,7 +27,7 @@ from foldwise.tuning.conclusion import Conclusion, conclude
 from foldwise.tuning.search import Judge, Search, experiment_name, run_base, say
 from foldwise.tuning.space import Space, read_space
 from foldwise.tuning.study import Study
-from foldwise.tuning.workspace import StoppedError, Workspace, git
+from foldwise.tuning.workspace import StageError, StoppedError, Workspace, git
 
 FOLDER = Path(".tune")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -172,7 +172,10 @@ def finish(workspace: Workspace, study: Study, found: Conclusion, name: str) -> 
     content["evaluate"] = {**study.space.base["evaluate"]}
     workspace.write_params(content)
     found.write(workspace)
-    workspace.repro(["evaluate", "present"])
+    try:
+        workspace.repro(["evaluate", "present"])
+    except StageError as error:
+        raise UserError(f"the winner, trial {winner.number}: {error}") from None
     values = winner.user_attrs.get("values", {})
     workspace.record(f"{name}-best", f"The winner of {name}, trial {winner.number}: {values}")
 
@@ -194,8 +197,8 @@ def told(found: Conclusion, name: str, roots: list[Path]) -> str:
         f"{counts['failed']} failed",
         f"best out-of-fold {metrics['objective']}: {winner['score']:.4f} "
         f"[{winner['low']:.4f}, {winner['high']:.4f}], {who}",
-        f"gain over the base as it looks: {interval(gain)}",
-        f"gain with what choosing cost taken off: {interval(nested)}",
+        f"gain over the base as it looks: {shown_gain(gain)}",
+        f"gain with what choosing cost taken off: {shown_gain(nested)}",
         *test_lines(metrics["objective"], roots),
         "within noise of it: trials " + ", ".join(map(str, metrics["within_noise"]))
         + f"; the cheapest is {metrics['cheapest']['trial']}",
@@ -221,10 +224,10 @@ def read_summary(path: Path) -> dict[str, Any]:
     return found
 
 
-def interval(gain: dict[str, Any]) -> str:
+def shown_gain(gain: dict[str, Any]) -> str:
     """A gain with its interval.
 
-    >>> interval({"value": 0.01, "low": -0.002, "high": 0.02, "verdict": "within noise"})
+    >>> shown_gain({"value": 0.01, "low": -0.002, "high": 0.02, "verdict": "within noise"})
     '+0.0100 [-0.0020, +0.0200], within noise'
     """
     return f"{gain['value']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}], {gain['verdict']}"

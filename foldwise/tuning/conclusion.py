@@ -11,7 +11,7 @@ from foldwise.core import files
 from foldwise.tuning.halving import FACTOR
 from foldwise.tuning.nested import nested_gain, within_noise
 from foldwise.tuning.search import Judge
-from foldwise.tuning.space import as_text
+from foldwise.tuning.space import json_text
 from foldwise.tuning.study import Study
 from foldwise.tuning.workspace import Workspace
 
@@ -85,7 +85,7 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
         "objective": judge.objective.name,
         "base": base,
         "trials": counts,
-        "seconds": sum(map(_seconds, ended[1:])),
+        "seconds": sum(_seconds(each) for each in ended[1:] if "twin" not in each.user_attrs),
         "winner": {
             "trial": winner,
             "params": first.get("values", {}),
@@ -141,7 +141,7 @@ def trial_table(trials: list[FrozenTrial], keys: list[str], alike: list[int]) ->
 def _cell(value: Any) -> Any:
     """Numbers and names as they are, anything else as JSON."""
     plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return value if plain else as_text(value)
+    return value if plain else json_text(value)
 
 
 def rung_table(trials: list[FrozenTrial]) -> pd.DataFrame:
@@ -151,5 +151,7 @@ def rung_table(trials: list[FrozenTrial]) -> pd.DataFrame:
         for step, score in sorted(each.intermediate_values.items()):
             rung = round(np.log(step) / np.log(FACTOR))
             epochs = each.user_attrs.get(f"epochs_{rung}")
-            rows.append({"trial": each.number, "step": rung, "epochs": epochs, "score": score})
-    return pd.DataFrame(rows, columns=["trial", "step", "epochs", "score"])
+            rows.append(
+                {"trial": each.number, "step": rung, "epochs": epochs, "folds": 1, "score": score}
+            )
+    return pd.DataFrame(rows, columns=["trial", "step", "epochs", "folds", "score"])

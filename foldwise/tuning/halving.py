@@ -63,7 +63,7 @@ def validation_scores(curves: Path, metric: str = METRIC) -> dict[int, float]:
         curves: folder of one member and fold, perhaps still being written.
         metric: which one.
     """
-    path = curves / f"plots/metrics/{metric}.tsv"
+    path = curves / "plots" / "metrics" / f"{metric}.tsv"
     try:
         # What follows the last line's end is still being written.
         lines = path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()

@@ -15,9 +15,9 @@ from foldwise.core.errors import UserError
 from foldwise.decision.ladder import ablation
 from foldwise.params import checked_params
 from foldwise.scoring.objective import Objective
-from foldwise.tuning.space import as_text, problem_of, with_value
+from foldwise.tuning.space import json_text, problem_of, with_value
 from foldwise.tuning.study import Asked, Study
-from foldwise.tuning.trial import Outcome, Run, State
+from foldwise.tuning.trial import Outcome, State, TrialRun
 from foldwise.tuning.workspace import StoppedError, Workspace
 
 UNSEEN = "evaluate.test"
@@ -65,7 +65,7 @@ def described(values: dict[str, Any]) -> str:
     >>> described({"lr": 0.012, "tta.views": ["identity"]})
     'lr=0.012 tta.views=["identity"]'
     """
-    texts = {key: as_text(value) for key, value in values.items()}
+    texts = {key: json_text(value) for key, value in values.items()}
     short = {key: text if len(text) <= SHORT else text[: SHORT - 3] + "..." for key, text in
              texts.items()}  # fmt: skip
     return " ".join(f"{key}={text}" for key, text in short.items())
@@ -134,11 +134,12 @@ class Search:
         else:
             say(f"trial {number} begins: {described(asked.values)}")
             report = make_report(self.study, asked)
-            outcome = Run(workspace, number, content, self.base, report)()
+            outcome = TrialRun(workspace, number, content, self.base, report)()
             facts = self._facts(outcome)
             if outcome.state != "failed":
                 facts |= self._record(workspace, number, outcome, described(asked.values))
-        facts |= {"seconds": outcome.seconds, "epochs": outcome.epochs, "reason": outcome.reason}
+        facts = {"seconds": outcome.seconds, "epochs": outcome.epochs, **facts}
+        facts["reason"] = outcome.reason
         self.study.tell(asked.trial, outcome, facts)
         with self._lock:
             self.done += 1
@@ -173,7 +174,9 @@ class Search:
             outcome.ids, outcome.predicted = self.study.predicted(twin.number)
         commit = twin.user_attrs["commit"]
         workspace.record_as(experiment_name(self.name, number, state), commit)
-        return outcome, self._facts(outcome) | {"commit": commit}
+        facts = self._facts(outcome) | {"commit": commit, "twin": twin.number}
+        # What it would cost by itself.
+        return outcome, facts | {key: twin.user_attrs[key] for key in ("seconds", "epochs")}
 
     def _line(self, number: int, outcome: Outcome, facts: dict[str, Any]) -> str:
         """How a trial ended, the best so far, and how long the rest may take."""
@@ -220,7 +223,7 @@ def run_base(workspace: Workspace, content: dict[str, Any]) -> Outcome:
         UserError: a stage of it fails.
         StoppedError: the study was interrupted.
     """
-    outcome = Run(workspace, 0, content, content, lambda *_: False)()
+    outcome = TrialRun(workspace, 0, content, content, lambda *_: False)()
     if outcome.state == "failed":
         raise UserError(f"the base: {outcome.reason}")
     params = checked_params(content)

@@ -65,7 +65,7 @@ class Dimension(Settings):
         if self.log is not None and self.log[0] <= 0:
             raise ValueError("log: both numbers must be above 0")
         if self.choice is not None:
-            texts = list(map(as_text, self.choice))
+            texts = list(map(json_text, self.choice))
             if len(set(texts)) < len(texts):
                 raise ValueError("choice: every value may be named once")
         return self
@@ -73,7 +73,7 @@ class Dimension(Settings):
     def suggest(self, trial: Trial, key: str) -> Any:
         """What Optuna draws: a number, or a choice's JSON text, as it takes no lists."""
         if self.choice is not None:
-            return trial.suggest_categorical(key, list(map(as_text, self.choice)))
+            return trial.suggest_categorical(key, list(map(json_text, self.choice)))
         if self.int is not None:
             return trial.suggest_int(key, *self.int)
         low, high = self.log or self.uniform or (0.0, 0.0)
@@ -101,10 +101,10 @@ class Dimension(Settings):
         return min(max(rounded, limits[0]), limits[1])
 
 
-def as_text(value: Any) -> str:
+def json_text(value: Any) -> str:
     """A value as JSON, keys sorted.
 
-    >>> as_text({"b": [1], "a": None})
+    >>> json_text({"b": [1], "a": None})
     '{"a": null, "b": [1]}'
     """
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
@@ -242,7 +242,7 @@ class Space:
             wrong = next(x for x in samples if not self._fits(self.base, key, x, later))
             reason = problem_of(self._set(self.base, key, wrong)) or "is refused"
             reason = reason.splitlines()[0].removeprefix("params.yaml: ")
-            problems.append(f"{key}: {as_text(wrong)} is refused in every draw: {reason}")
+            problems.append(f"{key}: {json_text(wrong)} is refused in every draw: {reason}")
         if problems:
             raise UserError(*problems)
 

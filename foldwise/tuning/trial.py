@@ -60,7 +60,7 @@ def trained_members(content: dict[str, Any], base: dict[str, Any]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrialRun:
     """What it takes to run one trial."""
 
     workspace: Workspace
