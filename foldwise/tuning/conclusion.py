@@ -79,7 +79,7 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
     cheapest = min(alike, key=lambda number: (_seconds(study.trials[number]), number))
     first = complete[place].user_attrs
     counts = {name: sum(NAMES[each.state] == name for each in ended[1:]) for name in NAMES.values()}
-    importances = study.importances()
+    importances, of = study.importances()
     metrics = {
         "study": name,
         "objective": judge.objective.name,
@@ -102,6 +102,7 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
         "within_noise": alike,
         "cheapest": {"trial": cheapest, "seconds": _seconds(study.trials[cheapest])},
         "importances": importances,
+        "importances_of": of,
     }  # fmt: skip
     shares = pd.DataFrame(importances.items(), columns=["key", "importance"])
     return Conclusion(

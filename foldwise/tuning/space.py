@@ -211,12 +211,12 @@ class Space:
         kept = {name: each for name, each in recipe.items() if name in OF_RECIPE}
         return {**content, **copy.deepcopy(kept)}
 
-    def _fits(self, content: dict[str, Any], key: str, sample: Any, later: list[str]) -> bool:
-        """Whether params allow a sample of a key, as they are or without keys that come later."""
+    def _fits(self, content: dict[str, Any], key: str, sample: Any, others: list[str]) -> bool:
+        """Whether params allow a sample of a key, as they are or without others."""
         changed = self._set(content, key, sample)
         if problem_of(changed) is None:
             return True
-        for other in later:
+        for other in others:
             if other in self._optional:
                 changed = without(changed, other)
         return problem_of(changed) is None
@@ -234,12 +234,12 @@ class Space:
         """
         problems = []
         contents = list(self._grounds())
-        for position, key in enumerate(self.keys):
-            later = self.keys[position + 1 :]
+        for key in self.keys:
+            others = [each for each in self.keys if each != key]
             samples = self.dimensions[key].samples
-            if any(all(self._fits(each, key, x, later) for x in samples) for each in contents):
+            if any(all(self._fits(each, key, x, others) for x in samples) for each in contents):
                 continue
-            wrong = next(x for x in samples if not self._fits(self.base, key, x, later))
+            wrong = next(x for x in samples if not self._fits(self.base, key, x, others))
             reason = problem_of(self._set(self.base, key, wrong)) or "is refused"
             reason = reason.splitlines()[0].removeprefix("params.yaml: ")
             problems.append(f"{key}: {json_text(wrong)} is refused in every draw: {reason}")
@@ -273,7 +273,9 @@ def read_space(path: Path, base: dict[str, Any]) -> Space:
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: expected keys of params.yaml, as in lr: {{log: [1e-4, 1e-1]}}")
     try:
-        dimensions = {str(key): validated(each, Dimension) for key, each in content.items()}
+        dimensions = {
+            str(key): validated(each, Dimension, (str(key),)) for key, each in content.items()
+        }
         for key in dimensions:
             _searchable(key, base)
         space = Space(base, dimensions)

@@ -27,6 +27,8 @@ FEWEST = 6
 """Complete trials that importances need."""
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
+ENDS = "ends"
+"""Attribute of a trial that is to end at a rung."""
 RAN = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -150,7 +152,13 @@ class Study:
             if step_of(rung) not in self.trials[trial.number].intermediate_values:
                 trial.report(score, step_of(rung))
             trial.set_user_attr(f"epochs_{rung}", epochs)
-            return trial.should_prune()
+            if ENDS in self.trials[trial.number].user_attrs:
+                # Said before a kill: the pruner itself says it but once.
+                return True
+            ends: bool = trial.should_prune()
+            if ends:
+                trial.set_user_attr(ENDS, rung)
+            return ends
 
     def tell(self, trial: Trial, outcome: Outcome, facts: dict[str, Any]) -> None:
         """Note how a trial ended; its `score` is among the facts if it is complete."""
@@ -190,20 +198,32 @@ class Study:
         arrays = files.read_arrays(self._path(number), "tune")
         return arrays["ids"], arrays["labels"]
 
-    def importances(self) -> dict[str, float]:
+    def importances(self) -> tuple[dict[str, float], str]:
         """How much of the score's variance each key explains (fANOVA, Hutter et al. 2014).
 
-        Of complete trials alone; empty where they are too few to say.
+        Returns:
+            A share for every key that all trials have, and what score it is of: that of complete
+            trials, or where these are few, that of the first rung. Empty where there are too few.
         """
-        complete = [each for each in self.trials[1:] if each.state == TrialState.COMPLETE]
-        if len(complete) < FEWEST:
+        tried = self.trials[1:]
+        complete = [(each, each.value) for each in tried if each.state == TrialState.COMPLETE]
+        early = [
+            (each, each.intermediate_values.get(step_of(0))) for each in tried if each.state in RAN
+        ]
+        first = [(each, value) for each, value in early if value is not None]
+        of_rung = len(complete) < FEWEST
+        return self._fanova(first if of_rung else complete), "first rung" if of_rung else "score"
+
+    def _fanova(self, scored: list[tuple[FrozenTrial, float | None]]) -> dict[str, float]:
+        if len(scored) < FEWEST or len({value for _, value in scored}) == 1:
             return {}
+        # Without the base, which has no value of any key.
+        shadow = optuna.create_study(direction="maximize")
+        for each, value in scored:
+            drawn = {"params": each.params, "distributions": each.distributions}
+            shadow.add_trial(create_trial(value=value, **drawn))
         evaluator = FanovaImportanceEvaluator(seed=self._seed % 2**32)
-        try:
-            return {
-                key: float(share)
-                for key, share in get_param_importances(self._study, evaluator=evaluator).items()
-            }
-        except (ValueError, RuntimeError):
-            # All scores alike, or no key that all trials have.
-            return {}
+        return {
+            key: float(share)
+            for key, share in get_param_importances(shadow, evaluator=evaluator).items()
+        }
