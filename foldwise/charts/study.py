@@ -17,6 +17,8 @@ MANY = 60
 """Lines from which on each is thin."""
 PAPER = "var(--paper)"
 """What the page's stylesheet calls the colour behind its charts."""
+MOST_STOPS = 8
+"""Numbers of epochs that an axis names one by one."""
 LABEL = 150
 """Pixels of a value's or a key's name."""
 
@@ -32,7 +34,7 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
     best = "best so far"
     kinds = ["complete", best, *[each for each in STATES[1:] if (trials["state"] == each).any()]]
     shapes = {"complete": "circle", best: "stroke", "pruned": "cross", "failed": "triangle-down"}
-    row = alt.Legend(columns=4)
+    row = alt.Legend(columns=4, symbolOpacity=1)
     colour = alt.Color("state:N", title=None, scale=alt.Scale(domain=kinds), legend=row)
     shape = alt.Shape(
         "state:N",
@@ -78,7 +80,7 @@ def draw_slice(table: pd.DataFrame, key: str, log: bool, objective: str, floor: 
     """Score over the numbers that one key had; a ring around the winner, the base as a line.
 
     Args:
-        table: `trial`, `value`, `score`, `params`, `winner`, `base` (the base's score).
+        table: `trial`, `value`, `score`, `winner`, `base` (the base's score).
         key: its name.
         log: whether the axis is logarithmic.
         objective: what `score` is.
@@ -90,7 +92,7 @@ def draw_slice(table: pd.DataFrame, key: str, log: bool, objective: str, floor: 
         _base(table).encode(y=y),
         alt.Chart(table)
         .mark_point(filled=True, size=44, opacity=0.8)
-        .encode(x, y, tooltip=["trial:Q", "value:Q", *_scores("score"), "params:N"]),
+        .encode(x, y, tooltip=["trial:Q", "value:Q", *_scores("score")]),
         *([_winner_at(table).encode(x, y)] if table["winner"].any() else []),
     ).properties(height=200, title=key)
 
@@ -111,7 +113,7 @@ def draw_strip(table: pd.DataFrame, key: str, objective: str, floor: float) -> A
         _base(table).encode(x=x),
         alt.Chart(table)
         .mark_point(filled=True, size=44, opacity=0.6)
-        .encode(x, y, tooltip=["trial:Q", "value:N", *_scores("score"), "params:N"]),
+        .encode(x, y, tooltip=["trial:Q", "value:N", *_scores("score")]),
         *([_winner_at(table).encode(x, y)] if table["winner"].any() else []),
     ).properties(height=max(60, 30 * len(values)), title=key)
 
@@ -200,7 +202,7 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
     """What halving compared: the first fold's validation score over epochs, a line per trial.
 
     Args:
-        rungs: `trial`, `epochs`, `score`, `state`, `params`.
+        rungs: `trial`, `epochs`, `score`, `state`.
         objective: what `score` is.
         floor: where the axis of scores begins.
     """
@@ -209,16 +211,16 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
     many = rungs["trial"].nunique() > MANY
     stops = sorted(rungs["epochs"].unique())
     log = stops[0] > 0 and stops[-1] / stops[0] >= 8
-    axis = alt.Axis(values=[float(each) for each in stops], format="d") if len(stops) < 9 else None
-    x = alt.X("epochs:Q", title="epochs of the first fold",
-              scale=_numbers_of(log),
-              **({"axis": axis} if axis else {}))  # fmt: skip
+    axis = alt.Axis(format="d", tickMinStep=1)
+    if len(stops) <= MOST_STOPS:
+        axis = alt.Axis(format="d", values=[float(each) for each in stops])
+    x = alt.X("epochs:Q", title="epochs of the first fold", scale=_numbers_of(log), axis=axis)
     base = alt.Chart(rungs).encode(
         x,
         alt.Y("score:Q", title=f"{objective} of its validation images", scale=_from(floor)),
         alt.Color("state:N", title=None, scale=alt.Scale(domain=states)),
         alt.Detail("trial:Q"),
-        tooltip=["trial:Q", "state:N", "epochs:Q", *_scores("score"), "params:N"],
+        tooltip=["trial:Q", "state:N", "epochs:Q", *_scores("score")],
     )
     return alt.layer(
         base.mark_line().encode(

@@ -26,7 +26,8 @@ MOST_TICKS = 8
 AXIS = 108
 """Least width in pixels of an axis of parallel coordinates with what is written at it."""
 SPAN = 10
-"""Largest number over the smallest from which on an axis is logarithmic."""
+"""Largest of few numbers over the smallest from which on an axis is logarithmic."""
+FEW = 8
 
 
 def ordered_keys(record: StudyRecord) -> tuple[list[str], int]:
@@ -42,8 +43,10 @@ def floor_of(scores: pd.Series, least: float) -> float:
 
     As far below the lower quartile as the best is above it, and never above `least`.
 
-    >>> floor_of(pd.Series([0.1, 0.6, 0.7, 0.8]), 0.7), floor_of(pd.Series([0.6, 0.7]), 0.7)
-    (0.15..., 0.6)
+    >>> floor_of(pd.Series([0.0, 0.5, 0.75, 1.0]), 0.9), floor_of(pd.Series([0.5, 0.75]), 0.6)
+    (0.0, 0.5)
+    >>> floor_of(pd.Series([0.0, 0.75, 0.75, 0.75, 1.0]), 0.9)
+    0.5
     """
     known = scores.dropna()
     quarter, top = float(known.quantile(0.25)), float(known.max())
@@ -118,10 +121,18 @@ def _slice(table: pd.DataFrame, texts: list[str], key: str, objective: str, floo
 def is_log(numbers: list[float]) -> bool:
     """Whether the numbers span so much that their axis is logarithmic.
 
+    Of many, the lowest tenth is left out: numbers that are even between 0 and 1 come near 0 too.
+
     >>> is_log([1e-5, 1e-2]), is_log([0.0, 0.5]), is_log([1.0, 10.0])
     (True, False, False)
+    >>> is_log(list(np.linspace(0.001, 1, 50))), is_log(list(np.geomspace(0.001, 1, 50)))
+    (False, True)
     """
-    return min(numbers) > 0 and max(numbers) / min(numbers) > SPAN
+    if min(numbers) <= 0:
+        return False
+    if len(set(numbers)) <= FEW:
+        return max(numbers) / min(numbers) > SPAN
+    return bool(max(numbers) / np.quantile(numbers, 0.1) > 2 * SPAN)
 
 
 def _by_score(texts: list[str], scores: pd.Series) -> list[str]:

@@ -103,7 +103,9 @@ def _lead(record: StudyRecord) -> str:
         return f"{of} none beats {base} which has {best}. {elsewhere}"
     texts = {key: _as_text(value) for key, value in winner.params.items()}
     short = short_texts(list(texts.values()), 60)
-    said = ", ".join(f"{key} {short[text]}" for key, text in texts.items())
+    shares = record.importances.drop_duplicates("key").set_index("key")["importance"]
+    ordered = sorted(texts, key=lambda key: -shares.get(key, 0.0))
+    said = _some([f"{key} {short[texts[key]]}" for key in ordered])
     nested = "what that choice cost is not known"
     if outcome.nested:
         nested = f"with what that choice cost taken off, {_told(outcome.nested)}"
@@ -112,6 +114,16 @@ def _lead(record: StudyRecord) -> str:
         f"{_told(winner.gain)} if one forgets that it was chosen for its score; {nested}. "
         f"{elsewhere}"
     )
+
+
+def _some(texts: list[str], most: int = 4) -> str:
+    """Those that a sentence has room for.
+
+    >>> _some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_text(value: Any) -> str:
@@ -137,7 +149,7 @@ def _lines(record: StudyRecord, own: Any, within: int) -> list[str]:
         )
     found.append(f"Study {outcome.study}, {outcome.seconds / 60:,.0f} minutes in all.")
     if changed := changed_keys(outcome.winner.params, own):
-        found.append(f"This page's run is not the winner's: {', '.join(changed)} differ.")
+        found.append(f"This page's run is not the winner's: {_some(changed)} differ.")
     return found
 
 
