@@ -15,7 +15,7 @@ from foldwise.charts.study import UNDRAWN
 from foldwise.core.errors import UserError
 from foldwise.report.budget import LIMIT
 from foldwise.report.study_figures import AXIS, MOST_KEYS, axis_places, short_keys
-from foldwise.report.study_record import as_numbers, read_study, short_texts
+from foldwise.report.study_record import as_numbers, read_study_record, short_texts
 from foldwise.report.tuning import MOST_TRIALS, TuningSection, tuning_section
 from stages import present
 from tests.chromium import launched, needs_chromium
@@ -56,7 +56,7 @@ def made(folder: Path) -> str:
 
 
 def section_of(folder: Path, own: Any = None) -> TuningSection:
-    record = read_study(*(folder / each for each in FILES))
+    record = read_study_record(*(folder / each for each in FILES))
     assert record
     return tuning_section(record, own)
 
@@ -338,7 +338,7 @@ def test_a_key_may_be_called_as_a_column_is(left: Path) -> None:
     path = left / FILES[1]
     header, rest = path.read_text().split("\n", 1)
     path.write_text(header.replace("models.cnn.dropout", "epochs") + "\n" + rest)
-    record = read_study(*(left / each for each in FILES))
+    record = read_study_record(*(left / each for each in FILES))
     assert record
     assert list(record.trials.columns) == list(COLUMNS)
     assert record.values.columns[-1] == "epochs"
@@ -370,7 +370,7 @@ def test_what_no_study_left_is_one_line(left: Path, name: str, content: str | No
     path = left / name
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(UserError) as caught:
-        read_study(*(left / each for each in FILES))
+        read_study_record(*(left / each for each in FILES))
     (line,) = caught.value.args
     assert "\n" not in line
     assert f"{name}: " in line
@@ -387,7 +387,7 @@ def test_a_winner_that_is_no_trial_is_refused(left: Path) -> None:
 
 def test_nothing_is_read_where_there_was_no_study(left: Path) -> None:
     write_no_study(left)
-    assert read_study(*(left / each for each in FILES)) is None
+    assert read_study_record(*(left / each for each in FILES)) is None
 
 
 def test_short_texts_stay_different() -> None:

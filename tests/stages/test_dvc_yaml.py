@@ -13,7 +13,7 @@ from foldwise import checks
 from foldwise.features.kept import CODE
 from foldwise.params import Params
 from foldwise.report.figures import Tables
-from foldwise.report.study_record import read_study
+from foldwise.report.study_record import read_study_record
 from foldwise.training.keys import TRAINING
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
@@ -117,7 +117,7 @@ def test_what_a_study_leaves_is_there_without_one(reproduced: Project) -> None:
         assert path.as_posix() not in outs
         assert reproduced.run("git", "ls-files", str(path)).stdout.strip() == path.as_posix()
         assert (ROOT / path).exists()
-    assert read_study(*(reproduced.path / each for each in present.STUDY)) is None
+    assert read_study_record(*(reproduced.path / each for each in present.STUDY)) is None
     for path, columns in zip(present.STUDY[1:], (TRIALS, RUNGS, IMPORTANCES), strict=True):
         assert (ROOT / path).read_text().startswith(",".join(columns))
 
