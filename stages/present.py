@@ -25,7 +25,7 @@ from foldwise.report.label_errors import suspected_errors
 from foldwise.report.learned import gains_over, kinds_of, learned_from
 from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
 from foldwise.report.run_facts import read_origin, run_facts, written_params
-from foldwise.report.study_record import read_study
+from foldwise.report.study_record import read_study_record
 from foldwise.report.thumbnails import small_pictures
 from foldwise.report.tuning import tuning_section
 
@@ -126,7 +126,7 @@ def main() -> None:
         evidence = found["evidence"]
     ladders = tables.ladders()
     own = read_file()
-    study = read_study(*STUDY)
+    study = read_study_record(*STUDY)
     facts = run_facts(params, dataset, read_origin(INPUTS), evidence, learned_from(own))
     report = Report(
         title=dataset["name"],

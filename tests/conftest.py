@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from foldwise.core.errors import UserError
 from tests.server import Server
+from tests.studies import write_no_study
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,15 +153,16 @@ def make_project(path: Path) -> Project:
     shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
     shutil.copytree(ROOT / ".ci", path / ".ci")
     folders = ("data/incoming", "data/extra")
-    study = [f"plots/tune{each}.csv" for each in ("", "_rungs", "_importances")]
-    ignoring = (".dvcignore", ".gitignore", "data/.gitignore")
-    for name in ("dvc.yaml", *ignoring, "metrics/tune.json", *study, *folders):
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", *folders):
         (path / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
             (path / name).mkdir()
             shutil.copy(ROOT / name / "README.md", path / name)
         else:
             shutil.copy(ROOT / name, path / name)
+    for name in ("metrics", "plots"):
+        (path / name).mkdir()
+    write_no_study(path)
     project = Project(path)
     project.write_params(TINY)
     project.run("git", "init", "-q", "-b", "main")

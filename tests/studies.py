@@ -116,7 +116,7 @@ def _compared(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         low=score - 0.004, high=score + 0.004, best=score.cummax().ffill(), gain=gain,
         gain_low=gain - 0.002 * (gain != 0), gain_high=gain + 0.002 * (gain != 0),
-        within_noise=[None if np.isnan(each) else each > score.max() - 0.004 for each in score],
+        within_noise=(score > score.max() - 0.004).astype(object).where(score.notna(), None),
     )[list(COLUMNS)]  # fmt: skip
 
 
@@ -127,11 +127,11 @@ def _cell(value: Any) -> Any:
 def _content(
     table: pd.DataFrame, params: list[dict[str, Any]], shares: dict[str, float]
 ) -> dict[str, Any]:
-    best = table["score"].astype(float).idxmax()
-    row = table.loc[best]
+    best = int(table["score"].astype(float).argmax())
+    row = table.iloc[best]
     gain = float(row["gain"])
-    within = table[table["within_noise"] == True]  # noqa: E712
-    cheap = within.loc[within["seconds"].idxmin()]
+    within = table[table["within_noise"].isin([True])]
+    cheap = within.iloc[int(within["seconds"].argmin())]
     return {
         "study": "lr-and-loss",
         "objective": "accuracy",
@@ -142,7 +142,7 @@ def _content(
         "seconds": 3456.7,
         "winner": {
             "trial": int(row["trial"]),
-            "params": params[int(best)],
+            "params": params[best],
             "score": float(row["score"]),
             "gain": {"value": gain, "low": gain - 0.002, "high": gain + 0.002, "verdict": "helps"},
         },

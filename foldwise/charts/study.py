@@ -17,6 +17,8 @@ MANY = 60
 """Lines from which on each is thin."""
 PAPER = "var(--paper)"
 """What the page's stylesheet calls the colour behind its charts."""
+MOST_STOPS = 8
+"""Numbers of epochs that an axis names one by one."""
 LABEL = 150
 """Pixels of a value's or a key's name."""
 
@@ -32,7 +34,7 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
     best = "best so far"
     kinds = ["complete", best, *[each for each in STATES[1:] if (trials["state"] == each).any()]]
     shapes = {"complete": "circle", best: "stroke", "pruned": "cross", "failed": "triangle-down"}
-    row = alt.Legend(columns=4)
+    row = alt.Legend(columns=4, symbolOpacity=1)
     colour = alt.Color("state:N", title=None, scale=alt.Scale(domain=kinds), legend=row)
     shape = alt.Shape(
         "state:N",
@@ -47,7 +49,7 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
     stopped = trials[trials["state"] != "complete"]
     title = f"{objective}, 95 % interval"
     y = alt.Y("score:Q", title=title, scale=place)
-    tooltip = ["trial:Q", "state:N", *_scores("score", "low", "high"), "params:N"]
+    tooltip = ["trial:Q", "state:N", *_score_tooltips("score", "low", "high"), "params:N"]
     base = alt.Chart(complete).encode(x, colour)
     steps = trials.dropna(subset=["best"])[["trial", "best"]].assign(state=best)
     layers = [
@@ -56,7 +58,7 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
             x, alt.Y("best:Q", scale=place, title=title), colour
         ),
         base.mark_point(filled=True, size=44, opacity=1).encode(y, shape, tooltip=tooltip),
-        _winner(complete).encode(x, y),
+        _winner_ring(complete).encode(x, y),
     ]  # fmt: skip
     # An empty layer would make Vega complain.
     if len(stopped):
@@ -68,7 +70,7 @@ def draw_history(trials: pd.DataFrame, objective: str, floor: float) -> Any:
     return alt.layer(*layers).properties(height=HEIGHT, title="Score of each trial")
 
 
-def _winner(trials: pd.DataFrame) -> alt.Chart:
+def _winner_ring(trials: pd.DataFrame) -> alt.Chart:
     """A ring around the winner."""
     chosen = trials[trials["winner"]][["trial", "score"]]
     return alt.Chart(chosen).mark_point(size=150, strokeWidth=2, style="chosen")
@@ -78,20 +80,20 @@ def draw_slice(table: pd.DataFrame, key: str, log: bool, objective: str, floor: 
     """Score over the numbers that one key had; a ring around the winner, the base as a line.
 
     Args:
-        table: `trial`, `value`, `score`, `params`, `winner`, `base` (the base's score).
+        table: `trial`, `value`, `score`, `winner`, `base` (the base's score).
         key: its name.
         log: whether the axis is logarithmic.
         objective: what `score` is.
         floor: where the axis of scores begins.
     """
-    x = alt.X("value:Q", title=None, scale=_numbers_of(log), axis=_few(log))  # fmt: skip
-    y = alt.Y("score:Q", title=objective, scale=_from(floor))
+    x = alt.X("value:Q", title=None, scale=_number_scale(log), axis=_number_axis(log))  # fmt: skip
+    y = alt.Y("score:Q", title=objective, scale=_scores_from(floor))
     return alt.layer(
-        _base(table).encode(y=y),
+        _base_line(table).encode(y=y),
         alt.Chart(table)
         .mark_point(filled=True, size=44, opacity=0.8)
-        .encode(x, y, tooltip=["trial:Q", "value:Q", *_scores("score"), "params:N"]),
-        *([_winner_at(table).encode(x, y)] if table["winner"].any() else []),
+        .encode(x, y, tooltip=["trial:Q", "value:Q", *_score_tooltips("score")]),
+        *([_winner_in_slice(table).encode(x, y)] if table["winner"].any() else []),
     ).properties(height=200, title=key)
 
 
@@ -105,25 +107,25 @@ def draw_strip(table: pd.DataFrame, key: str, objective: str, floor: float) -> A
         floor: where the axis of scores begins.
     """
     values = list(dict.fromkeys(table["value"]))
-    x = alt.X("score:Q", title=objective, scale=_from(floor))
+    x = alt.X("score:Q", title=objective, scale=_scores_from(floor))
     y = alt.Y("value:N", title=None, sort=values, axis=alt.Axis(labelLimit=LABEL))
     return alt.layer(
-        _base(table).encode(x=x),
+        _base_line(table).encode(x=x),
         alt.Chart(table)
         .mark_point(filled=True, size=44, opacity=0.6)
-        .encode(x, y, tooltip=["trial:Q", "value:N", *_scores("score"), "params:N"]),
-        *([_winner_at(table).encode(x, y)] if table["winner"].any() else []),
+        .encode(x, y, tooltip=["trial:Q", "value:N", *_score_tooltips("score")]),
+        *([_winner_in_slice(table).encode(x, y)] if table["winner"].any() else []),
     ).properties(height=max(60, 30 * len(values)), title=key)
 
 
-def _base(table: pd.DataFrame) -> alt.Chart:
+def _base_line(table: pd.DataFrame) -> alt.Chart:
     line = pd.DataFrame({"score": table["base"].head(1), "what": "score of the base"})
     return alt.Chart(line).mark_rule(style="reference").encode(
-        tooltip=["what:N", *_scores("score")]
+        tooltip=["what:N", *_score_tooltips("score")]
     )  # fmt: skip
 
 
-def _winner_at(table: pd.DataFrame) -> alt.Chart:
+def _winner_in_slice(table: pd.DataFrame) -> alt.Chart:
     chosen = table[table["winner"]][["value", "score"]]
     return alt.Chart(chosen).mark_point(size=150, strokeWidth=2, style="chosen")
 
@@ -139,7 +141,7 @@ def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, objective: str, floo
         floor: where colours begin; what is below has the first.
     """
     keys = list(dict.fromkeys(ticks["key"]))
-    over = _over()
+    over = _trial_under_pointer()
     many = lines["trial"].nunique() > MANY
     axis = alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelPadding=12,
                     labelLimit=LABEL)  # fmt: skip
@@ -166,7 +168,7 @@ def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, objective: str, floo
             alt.Order("number:Q"),
             opacity=alt.value(0.5 if many else 0.85),
             strokeWidth=alt.condition(over, alt.value(5), alt.value(1 if many else 1.8)),
-            tooltip=["trial:Q", *_scores("score"), "key:N", "value:N"],
+            tooltip=["trial:Q", *_score_tooltips("score"), "key:N", "value:N"],
         )
         .add_params(over),
         # Of the page's own paper, so that what stands on lines can be read.
@@ -175,7 +177,7 @@ def draw_parallel(lines: pd.DataFrame, ticks: pd.DataFrame, objective: str, floo
     ).properties(height=320, title="Complete trials, a line each")
 
 
-def _over() -> alt.Parameter:
+def _trial_under_pointer() -> alt.Parameter:
     """Holds the trial whose line the pointer is over: it becomes thick, and can be followed."""
     return alt.selection_point(
         name="over", fields=["trial"], on="pointerover", empty=False, clear="pointerout"
@@ -200,25 +202,25 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
     """What halving compared: the first fold's validation score over epochs, a line per trial.
 
     Args:
-        rungs: `trial`, `epochs`, `score`, `state`, `params`.
+        rungs: `trial`, `epochs`, `score`, `state`.
         objective: what `score` is.
         floor: where the axis of scores begins.
     """
-    over = _over()
+    over = _trial_under_pointer()
     states = [each for each in STATES if (rungs["state"] == each).any()]
     many = rungs["trial"].nunique() > MANY
     stops = sorted(rungs["epochs"].unique())
     log = stops[0] > 0 and stops[-1] / stops[0] >= 8
-    axis = alt.Axis(values=[float(each) for each in stops], format="d") if len(stops) < 9 else None
-    x = alt.X("epochs:Q", title="epochs of the first fold",
-              scale=_numbers_of(log),
-              **({"axis": axis} if axis else {}))  # fmt: skip
+    axis = alt.Axis(format="d", tickMinStep=1)
+    if len(stops) <= MOST_STOPS:
+        axis = alt.Axis(format="d", values=[float(each) for each in stops])
+    x = alt.X("epochs:Q", title="epochs of the first fold", scale=_number_scale(log), axis=axis)
     base = alt.Chart(rungs).encode(
         x,
-        alt.Y("score:Q", title=f"{objective} of its validation images", scale=_from(floor)),
+        alt.Y("score:Q", title=f"{objective} of its validation images", scale=_scores_from(floor)),
         alt.Color("state:N", title=None, scale=alt.Scale(domain=states)),
         alt.Detail("trial:Q"),
-        tooltip=["trial:Q", "state:N", "epochs:Q", *_scores("score"), "params:N"],
+        tooltip=["trial:Q", "state:N", "epochs:Q", *_score_tooltips("score")],
     )
     return alt.layer(
         base.mark_line().encode(
@@ -234,21 +236,21 @@ def draw_rungs(rungs: pd.DataFrame, objective: str, floor: float) -> Any:
     ).properties(height=HEIGHT, title="What halving compared")
 
 
-def _numbers_of(log: bool) -> alt.Scale:
+def _number_scale(log: bool) -> alt.Scale:
     """A scale of numbers; a logarithmic one has no zero to leave out."""
     if log:
         return alt.Scale(type="log", nice=False, padding=12)
     return alt.Scale(zero=False, nice=False, padding=12)
 
 
-def _from(floor: float) -> alt.Scale:
+def _scores_from(floor: float) -> alt.Scale:
     return alt.Scale(domainMin=floor, zero=False, nice=True, clamp=True)
 
 
-def _few(log: bool) -> alt.Axis:
+def _number_axis(log: bool) -> alt.Axis:
     """Ticks of numbers; a logarithmic axis would draw nine lines for each power of ten."""
     return alt.Axis(format="~e" if log else "~g", tickCount=4, labelOverlap="greedy", grid=not log)
 
 
-def _scores(*names: str) -> list[alt.Tooltip]:
+def _score_tooltips(*names: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{name}:Q", format=".4f") for name in names]

@@ -26,7 +26,8 @@ MOST_TICKS = 8
 AXIS = 108
 """Least width in pixels of an axis of parallel coordinates with what is written at it."""
 SPAN = 10
-"""Largest number over the smallest from which on an axis is logarithmic."""
+"""Largest of few numbers over the smallest from which on an axis is logarithmic."""
+FEW = 8
 
 
 def ordered_keys(record: StudyRecord) -> tuple[list[str], int]:
@@ -42,8 +43,10 @@ def floor_of(scores: pd.Series, least: float) -> float:
 
     As far below the lower quartile as the best is above it, and never above `least`.
 
-    >>> floor_of(pd.Series([0.1, 0.6, 0.7, 0.8]), 0.7), floor_of(pd.Series([0.6, 0.7]), 0.7)
-    (0.15..., 0.6)
+    >>> floor_of(pd.Series([0.0, 0.5, 0.75, 1.0]), 0.9), floor_of(pd.Series([0.5, 0.75]), 0.6)
+    (0.0, 0.5)
+    >>> floor_of(pd.Series([0.0, 0.75, 0.75, 0.75, 1.0]), 0.9)
+    0.5
     """
     known = scores.dropna()
     quarter, top = float(known.quantile(0.25)), float(known.max())
@@ -70,18 +73,18 @@ def study_figures(
         names = short_keys(record.importances["key"].tolist(), 24)
         shares = record.importances.assign(key=record.importances["key"].map(names))
         found.append(figure("tune_importances", draw_importances(shares.head(2 * MOST_KEYS))))
-    rungs = _rungs(record, trials)
+    rungs = _first_fold_rungs(record, trials)
     if len(rungs):
         own = floor_of(rungs["score"], np.inf)
         found.append(figure("tune_rungs", draw_rungs(rungs, objective, own)))
     drawn = complete[complete["trial"] != 0]
-    parallel = _parallel(drawn, values.loc[drawn.index, keys], objective, floor)
+    parallel = _parallel_chart(drawn, values.loc[drawn.index, keys], objective, floor)
     slices = []
     for number, key in enumerate(keys):
         column = values.loc[complete.index, key]
         own = complete[column != ""][["trial", "score", "winner"]].assign(base=base)
         if len(own):
-            chart = _slice(own, column[column != ""].tolist(), key, objective, floor)
+            chart = _key_chart(own, column[column != ""].tolist(), key, objective, floor)
             slices.append(figure(f"tune_key_{number}", chart))
     lines = []
     if below:
@@ -100,12 +103,14 @@ def short_keys(keys: list[str], most: int) -> dict[str, str]:
     return {each: turned[each[::-1]][::-1] for each in keys}
 
 
-def _slice(table: pd.DataFrame, texts: list[str], key: str, objective: str, floor: float) -> Any:
+def _key_chart(
+    table: pd.DataFrame, texts: list[str], key: str, objective: str, floor: float
+) -> Any:
     name = short_texts([key], 60)[key]
     if (numbers := as_numbers(texts)) is not None:
         log = is_log(numbers)
         return draw_slice(table.assign(value=numbers), name, log, objective, floor)
-    order = _by_score(texts, table["score"])
+    order = _best_first(texts, table["score"])
     short = short_texts(order)
     kept = order[:MOST_VALUES]
     if len(kept) < len(order):
@@ -118,27 +123,35 @@ def _slice(table: pd.DataFrame, texts: list[str], key: str, objective: str, floo
 def is_log(numbers: list[float]) -> bool:
     """Whether the numbers span so much that their axis is logarithmic.
 
+    Of many, the lowest tenth is left out: numbers that are even between 0 and 1 come near 0 too.
+
     >>> is_log([1e-5, 1e-2]), is_log([0.0, 0.5]), is_log([1.0, 10.0])
     (True, False, False)
+    >>> is_log(list(np.linspace(0.001, 1, 50))), is_log(list(np.geomspace(0.001, 1, 50)))
+    (False, True)
     """
-    return min(numbers) > 0 and max(numbers) / min(numbers) > SPAN
+    if min(numbers) <= 0:
+        return False
+    if len(set(numbers)) <= FEW:
+        return max(numbers) / min(numbers) > SPAN
+    return bool(max(numbers) / np.quantile(numbers, 0.1) > 2 * SPAN)
 
 
-def _by_score(texts: list[str], scores: pd.Series) -> list[str]:
+def _best_first(texts: list[str], scores: pd.Series) -> list[str]:
     """The values, that with the best median score first."""
     table = pd.DataFrame({"text": texts, "score": scores.to_numpy()})
     medians = table.groupby("text", sort=False)["score"].median()
     return [str(each) for each in medians.sort_values(ascending=False, kind="stable").index]
 
 
-def _rungs(record: StudyRecord, trials: pd.DataFrame) -> pd.DataFrame:
+def _first_fold_rungs(record: StudyRecord, trials: pd.DataFrame) -> pd.DataFrame:
     """What halving compared, of the first fold alone: the score of all folds is another one."""
     rungs = record.rungs[record.rungs["folds"] == 1]
     rungs = rungs.merge(trials[["trial", "state"]], on="trial").sort_values(["trial", "epochs"])
     return rungs[["trial", "epochs", "score", "state"]].reset_index(drop=True)
 
 
-def _parallel(
+def _parallel_chart(
     trials: pd.DataFrame, values: pd.DataFrame, objective: str, floor: float
 ) -> list[Figure]:
     keys = [key for key in values.columns if (values[key] != "").any()]
@@ -182,7 +195,7 @@ def axis_places(texts: list[str], scores: pd.Series) -> tuple[list[float], dict[
     drawn = [each for each in texts if each]
     numbers = as_numbers(drawn)
     if numbers is None:
-        order = _by_score(drawn, scores[[bool(each) for each in texts]])[::-1]
+        order = _best_first(drawn, scores[[bool(each) for each in texts]])[::-1]
         places = {text: n / (len(order) - 1) if len(order) > 1 else 0.5
                   for n, text in enumerate(order)}  # fmt: skip
         short = short_texts(order, 16)

@@ -77,7 +77,9 @@ class StudyRecord:
     """`key`, `importance`."""
 
 
-def read_study(outcome: Path, trials: Path, rungs: Path, importances: Path) -> StudyRecord | None:
+def read_study_record(
+    outcome: Path, trials: Path, rungs: Path, importances: Path
+) -> StudyRecord | None:
     """The search whose files these are; None where there was none: `{}`.
 
     Raises:
@@ -90,7 +92,7 @@ def read_study(outcome: Path, trials: Path, rungs: Path, importances: Path) -> S
             return None
         found = StudyOutcome.model_validate(content)
         path = trials
-        table, values = _trials(path)
+        table, values = _trial_tables(path)
         if found.winner.trial not in set(table["trial"]):
             raise ValueError(f"it has no trial {found.winner.trial}, which {outcome.name} names")
         path = rungs
@@ -109,7 +111,7 @@ def read_study(outcome: Path, trials: Path, rungs: Path, importances: Path) -> S
     )
 
 
-def _trials(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _trial_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     # By their places: a key may be called `epochs`, as a column is.
     raw = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
     names, count = tuple(raw.iloc[0]), len(TRIAL_COLUMNS)
@@ -117,13 +119,13 @@ def _trials(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         raise ValueError(f"its columns are not {', '.join(TRIAL_COLUMNS)} and keys")
     rows = raw.iloc[1:].reset_index(drop=True)
     fixed = rows.iloc[:, :count].set_axis(list(names[:count]), axis=1)
-    numbers = {name: _numbers(fixed[name]) for name in TRIAL_COLUMNS if name not in STATED}
+    numbers = {name: _trial_numbers(fixed[name]) for name in TRIAL_COLUMNS if name not in STATED}
     table = fixed.assign(**numbers).astype({"trial": int})
     values = rows.iloc[:, count:].set_axis(list(names[count:]), axis=1)
     return table, values.map(plain_text)
 
 
-def _numbers(texts: pd.Series) -> pd.Series:
+def _trial_numbers(texts: pd.Series) -> pd.Series:
     return texts.replace("", np.nan).astype(float)
 
 

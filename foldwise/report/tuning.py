@@ -42,7 +42,7 @@ def tuning_section(record: StudyRecord, own: Any) -> TuningSection:
         record: of the search.
         own: what params.yaml holds now.
     """
-    trials, values, lines = _kept(record)
+    trials, values, lines = _shown_trials(record)
     written = values.apply(lambda column: column.map(short_texts(column.tolist())))
     objective = readable(record.outcome.objective)
     keys, more = ordered_keys(record)
@@ -53,11 +53,11 @@ def tuning_section(record: StudyRecord, own: Any) -> TuningSection:
         winner=trials["trial"] == record.outcome.winner.trial,
     )
     figures, below = study_figures(record, trials, values, keys, objective)
-    rows = _rows(record, trials, values, written)
+    rows = _trial_rows(record, trials, values, written)
     within = [each for each in rows if each["within"]]
     return TuningSection(
-        lead=_lead(record),
-        lines=[*_lines(record, own, len(within)), *below, *lines],
+        lead=_first_sentences(record),
+        lines=[*_study_lines(record, own, len(within)), *below, *lines],
         figures=figures,
         keys=list(short_texts(list(values.columns), 40).items()),
         within=sorted(within, key=lambda row: -row["score"]),
@@ -65,7 +65,7 @@ def tuning_section(record: StudyRecord, own: Any) -> TuningSection:
     )
 
 
-def _kept(record: StudyRecord) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+def _shown_trials(record: StudyRecord) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Trials and values that are shown, and what is said of the others."""
     trials = record.trials
     if len(trials) <= MOST_TRIALS:
@@ -91,7 +91,7 @@ def _in_words(row: dict[str, str]) -> str:
     return f"{said[:237]}..." if len(said) > 240 else said or "the base"
 
 
-def _lead(record: StudyRecord) -> str:
+def _first_sentences(record: StudyRecord) -> str:
     outcome = record.outcome
     winner = outcome.winner
     counts = ", ".join(f"{count:,} {state}" for state, count in outcome.trials.items())
@@ -103,26 +103,38 @@ def _lead(record: StudyRecord) -> str:
         return f"{of} none beats {base} which has {best}. {elsewhere}"
     texts = {key: _as_text(value) for key, value in winner.params.items()}
     short = short_texts(list(texts.values()), 60)
-    said = ", ".join(f"{key} {short[text]}" for key, text in texts.items())
+    shares = record.importances.drop_duplicates("key").set_index("key")["importance"]
+    ordered = sorted(texts, key=lambda key: -shares.get(key, 0.0))
+    said = _first_of([f"{key} {short[texts[key]]}" for key in ordered])
     nested = "what that choice cost is not known"
     if outcome.nested:
-        nested = f"with what that choice cost taken off, {_told(outcome.nested)}"
+        nested = f"with what that choice cost taken off, {_gain_in_words(outcome.nested)}"
     return (
         f"{of} trial {winner.trial} ({said}) has {best}. Its gain over {base} is "
-        f"{_told(winner.gain)} if one forgets that it was chosen for its score; {nested}. "
+        f"{_gain_in_words(winner.gain)} if one forgets that it was chosen for its score; {nested}. "
         f"{elsewhere}"
     )
+
+
+def _first_of(texts: list[str], most: int = 4) -> str:
+    """Those that a sentence has room for.
+
+    >>> _first_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _told(gain: StudyGain) -> str:
+def _gain_in_words(gain: StudyGain) -> str:
     return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] ({gain.verdict})"
 
 
-def _lines(record: StudyRecord, own: Any, within: int) -> list[str]:
+def _study_lines(record: StudyRecord, own: Any, within: int) -> list[str]:
     outcome = record.outcome
     found = []
     if outcome.cheapest:
@@ -136,27 +148,30 @@ def _lines(record: StudyRecord, own: Any, within: int) -> list[str]:
             f"{cheapest} with {outcome.cheapest.seconds:,.0f} s{beside}."
         )
     found.append(f"Study {outcome.study}, {outcome.seconds / 60:,.0f} minutes in all.")
-    if changed := changed_keys(outcome.winner.params, own):
-        found.append(f"This page's run is not the winner's: {', '.join(changed)} differ.")
+    if changed := keys_not_as_drawn(outcome.winner.params, own):
+        found.append(f"This page's run is not the winner's: {_first_of(changed)} differ.")
     return found
 
 
-def changed_keys(params: dict[str, Any], own: Any) -> list[str]:
+def keys_not_as_drawn(params: dict[str, Any], own: Any) -> list[str]:
     """Keys whose values are others in params.yaml than they were drawn.
 
-    >>> changed_keys({"lr": 0.1, "train.loss": "bce"}, {"lr": "1e-1", "train": {"loss": "focal"}})
+    >>> own = {"lr": "1e-1", "train": {"loss": "focal"}}
+    >>> keys_not_as_drawn({"lr": 0.1, "train.loss": "bce"}, own)
     ['train.loss']
     """
-    return [key for key, value in params.items() if not _same(value, _at(own, key.split(".")))]
+    return [
+        key for key, value in params.items() if not _as_drawn(value, _value_at(own, key.split(".")))
+    ]
 
 
-def _at(content: Any, keys: Sequence[str]) -> Any:
+def _value_at(content: Any, keys: Sequence[str]) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content
 
 
-def _same(drawn: Any, own: Any) -> bool:
+def _as_drawn(drawn: Any, own: Any) -> bool:
     if isinstance(drawn, float) and isinstance(own, str | int | float):
         # PyYAML reads 1e-06 as text.
         try:
@@ -166,7 +181,7 @@ def _same(drawn: Any, own: Any) -> bool:
     return bool(drawn == own)
 
 
-def _rows(
+def _trial_rows(
     record: StudyRecord, trials: pd.DataFrame, values: pd.DataFrame, written: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """What tables hold of each trial; None where there is nothing."""

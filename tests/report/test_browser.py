@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route
 from stages import present
 from tests.chromium import launched, needs_chromium
 from tests.runs import write_run
+from tests.studies import write_study
 
 pytestmark = needs_chromium
 NAMES = ["cat", "<img src=x onerror=alert(1)>", 'a & "b"', "NA", "007", "}}{{", "line\u2028end"]
@@ -26,11 +27,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Pages of images with several labels and with one."""
+    """Pages of images with several labels, of such with a study, and of images with one label."""
     found = {}
-    for kind, names in (("several", NAMES), ("one", [f"class {each}" for each in range(120)])):
+    one = [f"class {each}" for each in range(120)]
+    for kind, names in (("several", NAMES), ("study", NAMES), ("one", one)):
         folder = tmp_path_factory.mktemp(kind) / "run"
-        write_run(folder, names, 40 if kind == "several" else 160, single=kind == "one")
+        write_run(folder, names, 160 if kind == "one" else 40, single=kind == "one")
+        if kind == "study":
+            write_study(folder)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             present.main()
@@ -62,8 +66,8 @@ class Opened:
 
 @pytest.fixture(
     scope="module",
-    params=[("several", 1280, "light"), ("several", 390, "dark"), ("one", 390, "light")],
-    ids=["several labels, desktop", "several labels, phone, dark", "one label, phone"],
+    params=[("several", 1280, "light"), ("study", 390, "dark"), ("one", 390, "light")],
+    ids=["several labels, desktop", "a study, phone, dark", "one label, phone"],
 )
 def shared(
     request: pytest.FixtureRequest, browser: Browser, reports: dict[str, Path]
@@ -179,13 +183,30 @@ def test_letters_and_lines_stand_out(
     browser: Browser, reports: dict[str, Path], scheme: str
 ) -> None:
     """Contrast of 4.5 to 1 for text and 3 to 1 for lines, as WCAG 2.1 asks."""
-    opened = Opened(browser, reports["several"], 1280, scheme)
+    opened = Opened(browser, reports["study"], 1280, scheme)
     assert opened.page.evaluate(CONTRAST) == []
     # The charts follow when the reader turns the light off or on.
     opened.page.evaluate("document.documentElement.dataset.drawn = '0'")
     opened.page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
     opened.page.wait_for_function(DRAWN)
     assert opened.page.evaluate(CONTRAST) == []
+    assert opened.complaints == []
+    opened.page.context.close()
+
+
+def test_a_trial_is_followed_over_all_axes(browser: Browser, reports: dict[str, Path]) -> None:
+    """The line below the pointer becomes thick, and one alone; the pointer says which it is."""
+    opened = Opened(browser, reports["study"], 1280, "light")
+    lines = opened.page.locator("#chart-tune_parallel .mark-line path")
+    # As many as there are complete trials but the base.
+    assert lines.count() == 15
+    widths = "(all) => all.map((each) => Number(each.getAttribute('stroke-width')))"
+    assert max(lines.evaluate_all(widths)) < 3
+    lines.last.dispatch_event("pointerover", {"bubbles": True})
+    thick = "[...document.querySelectorAll('#chart-tune_parallel .mark-line path')]"
+    opened.page.wait_for_function(
+        f"{thick}.filter((each) => Number(each.getAttribute('stroke-width')) > 4).length === 1"
+    )
     assert opened.complaints == []
     opened.page.context.close()
 

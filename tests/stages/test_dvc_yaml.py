@@ -13,10 +13,13 @@ from foldwise import checks
 from foldwise.features.kept import CODE
 from foldwise.params import Params
 from foldwise.report.figures import Tables
+from foldwise.report.study_record import read_study_record
 from foldwise.training.keys import TRAINING
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
 from tests.imports import closure, parsed
+from tests.studies import COLUMNS as TRIALS
+from tests.studies import IMPORTANCES, RUNGS
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES: dict[str, Any] = {
@@ -45,7 +48,7 @@ IDLE = {
         "predict": [],
         "ensemble": ["core/arguments"],
         "threshold": ["core/arguments", "core/progress"],
-        "evaluate": ["charts/rows", "core/arguments"],
+        "evaluate": ["charts/rows", "charts/study", "core/arguments"],
         "present": [
             "charts/examples",
             "charts/overview",
@@ -104,6 +107,19 @@ def test_the_page_depends_on_all_that_it_is_made_of() -> None:
     assert "foldwise/report" in declared
     assert {path.name for path in (ROOT / "foldwise/report/template").iterdir()} >= {"page.html"}
     assert {f"plots/{table.name}.csv" for table in fields(Tables)} <= declared
+    assert {path.as_posix() for path in present.STUDY} <= declared
+
+
+def test_what_a_study_leaves_is_there_without_one(reproduced: Project) -> None:
+    """No stage puts it out, and git has it: a page can be made where nobody searched."""
+    outs = yaml.safe_dump([stage["outs"] for stage in PIPELINE.values()])
+    for path in present.STUDY:
+        assert path.as_posix() not in outs
+        assert reproduced.run("git", "ls-files", str(path)).stdout.strip() == path.as_posix()
+        assert (ROOT / path).exists()
+    assert read_study_record(*(reproduced.path / each for each in present.STUDY)) is None
+    for path, columns in zip(present.STUDY[1:], (TRIALS, RUNGS, IMPORTANCES), strict=True):
+        assert (ROOT / path).read_text().startswith(",".join(columns))
 
 
 def test_the_page_is_made_anew_for_every_param_that_it_shows() -> None:
