@@ -7,12 +7,13 @@ studies in which one trial is better by a known amount.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from torch.nn import functional
 
 from benchmarks.machine import machine
@@ -65,7 +66,7 @@ def trained(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     sizes = (images.shape[1], HIDDEN, labels.shape[1])
     weights = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         drawn = [torch.randn(inputs, outputs, generator=each) for each in generators]
         weights.append((torch.stack(drawn) * (2 / inputs) ** 0.5).requires_grad_())
         weights.append(torch.zeros(len(seeds), 1, outputs, requires_grad=True))
@@ -79,13 +80,14 @@ def trained(
     own, targets = torch.from_numpy(images), torch.from_numpy(labels).float()
     for _ in range(EPOCHS):
         orders = torch.stack([torch.randperm(len(own), generator=each) for each in generators])
-        for batch in orders.split(BATCH, 1):
+        for start in range(0, len(own), BATCH):
+            batch = orders[:, start : start + BATCH]
             loss = functional.binary_cross_entropy_with_logits(
                 logits(own[batch]), targets[batch], reduction="none"
             )
             optimizer.zero_grad()
             # A sum over networks: none has a part in another's gradient.
-            loss.mean((1, 2)).sum().backward()
+            loss.mean((1, 2)).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     with torch.no_grad():
