@@ -22,15 +22,21 @@ quantiles of the normal distribution and of Student's, of (trials - 1) (folds - 
 freedom.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from scipy.stats import norm, t
 
-from foldwise.scoring.bootstrap import DRAWS, LEVEL, BootstrapScores, Interval, draw
+from foldwise.scoring.bootstrap import DRAWS, LEVEL, BootstrapScores, Interval
 from foldwise.scoring.cross_fitting import with_several
-from foldwise.scoring.objective import Objective, image_counts, score_of_sums
+from foldwise.scoring.objective import Objective
+from foldwise.tuning.fold_sums import FoldSums
+
+# Noise is estimated from the base and the better half of the other trials, or all of so few: one
+# that fails in one fold says nothing of how others vary. Mean scores are independent of the
+# interaction, which therefore stays what it is.
+FEW = 4
 
 
 def nested_gain(
@@ -77,7 +83,7 @@ def nested_gain(
     scored = np.ones(len(names), bool) if held_out else ~np.isin(names, list(seen))
     scored |= not scored.any()
     found, choices = _estimate(
-        _FoldSums(labels, predicted, objective, place), scored, not held_out, draws
+        FoldSums(labels, predicted, objective, place), scored, not held_out, draws
     )
     return {
         **{"value": found.value, "low": found.low, "high": found.high, "verdict": found.verdict},
@@ -88,7 +94,7 @@ def nested_gain(
 
 
 def _estimate(
-    sums: "_FoldSums", scored: np.ndarray, trained: bool, draws: int
+    sums: FoldSums, scored: np.ndarray, trained: bool, draws: int
 ) -> tuple[Interval, np.ndarray]:
     """The gain, and how often each trial is chosen, (trials,), in all 1.
 
@@ -100,75 +106,26 @@ def _estimate(
     """
     trials = sums.whole.shape[1]
     # Two folds can disagree, one cannot.
-    compared = scored if scored.sum() > 1 else np.ones(len(scored), bool)
+    compared = np.flatnonzero(scored if scored.sum() > 1 else scored | True)[:, None]
+    best = sums.best()
+    steady = np.sort([0, *best[: max(FEW, len(best) // 2)]])
     choice = sums.choice(sums.whole)[scored]
     again, fixed, residuals, counts = [], [], [], np.zeros(trials)
     for drawn in sums.drawn(draws):
         choices = sums.choice(drawn)[:, scored]
         again.append(sums.gain(drawn[:, scored], choices))
         fixed.append(sums.gain(drawn[:, scored], np.broadcast_to(choice, choices.shape)))
-        residuals.append(sums.interaction(drawn[:, compared]))
+        residuals.append(sums.interaction(drawn[:, compared, steady]))
         counts += np.bincount(choices.ravel(), minlength=trials)
     quantile = (1 + LEVEL) / 2
     variance = norm.ppf(quantile) ** 2 * np.concatenate(again).var()
     expected = np.concatenate(residuals).var(0).sum()
     if trained and expected:
-        dispersion = (sums.interaction(sums.whole[compared]) ** 2).sum() / expected
-        student = t.ppf(quantile, (trials - 1) * (compared.sum() - 1))
+        dispersion = (sums.interaction(sums.whole[compared, steady]) ** 2).sum() / expected
+        student = t.ppf(quantile, (len(steady) - 1) * (len(compared) - 1))
         variance += student**2 * max(0.0, dispersion - 1) * np.concatenate(fixed).var()
     value, half = float(sums.gain(sums.whole[scored], choice)), float(np.sqrt(variance))
     return Interval(value, value - half, value + half), counts / counts.sum()
-
-
-class _FoldSums:
-    """`image_counts` of every trial, added over a fold's images.
-
-    Memory: as `BootstrapScores`.
-    """
-
-    def __init__(
-        self, labels: np.ndarray, predicted: np.ndarray, objective: Objective, place: np.ndarray
-    ) -> None:
-        """Arguments as for `nested_gain`; place (images,): which fold, counted from 0."""
-        # Sums of integers are exact in float32 up to 2^24, and then do not depend on their order.
-        exact = objective.average != "sample" and labels.size < 2**24
-        kind = np.float32 if exact else np.float64
-        each = [image_counts(labels, found, objective).astype(kind) for found in predicted]
-        counts = np.stack(each, 1)
-        self._objective = objective
-        self._images = [np.flatnonzero(place == fold) for fold in range(place.max() + 1)]
-        self._counts = [counts[images].reshape(len(images), -1) for images in self._images]
-        self._shape = (len(self._counts), *counts.shape[1:])
-        self.whole = np.stack([own.sum(0, dtype=np.float64) for own in self._counts])
-        """(folds, trials, sums)."""
-        self.whole = self.whole.reshape(self._shape)
-
-    def drawn(self, draws: int) -> Iterator[np.ndarray]:
-        """(draws, folds, trials, sums) of images drawn with replacement, some draws at once."""
-        for weights in draw(sum(map(len, self._images)), draws):
-            parts = zip(self._images, self._counts, strict=True)
-            found = [weights[:, own].astype(counts.dtype) @ counts for own, counts in parts]
-            yield np.stack(found, 1).reshape(-1, *self._shape).astype(np.float64)
-
-    def choice(self, sums: np.ndarray) -> np.ndarray:
-        """The trial that is best on all other folds: (..., folds, trials, sums) to (..., folds).
-
-        Of equals the first.
-        """
-        others = sums.sum(-3, keepdims=True) - sums
-        return np.argmax(score_of_sums(others, self._objective), -1)
-
-    def gain(self, sums: np.ndarray, choice: np.ndarray) -> np.ndarray:
-        """Score of the chosen trials less the base's: (..., folds) trials to (...)."""
-        chosen = np.take_along_axis(sums, choice[..., None, None], -2)[..., 0, :].sum(-2)
-        base = sums[..., 0, :].sum(-2)
-        return score_of_sums(chosen, self._objective) - score_of_sums(base, self._objective)
-
-    def interaction(self, sums: np.ndarray) -> np.ndarray:
-        """(..., folds, trials): what is left of fold scores without means of trials and folds."""
-        scores = score_of_sums(sums, self._objective)
-        left = scores - scores.mean(-1, keepdims=True)
-        return left - left.mean(-2, keepdims=True)
 
 
 def within_noise(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.imports import MODULES, parsed
 
-RUN = ("scoring", "ensembling", "decision", "evaluation")
+RUN = ("scoring", "ensembling", "decision", "evaluation", "tuning")
 COMPLETE = ("scoring", "decision", "evaluation")
 """Rooms whose every public name has an example."""
 EXEMPT = {
