@@ -20,6 +20,10 @@ is V without a new choice, so that (d - 1) W is what training adds: little to a 
 from the base in few images, as one that changes what comes after training. z and t are the 97.5 %
 quantiles of the normal distribution and of Student's, of (trials - 1) (folds - 1) degrees of
 freedom.
+
+Not in it: that a search proposes trials in view of what earlier ones scored on all folds; and that
+trials which share the base's models share its luck, so that a search of these and of a few that are
+trained anew, alike in score, has an interval somewhat too short.
 """
 
 from collections.abc import Collection
