@@ -7,9 +7,11 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 REV ?= main
+SPACE ?= recipes/spaces/default.yaml
+TRIALS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help repro folds-parallel compare test lint format requirements clean
+.PHONY: help repro folds-parallel tune compare test lint format requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +34,9 @@ repro: $(READY) ## run the pipeline of params.yaml (all that is out of date)
 
 folds-parallel: $(READY) ## train and predict all folds, JOBS=n at once (one GPU each)
 	python -m foldwise folds-parallel $(JOBS)
+
+tune: $(READY) ## search for better params: SPACE=file TRIALS=n JOBS=n
+	python -m foldwise tune $(SPACE) --trials $(TRIALS) $(if $(JOBS),--jobs $(JOBS))
 
 compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (REV=main)
 	python -m foldwise compare $(REV) $(WITH)

@@ -137,9 +137,8 @@ def without(content: dict[str, Any], key: str) -> dict[str, Any]:
     section = changed
     *parents, last = key.split(".")
     for name in parents:
-        section = section.get(name, {}) if isinstance(section, dict) else {}
-    if isinstance(section, dict):
-        section.pop(last, None)
+        section = found if isinstance(found := section.get(name), dict) else {}
+    section.pop(last, None)
     return changed
 
 

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from foldwise.core.errors import UserError
+from foldwise.core.settings import read_file
 from foldwise.params import checked_params
 from foldwise.tuning.space import Dimension, Space, json_text, read_space
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 
 class Drawing:
@@ -131,6 +132,23 @@ def test_what_no_draw_could_be_is_refused_before_anything_runs(
     assert said in str(caught.value)
     assert all(line.startswith(f"{tmp_path}/space.yaml") for line in caught.value.args)
     assert "\n" not in caught.value.args[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("default", "params.yaml"),
+        ("dacon-efficientnet-b5", "recipes/dacon-efficientnet-b5.yaml"),
+    ],
+)
+def test_shipped_spaces_suit_their_params(name: str, params: str) -> None:
+    path = ROOT / f"recipes/spaces/{name}.yaml"
+    found = read_space(path, read_file(ROOT / params))
+    for seed in range(10):
+        content, values = found.draw(Drawing(seed))
+        checked_params(content)
+        asymmetric = values["train.loss"] == "asymmetric"
+        assert ("train.loss_options.gamma_negative" in values) == asymmetric
 
 
 def test_numbers_have_four_digits_and_stay_between_their_ends() -> None:

@@ -77,7 +77,8 @@ def test_a_trial_that_was_left_is_gone_on_with_where_its_files_are(tmp_path: Pat
     numbers = [asked_of(study).trial.number for _ in range(3)]
     assert numbers == [1, 2, 3]
     again = opened(tmp_path)
-    assert [each.trial.number for each in (again.ask(9, 2), again.ask(9, 3), again.ask(9, None)) if each] == [2, 3, 1]  # fmt: skip
+    taken = [again.ask(9, held) for held in (2, 3, None)]
+    assert [each.trial.number for each in taken if each] == [2, 3, 1]
     assert asked_of(again).trial.number == 4
 
 
