@@ -47,8 +47,9 @@ def costs_over_thresholds(
     present = labels[rows, columns] == 1
     change = np.where(present, costs.false_negative, -costs.false_positive)
     width = len(thresholds) + 1
-    size = len(labels) * width
-    steps = np.bincount(rows * width + place, change, size).reshape(len(labels), width)
+    steps = np.zeros((len(labels), width))
+    # Of nothing, numpy counts integers.
+    steps += np.bincount(rows * width + place, change, steps.size).reshape(steps.shape)
     steps[:, 0] += costs.false_positive * (labels == 0).sum(1)
     return (steps.cumsum(1)[some, :-1] / used.sum(1)[some, None]).clip(0)
 
