@@ -15,7 +15,7 @@ from foldwise.core.files import CHECKPOINTS, FEATURES, shared
         ("project/.dvc/tmp/exps/tmp1", "project"),
         # Of a project in a sub-folder of its repository, that has a folder of its own there.
         ("repository/sub/.dvc/tmp/exps/tmp1/sub", "repository/sub"),
-        # In a copy of a copy: the one that is deleted last.
+        # In a copy of a copy: that one is the project of this one.
         ("project/.dvc/tmp/exps/tmp1/.dvc/tmp/exps/tmp2", "project/.dvc/tmp/exps/tmp1"),
         ("project/.dvc/tmp/exps", ""),
         ("project/dvc/tmp/exps/tmp1", ""),

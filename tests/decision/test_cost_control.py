@@ -127,7 +127,7 @@ def test_every_start_goes_on_to_both_sides() -> None:
 def test_one_class_of_equal_costs_is_the_binomials() -> None:
     """A loss of 0 or 1: four wrong of 100 are 0.0237 likely where it is a tenth."""
     labels = np.repeat(np.array([0, 1], np.int8), 50)[:, None]
-    logits = np.float32(np.where(labels == 1, 3, -3))
+    logits = np.where(labels == 1, 3, -3).astype(np.float32)
     for wrong, promised in ((4, True), (5, False)):
         own = logits.copy()
         own[:wrong] = 30
