@@ -2,8 +2,8 @@
 
 Simulated logits, and the default's out-of-fold ones (data/ensemble.npz), are divided at random
 200 times: bounds are fitted on one part, and judged by the other. Prints, as Markdown, how often
-recall and precision fall short of what was promised, beside a threshold tuned to the same recall
-without a promise.
+recall, precision and cost fall short of what was promised, beside a threshold tuned to the same
+recall, or the cheapest one, without a promise.
 """
 
 from collections.abc import Iterator
@@ -14,17 +14,21 @@ from benchmarks.machine import machine
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.decision.calibrator import fit_calibrator
-from foldwise.decision.guarantee import fit_bounds, kept
+from foldwise.decision.cost_control import STEP, STEPS, costs_over_thresholds
+from foldwise.decision.guarantee import fit_bounds, promises_kept
 from foldwise.decision.risk_control import missed_labels
 from foldwise.decision.settings import Guarantee
 
 DIVISIONS = 200
 FITTED = 300
 """Images that bounds are fitted on."""
-LATER = 20_000
+LATER = 6_000
 """Simulated images that they are judged by."""
 PROMISED = {"recall": 0.95, "precision": 0.9}
 CONFIDENCE = 0.9
+PRICES = {"false_negative": 5.0, "false_positive": 1.0}
+LIMITS = {"simulated": (0.3, 0.32, 0.42, 0.5), "the default's": (0.21, 0.22, 0.28, 0.32)}
+"""Costs that are promised: less than any threshold costs, and more and more than the cheapest."""
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -60,10 +64,10 @@ def promised(own: Labelled, others: Labelled, settings: Guarantee) -> dict[str, 
     except UserError:
         return None
     labels, logits = others
-    return kept(labels, bounds.possible_labels(logits), bounds.certain_labels(logits))
+    return promises_kept(bounds, labels, logits)
 
 
-def row(title: str, pairs: Iterator[tuple[Labelled, Labelled]]) -> str:
+def row(title: str, pairs: list[tuple[Labelled, Labelled]]) -> str:
     """How often promises were refused and broken, and what came out on average."""
     found: dict[str, list[dict[str, float] | None]] = {"recall": [], "precision": []}
     missed = 0
@@ -84,6 +88,36 @@ def row(title: str, pairs: Iterator[tuple[Labelled, Labelled]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def cheapest(labels: np.ndarray, logits: np.ndarray, settings: Guarantee) -> float:
+    """The cheapest of the thresholds that are tested, on these images themselves."""
+    assert settings.costs is not None
+    thresholds = settings.costs.threshold + STEP * np.arange(-STEPS, STEPS + 1)
+    each = costs_over_thresholds(labels, logits, thresholds, settings.costs)
+    return float(thresholds[each.mean(0).argmin()])
+
+
+def cost_rows(title: str, pairs: list[tuple[Labelled, Labelled]], limits: tuple[float, ...]) -> str:
+    """How often a cost was refused, and exceeded, with a promise and without one."""
+    lines = []
+    for limit in limits:
+        settings = Guarantee.model_validate({"cost": limit, "confidence": CONFIDENCE} | PRICES)
+        assert settings.costs is not None
+        found, plain = [], 0
+        for (labels, logits), (other_labels, other_logits) in pairs:
+            calibrator = fit_calibrator(labels, logits, "temperature", False)
+            own, others = (labels, calibrator(logits)), (other_labels, calibrator(other_logits))
+            each = promised(own, others, settings)
+            found += [] if each is None else [each]
+            at = np.array([cheapest(*own, settings)])
+            plain += costs_over_thresholds(*others, at, settings.costs).mean() > limit
+        broken = sum(each["cost"] > limit for each in found) / DIVISIONS
+        cells = [f"{1 - len(found) / DIVISIONS:.3f}", f"{broken:.3f}"]
+        for key in ("cost", "labels_per_image"):
+            cells.append(f"{np.mean([each[key] for each in found]):.3f}" if found else "")
+        lines.append(f"| {title} | {limit:g} | {plain / DIVISIONS:.3f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     ensemble = files.read_arrays(files.ENSEMBLE, "ensemble")
     classes = files.read_dataset()["classes"]
@@ -97,9 +131,18 @@ def main() -> None:
     print("| data | tuned recall missed | recall: refused | broken | recall | possible labels "
           "| precision: refused | broken | precision | with certain ones |")  # fmt: skip
     print("|---|" + "---:|" * 9)
-    print(row(f"simulated, {LATER} later images", simulated()), flush=True)
-    later = len(labels) - FITTED
-    print(row(f"the default's, {later} other images", divided(labels, ensemble["oof_logits"])))
+    data = {"simulated": list(simulated())}
+    data["the default's"] = list(divided(labels, ensemble["oof_logits"]))
+    for name, pairs in data.items():
+        others = "later" if name == "simulated" else "other"
+        print(row(f"{name}, {len(pairs[0][1][0])} {others} images", pairs), flush=True)
+    print(f"\nA missed label costs {PRICES['false_negative']:g}, a wrongly added one "
+          f"{PRICES['false_positive']:g}; per image and class:\n")  # fmt: skip
+    print("| data | promised cost | exceeded by the cheapest threshold | refused | broken | cost "
+          "| labels |")  # fmt: skip
+    print("|---|" + "---:|" * 6)
+    for name, pairs in data.items():
+        print(cost_rows(name, pairs, LIMITS[name]), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import Folds, Members, read
 from foldwise.decision.decision import Decision, steps_from_json
-from foldwise.decision.guarantee import kept
+from foldwise.decision.guarantee import promises_kept
 from foldwise.decision.ladder import test_ladder, test_models
 from foldwise.evaluation import tables
 from foldwise.evaluation.base import base_rungs
@@ -139,11 +139,8 @@ def write_metrics(
     content: dict[str, Any] = {"headline": flat, "all": every}
     if decision.bounds is not None and "test" in parts:
         test = parts["test"]
-        marked = (
-            decision.bounds.possible_labels(test.calibrated),
-            decision.bounds.certain_labels(test.calibrated),
-        )
-        content["guarantee"] = {"test": kept(test.labels, *marked)}
+        found = promises_kept(decision.bounds, test.labels, test.calibrated)
+        content["guarantee"] = {"test": found}
     files.write_json(files.METRICS / "evaluation.json", content)
     files.write_json(files.METRICS / "ladder.json", steps)
 

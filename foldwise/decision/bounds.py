@@ -1,7 +1,8 @@
-"""What is possible of an image's labels, and what is certain.
+"""What is possible of an image's labels, what is certain, and what is within a cost.
 
 Beside a decision's labels, which are the best guess: among the possible ones are as many of an
-image's labels as is promised, of the certain ones as many are right.
+image's labels as is promised, of the certain ones as many are right, and those that are within
+cost have mistakes that cost no more.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,10 +10,25 @@ from typing import Any, Self
 
 import numpy as np
 
+from foldwise.decision.costs import Costs
+
+
+@dataclass(frozen=True)
+class WithinCost:
+    """From which logit on labels are predicted, and what they cost where they are wrong."""
+
+    threshold: float
+    costs: Costs
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """What `Bounds.as_json` wrote of it."""
+        return cls(content["threshold"], Costs(**content["costs"]))
+
 
 @dataclass(frozen=True)
 class Bounds:
-    """Logits, after calibration, from which on a label is possible, or certain.
+    """Logits, after calibration, from which on a label is possible, certain, or within cost.
 
     >>> bounds = Bounds(possible=-1.0, certain=2.0, single=False)
     >>> logits = np.array([[3.0, 0.0, -2.0], [3.0, -2.0, -2.0]])
@@ -32,6 +48,8 @@ class Bounds:
     """None: no precision is promised, and no label is certain."""
     single: bool
     """Every image has one label: only its likeliest can be certain."""
+    cost: WithinCost | None = None
+    """None: no cost is promised."""
 
     def possible_labels(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated logits (images, classes) to int8 0 or 1: with these no label is missed."""
@@ -43,6 +61,17 @@ class Bounds:
         if self.single:
             found &= np.arange(logits.shape[1]) == logits.argmax(1)[:, None]
         return found.astype(np.int8)
+
+    def labels_within_cost(self, logits: np.ndarray) -> np.ndarray:
+        """Likewise: these cost no more than is promised; none where nothing is.
+
+        >>> bounds = Bounds(None, None, False, WithinCost(1.0, Costs(5.0, 1.0)))
+        >>> bounds.labels_within_cost(np.array([[0.0, 1.0, 2.0]])).tolist()
+        [[0, 1, 1]]
+        >>> Bounds.from_json(bounds.as_json()) == bounds
+        True
+        """
+        return (logits >= (np.inf if self.cost is None else self.cost.threshold)).astype(np.int8)
 
     def decided(self, logits: np.ndarray) -> np.ndarray:
         """Whether nothing of an image is left to a person, (images,).
@@ -65,8 +94,8 @@ class Bounds:
         >>> Bounds(None, 2.0, single=True).columns()
         ['certain']
         """
-        both = {"possible": self.possible, "certain": self.certain}
-        return [name for name, bound in both.items() if bound is not None]
+        every = {"possible": self.possible, "certain": self.certain, "within_cost": self.cost}
+        return [name for name, bound in every.items() if bound is not None]
 
     def marked(self, logits: np.ndarray) -> list[np.ndarray]:
         """Labels of each of these columns, int8 (images, classes).
@@ -74,14 +103,22 @@ class Bounds:
         >>> Bounds(None, 2.0, single=True).marked(np.array([[3.0, 4.0]]))[0].tolist()
         [[0, 1]]
         """
-        ways = {"possible": self.possible_labels, "certain": self.certain_labels}
+        ways = {
+            "possible": self.possible_labels,
+            "certain": self.certain_labels,
+            "within_cost": self.labels_within_cost,
+        }
         return [ways[name](logits) for name in self.columns()]
 
     def as_json(self) -> dict[str, Any]:
         """For decision.json."""
-        return asdict(self)
+        content = asdict(self)
+        if self.cost is None:
+            del content["cost"]
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """What `as_json` wrote."""
-        return cls(**content)
+        cost = content.get("cost")
+        return cls(**content | {"cost": None if cost is None else WithinCost.from_json(cost)})

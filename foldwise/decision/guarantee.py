@@ -1,12 +1,14 @@
-"""Bounds from which on labels are possible, or certain, that a promise holds for."""
+"""Bounds from which on labels are possible, certain or within cost, that a promise holds for."""
 
 from typing import Any
 
 import numpy as np
 
 from foldwise.core.errors import UserError
-from foldwise.decision.bounds import Bounds
+from foldwise.decision.bounds import Bounds, WithinCost
 from foldwise.decision.calibrator import fit_calibrator
+from foldwise.decision.cost_control import cost_threshold, costs_over_thresholds, lowest_cost
+from foldwise.decision.costs import Costs
 from foldwise.decision.evidence import Choice
 from foldwise.decision.risk_control import (
     fewest,
@@ -60,6 +62,14 @@ more images
             f"cannot be promised even for the surest of these {images} images; promise less, or "
             "label more images"
         )
+    if settings.costs is not None and bounds.cost is None:
+        images = int((labels >= 0).any(1).sum())
+        lowest = lowest_cost(labels, logits, settings.costs) if images else np.inf
+        problems.append(
+            f"{KEY}.cost: {settings.cost:g} with confidence {settings.confidence:g} cannot be "
+            f"promised by these {images} images, which cost {lowest:.3g} themselves at the "
+            "cheapest threshold; allow more, or label more images"
+        )
     if problems:
         raise UserError(*problems)
     return bounds
@@ -75,7 +85,14 @@ def _best_bounds(
     if settings.precision is not None:
         own = _likeliest(labels, logits) if single else (labels, logits)
         certain = precision_threshold(*own, settings.precision, settings.confidence)
-    return Bounds(possible, certain, single)
+    return Bounds(possible, certain, single, _within_cost(labels, logits, settings))
+
+
+def _within_cost(labels: np.ndarray, logits: np.ndarray, settings: Guarantee) -> WithinCost | None:
+    if settings.costs is None or settings.cost is None:
+        return None
+    threshold = cost_threshold(labels, logits, settings.costs, settings.cost, settings.confidence)
+    return None if threshold is None else WithinCost(threshold, settings.costs)
 
 
 def _likeliest(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +132,45 @@ def kept(labels: np.ndarray, possible: np.ndarray, certain: np.ndarray) -> dict[
     }
 
 
+def cost_kept(labels: np.ndarray, marked: np.ndarray, costs: Costs) -> dict[str, float]:
+    """What labels cost where they are wrong, and how many there are.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        marked: (images, classes): 1 or 0.
+        costs: of wrong labels.
+
+    Returns:
+        `cost`, mean over images of the mean over their labelled classes, and `labels_per_image`.
+
+    >>> cost_kept(np.array([[1, 0], [0, -1]]), np.array([[0, 0], [0, 1]]), Costs(5.0, 1.0))
+    {'cost': 1.25, 'labels_per_image': 0.5}
+    """
+    each = costs_over_thresholds(labels, marked, np.array([0.5]), costs)
+    return {
+        "cost": float(each.mean()) if len(each) else 0.0,
+        "labels_per_image": float(marked.sum(1).mean()),
+    }
+
+
+def promises_kept(bounds: Bounds, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """What `kept` finds of the labels of some bounds, and `cost_kept` where a cost is promised.
+
+    Args:
+        bounds: that were fitted on other images.
+        labels: (images, classes): 1, 0 or -1.
+        logits: (images, classes), calibrated.
+
+    >>> bounds = Bounds(None, None, False, WithinCost(1.0, Costs(5.0, 1.0)))
+    >>> promises_kept(bounds, np.array([[1, 0]]), np.array([[0.0, 3.0]]))["cost"]
+    3.0
+    """
+    said = kept(labels, bounds.possible_labels(logits), bounds.certain_labels(logits))
+    if bounds.cost is not None:
+        said |= cost_kept(labels, bounds.labels_within_cost(logits), bounds.cost.costs)
+    return said
+
+
 def cross_fitted_bounds(
     labels: np.ndarray,
     logits: np.ndarray,
@@ -149,13 +205,17 @@ def cross_fitted_bounds(
         def applied(held: np.ndarray) -> np.ndarray:
             made = line(held)
             done = np.repeat(bounds.decided(made)[:, None], made.shape[1], 1)
-            return np.stack([bounds.possible_labels(made), bounds.certain_labels(made), done], -1)
+            ways = (bounds.possible_labels, bounds.certain_labels, bounds.labels_within_cost)
+            return np.stack([*(way(made) for way in ways), done], -1)
 
         return applied
 
     found = cross_fit(labels, logits, with_several(folds), fit)
-    decided = float(found[:, 0, 2].mean())
-    return kept(labels, found[..., 0], found[..., 1]) | {"decided": decided}
+    decided = float(found[:, 0, 3].mean())
+    said = kept(labels, found[..., 0], found[..., 1]) | {"decided": decided}
+    if settings.costs is not None:
+        said |= cost_kept(labels, found[..., 2], settings.costs)
+    return said
 
 
 def summary(bounds: Bounds, settings: Guarantee, found: dict[str, float]) -> dict[str, Any]:
@@ -172,8 +232,10 @@ def summary(bounds: Bounds, settings: Guarantee, found: dict[str, float]) -> dic
     (0.96, 0.5)
     """
     content: dict[str, Any] = {"confidence": settings.confidence}
-    also = {"recall": "possible_per_image", "precision": "with_certain"}
-    for name, bound in (("recall", bounds.possible), ("precision", bounds.certain)):
+    also = {"recall": "possible_per_image", "precision": "with_certain", "cost": "labels_per_image"}
+    within = None if bounds.cost is None else bounds.cost.threshold
+    thresholds = {"recall": bounds.possible, "precision": bounds.certain, "cost": within}
+    for name, bound in thresholds.items():
         if bound is not None:
             content[name] = {
                 "promised": getattr(settings, name),

@@ -9,12 +9,14 @@ Jordan 2021, "Distribution-free, risk-controlling prediction sets"). It holds fo
 from where these came from, and were scored in the same way.
 """
 
+from bisect import bisect
 from dataclasses import dataclass
 from math import ceil, log, log1p
 
 import numpy as np
 from scipy.stats import binom
 
+from foldwise.decision.betting import betting_p_values
 from foldwise.scoring.thresholds import between
 
 STARTS = (0.1, 0.25, 0.5, 1.0)
@@ -140,6 +142,9 @@ def recall_threshold(
 ) -> float | None:
     """The highest threshold that finds as large a part of an image's labels, on average.
 
+    Where images have one label, by the binomial distribution; else by `betting_p_values`, which
+    rise with the threshold, as every image's loss does.
+
     Args:
         labels: (images, classes), as for `missed_labels`.
         scores: (images, classes), finite.
@@ -157,8 +162,20 @@ def recall_threshold(
     if loss.images < fewest(1 - recall, confidence):
         return None
     candidates = between(np.unique(loss.scores))
-    values = p_values(loss.at(candidates), loss.images, 1 - recall, loss.binary)
-    return float(candidates[_passed(values, 1 - confidence) - 1])
+    error = 1 - confidence
+    if loss.binary:
+        values = p_values(loss.at(candidates), loss.images, 1 - recall, binary=True)
+        return float(candidates[_passed(values, error) - 1])
+    present = labels == 1
+    some = present.any(1)
+    present, own = present[some], scores[some]
+
+    def stands(place: int) -> bool:
+        missed = (present & (own < candidates[place])).sum(1) / present.sum(1)
+        return bool(betting_p_values(missed[:, None], 1 - recall, error)[0] <= error)
+
+    failing = bisect(range(len(candidates)), False, key=lambda place: not stands(place))
+    return float(candidates[failing - 1]) if failing else None
 
 
 def precision_threshold(

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foldwise.core.errors import UserError
-from foldwise.core.settings import Count, Number, Settings
+from foldwise.core.settings import Count, Number, Positive, Settings
+from foldwise.decision.costs import Costs
 from foldwise.scoring.objective import ObjectiveField
 
 Calibration = Literal["none", "temperature", "class_temperature", "platt", "isotonic"]
@@ -25,12 +26,44 @@ class Guarantee(Settings):
     """Of the labels that are certain: the mean part that is right, of images that have some."""
     confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.9
     """How likely each promise is to hold, over all data sets that might have been labelled."""
+    cost: Positive | None = None
+    """Of the labels that are within cost: what wrong ones cost at most, per image and class."""
+    false_negative: Positive | None = None
+    """What a missed label costs."""
+    false_positive: Positive | None = None
+    """What a wrongly added label costs."""
 
     @model_validator(mode="after")
     def _check_guarantee(self) -> Self:
-        if self.recall is None and self.precision is None:
-            raise ValueError("promises nothing; write `recall`, `precision` or both")
+        if self.recall is None and self.precision is None and self.cost is None:
+            raise ValueError("promises nothing; write `recall`, `precision`, `cost` or several")
+        prices = {"false_negative": self.false_negative, "false_positive": self.false_positive}
+        for key, price in prices.items():
+            if self.cost is None and price is not None:
+                raise ValueError(f"{key}: is for a `cost` that is promised; write one, or drop it")
+            if self.cost is not None and price is None:
+                raise ValueError(
+                    f"cost: needs `{key}`, what a label that is "
+                    f"{'missed' if key == 'false_negative' else 'wrongly added'} costs"
+                )
+        costs = self.costs
+        if costs is not None and self.cost is not None and self.cost >= costs.highest:
+            raise ValueError(
+                f"cost: {self.cost:g} is promised by any labels, as a wrong one costs "
+                f"{costs.highest:g} at most; promise less"
+            )
         return self
+
+    @property
+    def costs(self) -> Costs | None:
+        """What a wrong label costs, where a cost is promised.
+
+        >>> Guarantee(cost=0.1, false_negative=5, false_positive=1).costs
+        Costs(false_negative=5.0, false_positive=1.0)
+        """
+        if self.false_negative is None or self.false_positive is None:
+            return None
+        return Costs(self.false_negative, self.false_positive)
 
 
 class Threshold(Settings):
@@ -55,7 +88,7 @@ class Threshold(Settings):
     k: Count = 1
     """How many labels top_k gives every image."""
     guarantee: Guarantee | None = None
-    """Marks labels as possible and as certain, with a promise for each."""
+    """Marks labels as possible, as certain, and as within a cost, with a promise for each."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

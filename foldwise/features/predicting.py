@@ -156,7 +156,8 @@ def predict_fold(member: str, fold: int, names: tuple[str, ...], compute: Comput
         part: ImageDataset(store, ids, np.empty((len(ids), 0)), model)
         for part, ids in images_of_fold(folder, fold, store).items()
     }
-    kept = FeatureFolder(files.FEATURES, image_sets(files.read_folds(), files.own_ids()))
+    sets = image_sets(files.read_folds(), files.own_ids())
+    kept = FeatureFolder(files.shared(files.FEATURES), sets)
     title = f"{member} fold {fold}"
     predicted = member_logits(trained, data, names, compute, kept, str(folder), title)
     nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)

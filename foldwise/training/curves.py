@@ -13,6 +13,7 @@ from foldwise.core.errors import UserError
 from foldwise.training.layer_decay import rate_of
 from foldwise.training.settings import Recipe
 
+SIGN = "DVCLIVE_STEP_COMPLETED"
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "valid_macro_ap")
 
 
@@ -113,5 +114,12 @@ class Curves(pl.Callback):
             )
 
     def on_fit_end(self, *_: Any) -> None:
-        if self._live is not None:
+        if self._live is None:
+            return
+        try:
             self._live.end()
+        except FileNotFoundError as error:
+            # Its last act takes away a sign to VS Code, of which a project has one: where several
+            # trainings end at once, another one may have done so.
+            if Path(str(error.filename)).name != SIGN:
+                raise

@@ -121,11 +121,11 @@ def fit_fold(
         sets = ()
         recipe, train = few_batches(recipe, train)
         valid = train
-    features = FeatureFolder(files.FEATURES, sets)
+    features = FeatureFolder(files.shared(files.FEATURES), sets)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     folder = files.MODELS / member / str(fold)
-    with checkpoint_folder(files.CHECKPOINTS / f"{member}-{fold}-{key}") as kept:
+    with checkpoint_folder(files.shared(files.CHECKPOINTS) / f"{member}-{fold}-{key}") as kept:
         start = taught = None
         if here.start is not None:
             start = starting_member(here.start, folder, kept / "start", classes, here.unseen)

@@ -147,6 +147,27 @@ def test_another_folds_prediction_computes_no_features(
     assert project.bytes_of("data/models") == models
 
 
+def test_a_copy_in_dvcs_queue_computes_no_features(
+    frozen: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor does it keep any: DVC deletes it."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("features were computed")
+
+    shutil.copytree(frozen.path, tmp_path / "copy", symlinks=True)
+    queued = Project(tmp_path / "copy/.dvc/tmp/exps/tmp1")
+    without = shutil.ignore_patterns(".features", "tmp")
+    shutil.copytree(frozen.path, queued.path, symlinks=True, ignore=without)
+    monkeypatch.setattr("foldwise.features.kept.write_features", never)
+    before = queued.bytes_of("data/models", "data/predictions")
+    queued.stage("train", "--member", "logistic", "--fold", "1")
+    queued.stage("predict", "--member", "logistic", "--fold", "1")
+    assert queued.bytes_of("data/models", "data/predictions") == before
+    assert not (queued.path / ".features").exists()
+    assert not (queued.path / ".checkpoints").exists()
+
+
 def test_applied_once_per_batch_it_gives_the_same(
     frozen: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -30,17 +30,21 @@ def content(project: Project, name: str) -> Any:
 def test_what_is_promised_is_written_kept_and_applied(
     copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promising(copied, recall=0.6, precision=0.01, confidence=0.6)
+    prices = {"cost": 0.8, "false_negative": 1.5, "false_positive": 1.0}
+    promising(copied, recall=0.6, precision=0.01, confidence=0.6, **prices)
     copied.stage("threshold")
     decision = Decision.from_json(content(copied, "data/decision.json"))
     bounds = decision.bounds
     assert bounds is not None
     assert bounds.possible is not None
     assert bounds.certain is not None
+    assert bounds.cost is not None
     said = content(copied, "metrics/threshold.json")["guarantee"]
     assert said["confidence"] == 0.6
     assert said["recall"]["promised"] == 0.6
     assert 0 < said["recall"]["possible_per_image"] <= 26
+    assert said["cost"]["promised"] == 0.8
+    assert 0 < said["cost"]["cross_fitted"] < 1.5
     assert 0 <= said["decided"] <= 1
     copied.stage("evaluate")
 
@@ -50,6 +54,7 @@ def test_what_is_promised_is_written_kept_and_applied(
     labels = pd.read_parquet(copied.path / "data/labels.parquet").set_index("id")
     truth = labels.loc[ids, dataset["classes"]].to_numpy()
     possible, certain = logits >= bounds.possible, logits >= bounds.certain
+    within = logits >= bounds.cost.threshold
     found = content(copied, "metrics/evaluation.json")["guarantee"]["test"]
     recalls = [own[row == 1].mean() for own, row in zip(possible, truth, strict=True) if row.any()]
     assert found["recall"] == pytest.approx(np.mean(recalls))
@@ -58,20 +63,24 @@ def test_what_is_promised_is_written_kept_and_applied(
     assert found["with_certain"] == pytest.approx(some.mean())
     rights = [row[own].mean() for own, row in zip(certain[some], truth[some], strict=True)]
     assert found["precision"] == pytest.approx(np.mean(rights) if rights else 0)
+    wrong = 1.5 * ((truth == 1) & ~within).mean() + ((truth == 0) & within).mean()
+    assert found["cost"] == pytest.approx(wrong)
+    assert found["labels_per_image"] == pytest.approx(within.sum(1).mean())
 
     monkeypatch.chdir(copied.path)
     (copied.path / "dvc.lock").unlink()
     table = applied(monkeypatch, ids)
     names = np.array(dataset["classes"])
-    for column, marked in (("possible", possible), ("certain", certain)):
+    for column, marked in (("possible", possible), ("certain", certain), ("within_cost", within)):
         for line, own in zip(table[column].fillna(""), marked, strict=True):
             assert next(csv.reader([line]), []) == names[own].tolist()
     assert table["abstain"].tolist() == (possible & ~certain).any(1).tolist()
-    assert [*table.columns[:6]] == [
+    assert [*table.columns[:7]] == [
         "image",
         "labels",
         "possible",
         "certain",
+        "within_cost",
         "abstain",
         "agreement",
     ]
@@ -95,7 +104,14 @@ def applied(monkeypatch: pytest.MonkeyPatch, ids: list[str]) -> pd.DataFrame:
     [
         ({"recall": 0.99}, "threshold.guarantee.recall: 0.99 with confidence 0.9 takes 230 images"),
         ({"precision": 0.99}, "threshold.guarantee.precision: 0.99 with confidence 0.9 cannot be"),
-        ({}, "threshold.guarantee: promises nothing; write `recall`, `precision` or both"),
+        (
+            {},
+            "threshold.guarantee: promises nothing; write `recall`, `precision`, `cost` or several",
+        ),
+        (
+            {"cost": 0.01, "false_negative": 5, "false_positive": 1},
+            "threshold.guarantee.cost: 0.01 with confidence 0.9 cannot be promised by these 48 im",
+        ),
         ({"recall": 1}, "threshold.guarantee.recall: got 1"),
     ],
 )

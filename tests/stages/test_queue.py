@@ -1,0 +1,66 @@
+"""Experiments in DVC's queue, whose copies of the project are deleted after them."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Project
+
+RUN = ("dvc", "exp", "run", "--queue", "-S", "epochs=60")
+
+
+def wait_until(done: Callable[[], bool], said: Callable[[], object]) -> None:
+    """However slow the machine is; by far not forever."""
+    for _ in range(3000):
+        if done():
+            return
+        time.sleep(0.1)
+    pytest.fail(str(said()))
+
+
+@pytest.mark.long
+def test_what_was_killed_goes_on_where_it_was_when_queued_again(copied: Project) -> None:
+    """By the checkpoints of the project; of two rates, one is killed and one is not."""
+
+    def logs() -> list[str]:
+        found = (copied.path / ".dvc/tmp/exps/run").glob("*/*.out")
+        return [each.read_text() for each in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+    def statuses() -> dict[str, str]:
+        table = copied.run("dvc", "queue", "status").stdout
+        rows = re.findall(r"^\w+ +(\w+) +\S+ \S+ +(\w+)$", table, re.MULTILINE)
+        # Those that failed come last.
+        return dict(reversed(rows))
+
+    def ended() -> bool:
+        return not {"Queued", "Running"} & set(statuses().values())
+
+    checkpoints = copied.path / ".checkpoints"
+    try:
+        copied.run(*RUN, "-n", "low", "-S", "lr=0.02", "train@cnn-0")
+        copied.run("dvc", "queue", "start")
+        wait_until(lambda: any("epoch 2/60" in each for each in logs()), logs)
+        copied.run("dvc", "queue", "kill", "low")
+        wait_until(ended, statuses)
+        assert statuses() == {"low": "Failed"}
+        (kept,) = checkpoints.iterdir()
+        assert (kept / "last.ckpt").exists()
+
+        for name, rate in (("low", "0.02"), ("high", "0.03")):
+            copied.run(*RUN, "-n", name, "-S", f"lr={rate}", "train@cnn-0")
+        copied.run("dvc", "queue", "start")
+        wait_until(ended, statuses)
+    finally:
+        copied.run("dvc", "queue", "stop", "--kill", code=None)
+    assert statuses() == {"low": "Success", "high": "Success"}
+    _, low, high = logs()
+    assert "resumed after epoch" in low
+    assert "epoch 1/60:" not in low
+    assert "epoch 1/60:" in high
+    assert not any(checkpoints.iterdir())
+    assert not list((copied.path / ".dvc/tmp/exps").glob("tmp*"))
+    for name in ("low", "high"):
+        copied.run("dvc", "exp", "apply", name)
+        assert (copied.path / "plots/train/cnn/0/metrics.json").read_text().count("train_loss") == 1
