@@ -4,7 +4,6 @@
     train.loss: {choice: [bce, asymmetric]}
     train.loss_options.gamma_negative: {uniform: [0, 4]}
     tta.views: {choice: [[identity], [identity, hflip]]}
-    recipe: {choice: [recipes/a.yaml, recipes/b.yaml]}
 
 A key that the rest of a draw does not allow, as an option of another loss, is not drawn.
 """
