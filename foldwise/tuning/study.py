@@ -205,23 +205,27 @@ class Study:
             A share for every key that all trials have, and what score it is of: that of complete
             trials, or where these are few, that of the first rung. Empty where there are too few.
         """
-        tried = self.trials[1:]
-        complete = [(each, each.value) for each in tried if each.state == TrialState.COMPLETE]
-        early = [
-            (each, each.intermediate_values.get(step_of(0))) for each in tried if each.state in RAN
+        tried = [each for each in self.trials[1:] if each.state in RAN]
+        # Optuna gives a pruned one the value of its last rung.
+        complete = [
+            (each, each.value)
+            for each in tried
+            if each.state == TrialState.COMPLETE and each.value is not None
         ]
-        first = [(each, value) for each, value in early if value is not None]
-        of_rung = len(complete) < FEWEST
-        return self._fanova(first if of_rung else complete), "first rung" if of_rung else "score"
+        if len(complete) >= FEWEST:
+            return self._fanova(complete), "score"
+        early = [(each, each.intermediate_values.get(step_of(0))) for each in tried]
+        return self._fanova([(each, at) for each, at in early if at is not None]), "first rung"
 
-    def _fanova(self, scored: list[tuple[FrozenTrial, float | None]]) -> dict[str, float]:
+    def _fanova(self, scored: list[tuple[FrozenTrial, float]]) -> dict[str, float]:
         if len(scored) < FEWEST or len({value for _, value in scored}) == 1:
             return {}
         # Without the base, which has no value of any key.
         shadow = optuna.create_study(direction="maximize")
         for each, value in scored:
-            drawn = {"params": each.params, "distributions": each.distributions}
-            shadow.add_trial(create_trial(value=value, **drawn))
+            shadow.add_trial(
+                create_trial(value=value, params=each.params, distributions=each.distributions)
+            )
         evaluator = FanovaImportanceEvaluator(seed=self._seed % 2**32)
         return {
             key: float(share)

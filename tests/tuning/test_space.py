@@ -24,9 +24,10 @@ class Drawing:
     def __call__(self, key: str, dimension: Dimension) -> Any:
         if dimension.choice is not None:
             return json_text(dimension.choice[self._random.integers(len(dimension.choice))])
-        low, high = dimension.log or dimension.uniform or dimension.int or (0, 0)
         if dimension.int is not None:
-            return int(self._random.integers(low, high + 1))
+            first, last = dimension.int
+            return int(self._random.integers(first, last + 1))
+        low, high = dimension.log or dimension.uniform or (0, 0)
         return float(self._random.uniform(low, high))
 
 
@@ -90,14 +91,14 @@ def test_a_recipe_is_what_decides_a_model_under_the_other_keys(tmp_path: Path) -
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
     choices = [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
     found = space(tmp_path, {"lr": {"log": [0.3, 0.4]}, "recipe": {"choice": choices}})
-    epochs = set()
+    found_epochs = set()
     for seed in range(8):
         content, values = found.draw(Drawing(seed))
-        epochs.add(content["epochs"])
+        found_epochs.add(content["epochs"])
         assert content["data"] == TINY["data"]
         assert content["seed"] == TINY["seed"]
         assert content["lr"] == values["lr"] >= 0.3
-    assert epochs == {3, 5}
+    assert found_epochs == {3, 5}
 
 
 @pytest.mark.parametrize(

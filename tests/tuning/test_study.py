@@ -136,6 +136,18 @@ def test_importances_tell_the_key_that_matters(tmp_path: Path) -> None:
     assert sum(found.values()) == pytest.approx(1)
 
 
+def test_where_few_are_complete_importances_are_of_the_first_rung(tmp_path: Path) -> None:
+    study = begun(tmp_path, {})
+    while (asked := study.ask(12)) is not None:
+        study.report(asked.trial, 0, 1, asked.values["lr"])
+        # The rung after it says the opposite.
+        study.report(asked.trial, 1, 2, float(asked.values["train.loss"] == "bce"))
+        study.tell(asked.trial, Outcome("pruned"), {})
+    found, of = study.importances()
+    assert of == "first rung"
+    assert found["lr"] > found["train.loss"]
+
+
 def test_another_study_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     opened(tmp_path)
     with pytest.raises(UserError, match="begun with another base"):
