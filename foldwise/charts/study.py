@@ -184,8 +184,13 @@ def _trial_under_pointer() -> alt.Parameter:
     )
 
 
-def draw_importances(importances: pd.DataFrame) -> Any:
-    """What share of the scores' variance each key explains, `key` and `importance`."""
+def draw_importances(importances: pd.DataFrame, of: str) -> Any:
+    """What share of the scores' variance each key explains, `key` and `importance`.
+
+    Args:
+        importances: a row per key.
+        of: what scores these are.
+    """
     table = importances.sort_values("importance", ascending=False, kind="stable")
     axis: dict[str, Any] = {"title": "share of the scores' variance", "scale": alt.Scale(zero=True)}
     base = alt.Chart(table).encode(
@@ -194,7 +199,7 @@ def draw_importances(importances: pd.DataFrame) -> Any:
         tooltip=["key:N", alt.Tooltip("importance:Q", format=".1%")],
     )
     return base.mark_bar().properties(
-        height=max(60, 24 * len(table)), title="Importance of each key (fANOVA)"
+        height=max(60, 24 * len(table)), title=f"Importance of each key (fANOVA), {of}"
     )
 
 

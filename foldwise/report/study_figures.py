@@ -72,7 +72,12 @@ def study_figures(
     if len(record.importances):
         names = short_keys(record.importances["key"].tolist(), 24)
         shares = record.importances.assign(key=record.importances["key"].map(names))
-        found.append(figure("tune_importances", draw_importances(shares.head(2 * MOST_KEYS))))
+        found.append(
+            figure(
+                "tune_importances",
+                draw_importances(shares.head(2 * MOST_KEYS), record.outcome.importances_of),
+            )
+        )
     rungs = _first_fold_rungs(record, trials)
     if len(rungs):
         own = floor_of(rungs["score"], np.inf)

@@ -59,6 +59,8 @@ class StudyOutcome(BaseModel):
     nested: StudyGain | None = None
     """The winner's gain with what choosing cost taken off."""
     within_noise: list[int]
+    importances_of: str = "score"
+    """What scores the importances are of: where few trials are complete, the first rung's."""
     cheapest: StudyCheapest | None = None
 
 

@@ -20,6 +20,20 @@ TRIALS = files.PLOTS / "tune.csv"
 RUNGS = files.PLOTS / "tune_rungs.csv"
 IMPORTANCES = files.PLOTS / "tune_importances.csv"
 NAMES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+TABLE = [
+    "trial",
+    "state",
+    "score",
+    "low",
+    "high",
+    "best",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "seconds",
+    "epochs",
+    "within_noise",
+]
 INTERVAL = ("score", "low", "high")
 GAIN = ("gain", "gain_low", "gain_high")
 
@@ -134,9 +148,11 @@ def trial_table(trials: list[FrozenTrial], keys: list[str], alike: list[int]) ->
         row |= {"seconds": round(_seconds(each), 1), "epochs": facts.get("epochs", 0)}
         row["within_noise"] = each.number in alike if complete else None
         drawn = facts.get("values", {})
-        row |= {key: _cell(drawn[key]) if key in drawn else None for key in keys}
-        rows.append(row)
-    return pd.DataFrame(rows).astype({"within_noise": object})
+        # By their places: a key may be called `epochs`, as a column is.
+        own = {place: drawn[key] for place, key in enumerate(keys) if key in drawn}
+        rows.append(row | {place: _cell(value) for place, value in own.items()})
+    table = pd.DataFrame(rows, columns=[*TABLE, *range(len(keys))])
+    return table.set_axis([*TABLE, *keys], axis=1)
 
 
 def _cell(value: Any) -> Any:
