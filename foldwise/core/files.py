@@ -38,25 +38,6 @@ FEATURES = Path(".features")
 CHECKPOINTS = Path(".checkpoints")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
-COPIES = (".dvc", "tmp", "exps")
-"""Where DVC makes the copies of a project in which experiments of its queue run."""
-
-
-def shared(folder: Path) -> Path:
-    """Where a folder lies that outlives a run, of the project itself in a copy of its queue, too.
-
-    DVC deletes such a copy after its run, and with it all that git ignores.
-
-    Args:
-        folder: `FEATURES` or `CHECKPOINTS`, whose files are named by all that decides them.
-
-    >>> shared(FEATURES)
-    PosixPath('.features')
-    """
-    for above in Path.cwd().parents:
-        if above.parts[-len(COPIES) :] == COPIES:
-            return above.parents[len(COPIES) - 1] / folder
-    return folder
 
 
 @contextmanager

@@ -15,7 +15,11 @@ from foldwise.decision.costs import Costs
 
 @dataclass(frozen=True)
 class WithinCost:
-    """From which logit on labels are predicted, and what they cost where they are wrong."""
+    """From which logit on labels are predicted, and what they cost where they are wrong.
+
+    >>> WithinCost.from_json({"threshold": 1.0, "costs": vars(Costs(5.0, 1.0))}).threshold
+    1.0
+    """
 
     threshold: float
     costs: Costs

@@ -12,6 +12,7 @@ from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.progress import track
 from foldwise.features.kept import FeatureFolder, frozen_features, image_sets
+from foldwise.features.shared import shared
 from foldwise.images.store import ImageStore
 from foldwise.inference.runtime import ready
 from foldwise.inference.view_logits import (
@@ -157,7 +158,7 @@ def predict_fold(member: str, fold: int, names: tuple[str, ...], compute: Comput
         for part, ids in images_of_fold(folder, fold, store).items()
     }
     sets = image_sets(files.read_folds(), files.own_ids())
-    kept = FeatureFolder(files.shared(files.FEATURES), sets)
+    kept = FeatureFolder(shared(files.FEATURES), sets)
     title = f"{member} fold {fold}"
     predicted = member_logits(trained, data, names, compute, kept, str(folder), title)
     nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)

@@ -11,6 +11,7 @@ from foldwise.composing.settings import Compose
 from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.features.kept import FeatureFolder, image_sets
+from foldwise.features.shared import shared
 from foldwise.images.store import ImageStore
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.saved import images_digest, save_member
@@ -121,11 +122,11 @@ def fit_fold(
         sets = ()
         recipe, train = few_batches(recipe, train)
         valid = train
-    features = FeatureFolder(files.shared(files.FEATURES), sets)
+    features = FeatureFolder(shared(files.FEATURES), sets)
     seed = zlib.crc32(f"{recipe.seed} {member} {fold}".encode())
     curves = Curves(files.CURVES / member / str(fold), f"{member} fold {fold}", recipe)
     folder = files.MODELS / member / str(fold)
-    with checkpoint_folder(files.shared(files.CHECKPOINTS) / f"{member}-{fold}-{key}") as kept:
+    with checkpoint_folder(shared(files.CHECKPOINTS) / f"{member}-{fold}-{key}") as kept:
         start = taught = None
         if here.start is not None:
             start = starting_member(here.start, folder, kept / "start", classes, here.unseen)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
+from foldwise.decision.betting import bets
 from foldwise.decision.risk_control import (
     fewest,
     missed_labels,
@@ -15,6 +16,7 @@ from foldwise.decision.risk_control import (
     recall_threshold,
     wrong_labels,
 )
+from foldwise.scoring.thresholds import between
 
 LABELS = arrays(
     np.int8, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.integers(-1, 1)
@@ -119,6 +121,25 @@ def test_what_is_promised_is_not_given_away() -> None:
         precision = precision_threshold(*own, 0.9, 0.9)
         assert precision is not None
         assert 0.9 < precision_of(*own, precision) < 0.91
+
+
+def test_recall_is_the_last_threshold_that_bets_refuse() -> None:
+    labels, scores = drawn(np.random.default_rng(4), 80)
+    found = recall_threshold(labels, scores, 0.7, 0.9)
+    assert found is not None
+    some = labels.any(1)
+    present, own = labels[some] == 1, scores[some]
+    stakes = bets(len(own), 0.3, 0.1)
+    refused = []
+    for threshold in between(np.unique(own[present])):
+        missed = [
+            np.mean(each[truth] < threshold) for each, truth in zip(own, present, strict=True)
+        ]
+        won = np.mean([np.prod([1 + stake * (0.3 - x) for x in missed]) for stake in stakes])
+        if won < 10:
+            break
+        refused.append(threshold)
+    assert found == refused[-1]
 
 
 def test_too_few_images_promise_nothing() -> None:

@@ -55,6 +55,8 @@ IDLE = {
             "charts/rows",
             "charts/save",
             "core/arguments",
+            "decision/betting",
+            "decision/cost_control",
             "decision/evidence",
             "decision/guarantee",
             "decision/ladder",

@@ -1,6 +1,7 @@
 """Experiments in DVC's queue, whose copies of the project are deleted after them."""
 
 import re
+import signal
 import time
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ def test_what_was_killed_goes_on_where_it_was_when_queued_again(copied: Project)
         return not {"Queued", "Running"} & set(statuses().values())
 
     checkpoints = copied.path / ".checkpoints"
+    # A shell's background job ignores Ctrl-C, by which DVC kills, and what it starts inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         copied.run(*RUN, "-n", "low", "-S", "lr=0.02", "train@cnn-0")
         copied.run("dvc", "queue", "start")
@@ -54,6 +57,7 @@ def test_what_was_killed_goes_on_where_it_was_when_queued_again(copied: Project)
         wait_until(ended, statuses)
     finally:
         copied.run("dvc", "queue", "stop", "--kill", code=None)
+        signal.signal(signal.SIGINT, before)
     assert statuses() == {"low": "Success", "high": "Success"}
     _, low, high = logs()
     assert "resumed after epoch" in low

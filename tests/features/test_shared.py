@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.core.files import CHECKPOINTS, FEATURES, shared
+from foldwise.core.files import CHECKPOINTS, FEATURES
+from foldwise.features.shared import shared
 
 
 @pytest.mark.parametrize("folder", [FEATURES, CHECKPOINTS])
