@@ -157,7 +157,7 @@ def test_a_copy_in_dvcs_queue_computes_no_features(
 
     shutil.copytree(frozen.path, tmp_path / "copy", symlinks=True)
     queued = Project(tmp_path / "copy/.dvc/tmp/exps/tmp1")
-    without = shutil.ignore_patterns(".features", "tmp")
+    without = shutil.ignore_patterns(".features", ".checkpoints", "tmp")
     shutil.copytree(frozen.path, queued.path, symlinks=True, ignore=without)
     monkeypatch.setattr("foldwise.features.kept.write_features", never)
     before = queued.bytes_of("data/models", "data/predictions")
