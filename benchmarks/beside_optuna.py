@@ -1,10 +1,11 @@
-"""Beside Optuna's plain use, at equal seconds: `python -m benchmarks.beside_optuna [seconds] [seeds]`.
+"""Beside Optuna's plain use, at equal seconds.
 
-Both search the same space of small networks on the same composed images. Plainly: Optuna's TPE, each
-trial trained on two thirds and judged by the last one, the best taken. As `tune` does it: the base
-first, successive halving on the first fold, then all folds, the best out-of-fold taken. Whatever is
-chosen is trained on every fold anew, with another seed, and the mean of the folds is judged on test
-images. Seconds are of the processor, of one thread. Prints Markdown.
+`python -m benchmarks.beside_optuna [seconds] [seeds]`: both search the same space of small networks
+on the same composed images. Plainly: Optuna's TPE, each trial trained on two thirds and judged by
+the last one, the best taken. As `tune` does it: the base first, successive halving on the first
+fold, then all folds, the best out-of-fold taken. Whatever is chosen is trained on every fold anew,
+with another seed, and the mean of the folds is judged on test images. Seconds are of the processor,
+of one thread. Prints Markdown.
 """
 
 import statistics
@@ -31,7 +32,7 @@ from foldwise.scoring.objective import Objective
 from foldwise.sources.glyphs.sets import digits
 from foldwise.tuning.conclusion import conclude
 from foldwise.tuning.halving import rungs
-from foldwise.tuning.search import Judge
+from foldwise.tuning.search import Judge, make_report
 from foldwise.tuning.space import Dimension, Space
 from foldwise.tuning.study import Study
 from foldwise.tuning.trial import Outcome
@@ -167,7 +168,7 @@ def as_tune(data: Data, seed: int, seconds: float) -> tuple[dict[str, Any], floa
         while time.process_time() < until:
             asked = study.ask(10**6)
             assert asked is not None
-            outcome = run(asked.values, lambda *at: study.report(asked.trial, *at), seed)
+            outcome = run(asked.values, make_report(study, asked), seed)
             facts = {"seconds": 0.0}
             if outcome.predicted is not None:
                 facts |= judge(ids, outcome.predicted)

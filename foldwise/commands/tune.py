@@ -7,6 +7,7 @@ experiment <study>-best, the only one whose test part is looked at.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,8 @@ from foldwise.tuning.study import Study
 from foldwise.tuning.workspace import StageError, StoppedError, Workspace, git
 
 FOLDER = Path(".tune")
+MODIFIED = "'modified'"
+"""What `dvc status` says of a key or a file that is not as it was."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -83,7 +86,7 @@ def committed() -> str:
     """The last commit's hash.
 
     Raises:
-        UserError: what is tracked differs from it.
+        UserError: what is tracked differs from it, or its data is not what it says.
     """
     changed = git(Path(), "status", "--porcelain", "--untracked-files=no")
     if changed:
@@ -91,6 +94,16 @@ def committed() -> str:
         raise UserError(
             f"{first}: differs from the last commit, which trials start from; commit it, or take "
             "it back"
+        )
+    said = subprocess.run(
+        ["dvc", "status", "--json", "fetch", "split"], capture_output=True, text=True, check=False
+    ).stdout
+    # The data may be gone from where it was fetched; what was made of it is in DVC's cache.
+    stale = [stage for stage, found in json.loads(said or "{}").items() if MODIFIED in repr(found)]
+    if stale:
+        raise UserError(
+            f"dvc.lock: {stale[0]} is out of date, and trials start from its outputs; run `dvc "
+            "repro`, commit, then this again"
         )
     return git(Path(), "rev-parse", "HEAD")
 
@@ -171,7 +184,7 @@ def finish(workspace: Workspace, study: Study, found: Conclusion, name: str) -> 
     content = read_file(workspace.folder / PARAMS)
     content["evaluate"] = {**study.space.base["evaluate"]}
     workspace.write_params(content)
-    found.write(workspace)
+    found.write(workspace.folder)
     try:
         workspace.repro(["evaluate", "present"])
     except StageError as error:

@@ -1,6 +1,7 @@
 """What a study found: the winner, what choosing it cost, and what is as good within noise."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from foldwise.tuning.nested import nested_gain, within_noise
 from foldwise.tuning.search import Judge
 from foldwise.tuning.space import json_text
 from foldwise.tuning.study import Study
-from foldwise.tuning.workspace import Workspace
 
 METRICS = files.METRICS / "tune.json"
 TRIALS = files.PLOTS / "tune.csv"
@@ -53,9 +53,8 @@ class Conclusion:
         """Number of the winner; 0 is the base."""
         return int(self.metrics["winner"]["trial"])
 
-    def write(self, workspace: Workspace) -> None:
-        """Into the files that the report reads."""
-        root = workspace.folder
+    def write(self, root: Path) -> None:
+        """Into the files below `root` that the report reads."""
         files.write_json(root / METRICS, self.metrics)
         files.write_plot(root / TRIALS, self.trials)
         files.write_plot(root / RUNGS, self.rungs)

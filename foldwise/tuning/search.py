@@ -225,7 +225,7 @@ def run_base(workspace: Workspace, content: dict[str, Any]) -> Outcome:
     """
     outcome = TrialRun(workspace, 0, content, content, lambda *_: False)()
     if outcome.state == "failed":
-        raise UserError(f"the base: {outcome.reason}")
+        raise UserError(f"the base: {outcome.reason}; does `dvc repro` go well?")
     params = checked_params(content)
     outcome.scores = workspace.scores_of(params.members[0], params.folds[0])
     return outcome

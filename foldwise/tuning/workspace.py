@@ -67,8 +67,8 @@ class Workspace:
     """One clone.
 
     Args:
-        folder: where it lies, or is to lie.
-        origin: the repository's root.
+        clone: where it lies, or is to lie.
+        origin: the project's folder, in a sub-folder of its repository or not.
         base: the commit that every trial starts from.
         environment: of the stages, beside this process's own.
         interrupted: once it is set, what runs is ended.
@@ -76,28 +76,33 @@ class Workspace:
 
     def __init__(
         self,
-        folder: Path,
+        clone: Path,
         origin: Path,
         base: str,
         environment: dict[str, str],
         interrupted: threading.Event,
     ) -> None:
-        self.folder, self.origin, self.base = folder, origin.resolve(), base
+        self.origin, self.base = origin.resolve(), base
         self.environment, self.interrupted = environment, interrupted
-        self._mark = folder.with_name(f"{folder.name}.trial")
-        self._ready = folder.with_name(f"{folder.name}.ready")
+        self._clone = clone.resolve()
+        self.folder = self._clone / git(self.origin, "rev-parse", "--show-prefix")
+        self._mark, self._ready, self._log = (
+            self._clone.with_name(f"{clone.name}.{end}") for end in ("trial", "ready", "log")
+        )
 
     def prepare(self) -> None:
         """Make the clone, or end what a killed study has left running in it."""
-        end_all(self.folder)
+        end_all(self._clone)
         if not self._ready.exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            where = str(self.folder)
-            git(self.origin, "clone", "--quiet", "--shared", "--no-checkout", ".", where)
-            git(self.folder, "checkout", "--quiet", "--detach", self.base)
+            shutil.rmtree(self._clone, ignore_errors=True)
+            self._clone.parent.mkdir(parents=True, exist_ok=True)
+            root = git(self.origin, "rev-parse", "--show-toplevel")
+            git(
+                self.origin, "clone", "--quiet", "--shared", "--no-checkout", root, str(self._clone)
+            )
+            git(self._clone, "checkout", "--quiet", "--detach", self.base)
             # `git add` must not take it for a file: in a clone it is a link.
-            excluded = self.folder / ".git/info/exclude"
+            excluded = self._clone / ".git/info/exclude"
             excluded.parent.mkdir(exist_ok=True)
             excluded.write_text(f"{files.FEATURES}\n", encoding="utf-8")
             kept = self.origin / files.FEATURES
@@ -187,8 +192,7 @@ class Workspace:
 
     def _end_of(self, words: list[str], watch: Callable[[], bool] = lambda: False) -> str | None:
         """Run a command: None if it ends well, else what it says of why not."""
-        log = self.folder.with_name(f"{self.folder.name}.log")
-        with log.open("w", encoding="utf-8") as output:
+        with self._log.open("w", encoding="utf-8") as output:
             # A session of its own: Ctrl-C reaches this process alone, which ends stages in order.
             process = subprocess.Popen(
                 words,
@@ -199,16 +203,22 @@ class Workspace:
                 start_new_session=True,
             )
             stopped = False
-            while process.poll() is None:
-                if not stopped and (self.interrupted.is_set() or watch()):
-                    stopped = True
-                    end_stages(process.pid)
-                time.sleep(POLL)
+            try:
+                while process.poll() is None:
+                    if not stopped and (self.interrupted.is_set() or watch()):
+                        stopped = True
+                        end_stages(process.pid)
+                    time.sleep(POLL)
+            except BaseException:
+                # Ctrl-C, where it is the main thread that waits.
+                end_stages(process.pid)
+                process.wait()
+                raise
         if stopped:
             raise StoppedError
         if not process.returncode:
             return None
-        return last_error(log.read_text(encoding="utf-8", errors="replace"))
+        return last_error(self._log.read_text(encoding="utf-8", errors="replace"))
 
     def record(self, name: str, message: str) -> str:
         """Keep what lies here as an experiment of the repository; the commit's hash.
@@ -222,7 +232,7 @@ class Workspace:
         commit = git(self.folder, "commit-tree", tree, "-p", self.base, "-m", message)
         ref = str(ExpRefInfo(self.base, name))
         git(self.folder, "update-ref", ref, commit)
-        where = str(self.folder.resolve())
+        where = str(self._clone)
         git(self.origin, "fetch", "--quiet", "--no-tags", where, f"+{ref}:{ref}")
         return commit
 

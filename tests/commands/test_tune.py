@@ -1,6 +1,7 @@
 """A study in a real repository: its trials are DVC experiments, and a kill loses none."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,30 @@ def test_what_is_not_committed_is_refused(copied: Project) -> None:
     said = copied.command("tune", "space.yaml", code=1)
     assert said.startswith("error: params.yaml: differs from the last commit")
     assert not (copied.path / ".tune/space/study.sqlite").exists()
+
+
+def test_a_base_whose_data_is_out_of_date_is_refused(copied: Project) -> None:
+    write_space(copied, "space.yaml", SPACE)
+    params = yaml.safe_load((copied.path / "params.yaml").read_text())
+    copied.write_params(params | {"split": {"method": "kfold", "shuffle": False}})
+    copied.commit("Other folds, not run")
+    said = copied.command("tune", "space.yaml", code=1)
+    assert said.startswith("error: dvc.lock: split is out of date")
+
+
+@pytest.mark.long
+def test_a_project_may_lie_in_a_folder_of_its_repository(copied: Project, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    shutil.copytree(copied.path, outer / "sub", ignore=shutil.ignore_patterns(".git"))
+    project = Project(outer / "sub")
+    write_space(project, "after.yaml", AFTER)
+    Project(outer).run("git", "init", "-q", "-b", "main")
+    project.commit("Start")
+    result = project.run(sys.executable, "-m", "foldwise", "tune", "after.yaml", "--trials", "1")
+    assert "1 trials: 1 complete" in result.stdout
+    assert experiments(project) == ["after-001", "after-best"]
+    assert content_of(project, "after-best", "sub/metrics/tune.json")["trials"]["complete"] == 1
+    assert not Project(outer).run("git", "status", "--porcelain").stdout
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from foldwise.tuning.search import Judge
 from foldwise.tuning.space import Dimension, Space
 from foldwise.tuning.study import Study
 from foldwise.tuning.trial import Outcome
-from foldwise.tuning.workspace import Workspace
 from tests.conftest import TINY
 
 SPACE = Space(
@@ -89,7 +88,7 @@ def test_what_is_said_is_what_the_trials_were(study: tuple[Study, Judge]) -> Non
 def test_the_report_reads_what_is_written(study: tuple[Study, Judge], tmp_path: Path) -> None:
     found = conclude(*study, "name", "hash", [0, 1, 2])
     root = tmp_path / "clone"
-    found.write(Workspace(root, tmp_path, "hash", {}, None))  # type: ignore[arg-type]
+    found.write(root)
     plots = [root / f"plots/tune{end}.csv" for end in ("", "_rungs", "_importances")]
     record = read_study_record(root / "metrics/tune.json", *plots)
     assert record is not None
