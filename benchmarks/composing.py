@@ -1,9 +1,9 @@
 """How fast a member's images are composed while it trains, and how fast its network learns them.
 
-`python -m benchmarks.composing MEMBER [accelerator] [seconds]`, in a project that `fetch` and `split`
-have run in and whose member trains on composed images: for every side that its curriculum has, it
-prints, as Markdown, the images per second of the loader's workers alone, and of the network alone,
-in a plain loop over a prepared batch. The slower of both is what training can come to.
+`python -m benchmarks.composing MEMBER [accelerator] [seconds]`, in a project that `fetch` and
+`split` have run in and whose member trains on composed images: for every side that its curriculum
+has, it prints, as Markdown, the images per second of the loader's workers alone, and of the network
+alone, in a plain loop over a prepared batch. The slower of both is what training can come to.
 """
 
 import sys
@@ -34,7 +34,7 @@ def recipe_of(member: str) -> Recipe:
 
 
 def composed_rate(recipe: Recipe, epoch: int, workers: int, seconds: float) -> tuple[float, Any]:
-    """Images per second of the loader, once every worker has made its first batches, and a batch."""
+    """Images per second of the loader, once every worker has made its first ones, and a batch."""
     train, _ = datasets(recipe, 0)
     rows = all_rows(recipe, train, files.read_dataset()["classes"])
     assert rows is not None
@@ -82,7 +82,9 @@ def main(member: str, accelerator: str = "auto", seconds: str = "3") -> None:
     device = choose_device(accelerator)
     workers = worker_count("auto", device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else ""
-    print(f"{member}, batches of {recipe.train.batch_size}, {workers} workers. {name} {machine()}\n")
+    print(
+        f"{member}, batches of {recipe.train.batch_size}, {workers} workers. {name} {machine()}\n"
+    )
     print("| side of the image | composed, images/s | learned, images/s |\n|--:|--:|--:|")
     shares = growth(recipe.train.curriculum, recipe.epochs)
     for share in sorted(set(shares)):

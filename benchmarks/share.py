@@ -1,9 +1,9 @@
 """Folds of one member on one GPU, one after another and side by side.
 
-`python -m benchmarks.share MEMBER FOLD FOLD ...`, in a project that `fetch` and `split` have run in,
-trains these folds by `stages.train`, each in a process of its own that has its share of the cores:
-one after another, then all at once. It prints, as Markdown, the seconds of both, their epochs'
-alone, and the share of the time in which the GPU computed, as NVML tells it (0.1 s apart).
+`python -m benchmarks.share MEMBER FOLD FOLD ...`, in a project that `fetch` and `split` have run
+in, trains these folds by `stages.train`, each in a process of its own that has its share of the
+cores: one after another, then all at once. It prints, as Markdown, the seconds of both, those of
+their epochs, and the share of the time in which the GPU computed, as NVML tells it every 0.1 s.
 """
 
 import os
@@ -74,7 +74,9 @@ def ended(process: "subprocess.Popen[str]") -> float:
 def main(member: str, *folds: str) -> None:
     cores = joblib.cpu_count()
     print(f"{member}, folds {', '.join(folds)}. {machine()}\n")
-    print("| folds | seconds | of a fold's epochs | the GPU computes |\n|---|--:|--:|--:|", flush=True)
+    print(
+        "| folds | seconds | of a fold's epochs | the GPU computes |\n|---|--:|--:|--:|", flush=True
+    )
     for name, at_once in (("one after another", 1), ("side by side", len(folds))):
         for path in Path(".checkpoints").glob("*"):
             sys.exit(f"{path}: left by another run; remove it")

@@ -17,11 +17,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,7 +42,7 @@ from foldwise.training.fit import TrainingRun, fit_member
 from foldwise.training.optimizer import make_optimizer
 from foldwise.training.settings import Recipe, Train
 
-EPOCHS = {"cpu": 9, "cuda": 4}
+EPOCHS = {"cpu": 9, "cuda": 3}
 PLAIN = 30
 """Steps of the plain loop at most."""
 DISTINCT = 1024
@@ -67,6 +65,10 @@ def composed(folder: Path, side: int, images: int) -> ImageStore:
     return ImageStore(folder / "store")
 
 
+_source: Source
+"""Of a process of the pool."""
+
+
 def _composes(source: Source) -> None:
     global _source
     _source = source
@@ -80,7 +82,7 @@ def _made(position: int) -> tuple[bytes, Inspected]:
 class TimedDataset(ImageDataset):
     """Sums up the seconds that are spent on images, in this process."""
 
-    clock = [0.0]
+    clock: ClassVar[list[float]] = [0.0]
     """Its copies' as well."""
 
     def input(self, epoch: int, position: int) -> torch.Tensor:
@@ -101,18 +103,20 @@ class Timed(Curves):
         self.timings: list[dict[str, float]] = []
         self.begin = 0.0
         self.marks: list[Any] = []
-        self.memory = self.fastest = 0.0
+        self.memory = 0.0
         self.plain: Any = None
 
-    def on_train_epoch_start(self, *given: Any) -> None:
-        super().on_train_epoch_start(*given)
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        super().on_train_epoch_start(trainer, module)
         self.data.clock[0] = 0.0
         self.marks = []
         self.begin = time.perf_counter()
+        self._mark(module)
 
     def _mark(self, module: Any) -> None:
         if module.device.type == "cuda":
-            self.marks.append(torch.cuda.Event(enable_timing=True))
+            made: Any = torch.cuda.Event  # without types
+            self.marks.append(made(enable_timing=True))
             self.marks[-1].record()
 
     def on_train_batch_start(self, _: Any, module: Any, *__: Any) -> None:
@@ -129,14 +133,10 @@ class Timed(Curves):
             # Before the plain loop takes some of its own.
             self.memory = torch.cuda.max_memory_allocated() / 2**30
         row = {"loop": images / loop, "data": self.data.clock[0] / loop}
-        # From the end of a step to the start of the next, by the GPU's own clock.
-        idle = [one.elapsed_time(other) for one, other in pairwise(self.marks)][1::2]
-        row["idle"] = sum(idle) / 1000 / loop
+        # Up to the start of a step, by the GPU's clock: from the epoch's, or the last one's end.
+        idle = [one.elapsed_time(other) / 1000 for one, other in pairwise(self.marks)][::2]
+        row |= {"first": sum(idle[:1]) / loop, "idle": sum(idle[1:]) / loop}
         row["plain"] = self.learn(module)
-        if module.device.type == "cuda" and not self.fastest:
-            with _fastest():
-                self.learn(module)
-                self.fastest = self.learn(module)
         self.timings.append(row)
 
     def learn(self, module: Any) -> float:
@@ -159,16 +159,6 @@ class Timed(Curves):
             optimizer.step()
         _synchronize(module.device)
         return steps * len(pixels) / (time.perf_counter() - begin)
-
-
-@contextmanager
-def _fastest() -> Iterator[None]:
-    """cuDNN chooses by trying, kernels that sum in no fixed order among them."""
-    strict = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(False)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False):
-        yield
-    torch.use_deterministic_algorithms(strict, warn_only=True)
 
 
 def _synchronize(device: torch.device) -> None:
@@ -201,7 +191,7 @@ def main(
         f"{name} {machine()} torch {torch.__version__}.\n"
     )
     gpu = device.type == "cuda"
-    more = " GPU idle between steps | plain loop, any kernels | GiB |" if gpu else " images take |"
+    more = " GPU idle before the first step | between steps | GiB |" if gpu else " images take |"
     print(f"| workers | prepared batch, images/s | training, images/s | ratio |{more}")
     print("|--:|--:|--:|--:|--:|" + "--:|--:|" * gpu, flush=True)
     auto = worker_count("auto", device)
@@ -224,7 +214,7 @@ def _row(workers: int, timed: Timed, gpu: bool) -> str:
     ratio = statistics.median(each["loop"] / each["plain"] for each in rows)
     row = f"| {workers} | {found['plain']:,.0f} | {found['loop']:,.0f} | {ratio:.3f} |"
     if gpu:
-        return f"{row} {found['idle']:.1%} | {timed.fastest:,.0f} | {timed.memory:.1f} |"
+        return f"{row} {found['first']:.1%} | {found['idle']:.1%} | {timed.memory:.1f} |"
     return f"{row} {found['data']:.1%} |" if workers == 0 else f"{row} elsewhere |"
 
 
