@@ -3,7 +3,8 @@
 import copy
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -127,6 +128,17 @@ def _by_onnxruntime(network: Classifier, image: torch.Tensor) -> Forward:
     return forward
 
 
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """GPUs convolve float32 with all its bits, and not with the 10 of TF32's mantissa."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 @torch.no_grad()
 def fuse_batch_norm(network: Classifier, image: torch.Tensor) -> bool:
     """Fold a trained network's batch normalisations into its convolutions, where that can be done.
@@ -146,9 +158,10 @@ def fuse_batch_norm(network: Classifier, image: torch.Tensor) -> bool:
         fused = fuse(plain)
     except UNTRACEABLE:
         return False
-    wanted = network.features(image.unsqueeze(0))
-    network.backbone = fused
-    found = network.features(image.unsqueeze(0))
+    with whole_float32():
+        wanted = network.features(image.unsqueeze(0))
+        network.backbone = fused
+        found = network.features(image.unsqueeze(0))
     same = bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
     if not same:
         network.backbone = plain

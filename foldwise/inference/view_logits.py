@@ -127,8 +127,14 @@ def view_logits(
         UserError: some logits are no finite numbers.
     """
     seen.normalize.to(device)
-    parts = [
-        check_finite(seen(images.to(device, non_blocking=True)).cpu().numpy(), source)
-        for images, _ in batches
-    ]
+    parts: list[np.ndarray] = []
+    before: torch.Tensor | None = None
+    for images, _ in batches:
+        found = seen(images.to(device, non_blocking=True))
+        # Fetched one batch later, when the device has the next one to work on.
+        if before is not None:
+            parts.append(check_finite(before.cpu().numpy(), source))
+        before = found
+    assert before is not None
+    parts.append(check_finite(before.cpu().numpy(), source))
     return np.concatenate(parts, 1)

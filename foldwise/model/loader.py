@@ -1,5 +1,6 @@
 """Batches of a data set, shared out among processes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -125,8 +126,11 @@ def make_loader(
     dataset: Dataset[Any], batches: Batches, workers: int, persistent: bool = False
 ) -> DataLoader[Any]:
     """Batches of (images uint8 or features float32, labels float32)."""
-    # A worker without a batch would only take memory.
-    workers = min(workers, len(batches))
+    # A worker without a batch would only take memory. Those that end with the batches, of which B
+    # take b seconds of one worker each, cost s seconds each to start, one after the other: n of
+    # them take n s + B b / n, least for n = sqrt(B b / s); beside a GPU, b is about twice s.
+    enough = len(batches) if persistent else math.ceil(math.sqrt(2 * len(batches)))
+    workers = min(workers, enough, len(batches))
     return DataLoader(
         dataset,
         batch_sampler=batches,

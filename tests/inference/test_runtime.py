@@ -55,6 +55,24 @@ def test_logits_are_those_of_the_plain_network(
         assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_gpu_fuses_in_whole_float32(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = made({"backbone": "torchvision/resnet18"})
+    allowed = []
+    plain = network.features
+
+    def features(seen: torch.Tensor) -> torch.Tensor:
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        return plain(seen)
+
+    monkeypatch.setattr(network, "features", features)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+    # TF32's rounding is larger than what fused features may differ by.
+    assert runtime.fuse_batch_norm(network, images[0])
+    assert allowed == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_long_predictions_are_worth_it() -> None:
     network, images = made(MODELS[0])
     each = runtime.operations(network, images[0])

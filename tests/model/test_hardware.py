@@ -9,7 +9,7 @@ import torch
 from foldwise.model import hardware
 from foldwise.model.dataset import LabelledDataset
 from foldwise.model.hardware import choose_precision, worker_count
-from foldwise.model.loader import plain_loader
+from foldwise.model.loader import Batches, make_loader, plain_loader
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -36,6 +36,16 @@ def test_no_worker_is_without_a_batch() -> None:
     assert plain_loader(data, 4, 64).num_workers == 3
     assert plain_loader(data, 4, 2).num_workers == 2
     assert plain_loader(data, 4, 0).num_workers == 0
+
+
+@pytest.mark.parametrize(("images", "wanted"), [(4, 1), (64, 6), (200, 10), (4000, 16)])
+def test_workers_for_one_pass_are_no_more_than_their_start_is_worth(
+    images: int, wanted: int
+) -> None:
+    data = LabelledDataset([str(each) for each in range(images)], np.zeros((images, 2)), 0)
+    assert plain_loader(data, 4, 16).num_workers == wanted
+    lasting = make_loader(data, Batches(images, 4), 16, persistent=True)
+    assert lasting.num_workers == min(16, images // 4)
 
 
 @pytest.mark.parametrize(

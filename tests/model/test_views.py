@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,28 @@ def test_views_of_a_batch_are_those_of_its_images() -> None:
     for name, rows in zip(names, seen, strict=True):
         for image, row in zip(images.numpy(), rows, strict=True):
             assert row == pytest.approx(by_numpy(name, image).ravel().astype(np.float32), abs=1e-3)
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_a_batch_is_fetched_while_the_next_one_is_computed(batches: int) -> None:
+    happened: list[str] = []
+
+    class Fetched(torch.Tensor):
+        def cpu(self, *_: Any, **__: Any) -> torch.Tensor:
+            happened.append("fetched")
+            return self.as_subclass(torch.Tensor)
+
+    class Seen(torch.nn.Module):
+        normalize = torch.nn.Identity()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            happened.append("computed")
+            return images.as_subclass(Fetched)
+
+    parts = [torch.full((1, 2, 3), float(each)) for each in range(batches)]
+    found = view_logits(Seen(), [(each, None) for each in parts], torch.device("cpu"), "network")  # type: ignore[arg-type]
+    assert np.array_equal(found, torch.cat(parts, 1).numpy())
+    assert happened == ["computed", *["computed", "fetched"] * (batches - 1), "fetched"]
 
 
 def test_all_views_in_one_pass_are_what_each_is_alone() -> None:
