@@ -47,15 +47,6 @@ def make_pruner() -> SuccessiveHalvingPruner:
     return SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
 
 
-def rung_attribute(rung: int) -> str:
-    """By what name the pruner keeps a trial's score at a rung.
-
-    >>> rung_attribute(0)
-    'completed_rung_0'
-    """
-    return f"completed_rung_{rung}"
-
-
 def validation_scores(curves: Path, metric: str = METRIC) -> dict[int, float]:
     """Scores of held-out images by the number of epochs behind them, as DVCLive logs them.
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from foldwise.core import files
 from foldwise.core.errors import UserError
-from foldwise.tuning.halving import make_pruner, rung_attribute, rungs, step_of
+from foldwise.tuning.halving import make_pruner, rungs, step_of
 from foldwise.tuning.space import Dimension, Space
 from foldwise.tuning.trial import Outcome
 
@@ -89,6 +89,9 @@ class Study:
     def add_base(self, outcome: Outcome, score: float, epochs: int, facts: dict[str, Any]) -> None:
         """Take the base in as trial 0, unless it is there.
 
+        The pruner does not compare trials with it: most first epochs are worse than those of a base
+        that somebody has tuned before, and none would be run to the end.
+
         Args:
             outcome: of its run.
             score: out-of-fold.
@@ -111,7 +114,6 @@ class Study:
                     params={},
                     distributions={},
                     intermediate_values={step_of(rung): value for rung, value in at.items()},
-                    system_attrs={rung_attribute(rung): value for rung, value in at.items()},
                     user_attrs=facts | {f"epochs_{rung}": marks[rung] for rung in at},
                 )
             )

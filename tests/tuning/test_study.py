@@ -83,25 +83,31 @@ def test_a_trial_that_was_left_is_gone_on_with_where_its_files_are(tmp_path: Pat
 
 
 def test_only_the_best_third_goes_on_from_a_rung(tmp_path: Path) -> None:
-    study = begun(tmp_path, {1: 0.5, 2: 0.6, 4: 0.7})
+    # The base has done better than any of them, and is not asked.
+    study = begun(tmp_path, {1: 0.95, 2: 0.96, 4: 0.97})
+    first = asked_of(study)
+    assert not study.report(first.trial, 0, 1, 0.5)
+    assert not study.report(first.trial, 1, 2, 0.6)
     worse = asked_of(study)
     assert study.report(worse.trial, 0, 1, 0.49)
     better = asked_of(study)
     assert not study.report(better.trial, 0, 1, 0.51)
     assert study.report(better.trial, 1, 2, 0.59)
-    third = asked_of(study)
-    assert not study.report(third.trial, 0, 1, 0.52)
-    assert not study.report(third.trial, 1, 2, 0.61)
-    assert not study.report(third.trial, 2, 4, 0.71)
+    best = asked_of(study)
+    assert not study.report(best.trial, 0, 1, 0.52)
+    assert not study.report(best.trial, 1, 2, 0.61)
+    assert not study.report(best.trial, 2, 4, 0.71)
+    # Of six at a rung two go on.
+    assert study.report(asked_of(study).trial, 0, 1, 0.505)
+    assert not study.report(asked_of(study).trial, 0, 1, 0.515)
     # A kill between the report and the end of the trial changes nothing.
     again = opened(tmp_path)
-    left = asked_of(again)
-    assert left.trial.number == worse.trial.number
-    assert again.report(left.trial, 0, 1, 0.49)
-    # Of six at a rung two go on.
-    scores = {number: trial.intermediate_values for number, trial in enumerate(again.trials)}
-    assert scores[0] == {step_of(0): 0.5, step_of(1): 0.6, step_of(2): 0.7}
-    assert scores[3] == {step_of(0): 0.52, step_of(1): 0.61, step_of(2): 0.71}
+    left = {each.trial.number: each.trial for each in [asked_of(again) for _ in range(6)]}
+    assert again.report(left[worse.trial.number], 0, 1, 0.49)
+    assert not again.report(left[best.trial.number], 2, 4, 0.71)
+    scores = [trial.intermediate_values for trial in again.trials]
+    assert scores[0] == {step_of(0): 0.95, step_of(1): 0.96, step_of(2): 0.97}
+    assert scores[4] == {step_of(0): 0.52, step_of(1): 0.61, step_of(2): 0.71}
 
 
 def test_the_best_is_a_complete_one_and_of_equals_the_first(tmp_path: Path) -> None:
