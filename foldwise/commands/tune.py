@@ -115,11 +115,13 @@ def make_workspaces(
     gpus = visible_gpus()
     made = []
     for job in range(jobs):
-        environment = {}
+        environment: dict[str, str] = {}
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[job % len(gpus)]
         if jobs > 1:
-            environment["LOKY_MAX_CPU_COUNT"] = str(max(1, joblib.cpu_count() // jobs))
+            # Threads of two trials that wait for each other's cores would be slower than one's.
+            share = str(max(1, joblib.cpu_count() // jobs))
+            environment |= {"LOKY_MAX_CPU_COUNT": share, "OMP_NUM_THREADS": share}
         path = folder / "workspaces" / str(job)
         made.append(Workspace(path, Path(), base, environment, interrupted))
         made[-1].prepare()
