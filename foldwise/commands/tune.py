@@ -17,6 +17,8 @@ from typing import Any
 
 import joblib
 import numpy as np
+import yaml
+from dvc.repo.experiments.refs import ExpRefInfo
 
 from foldwise.checks import check_params
 from foldwise.core import files
@@ -25,14 +27,16 @@ from foldwise.core.receipts import only_dvc
 from foldwise.core.settings import PARAMS, read_file
 from foldwise.params import Params, checked_params
 from foldwise.tuning.conclusion import Conclusion, conclude
+from foldwise.tuning.processes import end_all, git, last_error
 from foldwise.tuning.search import Judge, Search, experiment_name, run_base, say
-from foldwise.tuning.space import Space, read_space
+from foldwise.tuning.space import RECIPE, Space, read_space
 from foldwise.tuning.study import Study
-from foldwise.tuning.workspace import StageError, StoppedError, Workspace, git
+from foldwise.tuning.workspace import StageError, StoppedError, Workspace
 
 FOLDER = Path(".tune")
-MODIFIED = "'modified'"
-"""What `dvc status` says of a key or a file that is not as it was."""
+SUMMARY = files.METRICS / "summary.json"
+CHANGED = ("'modified'", "'new'", "changed command", "always changed")
+"""What `dvc status` says of a stage that is to be run."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -51,9 +55,9 @@ def main() -> None:
         if not own:
             raise UserError(f"{folder}: another process runs this study; wait for it")
         seed = params.seed if arguments.seed is None else arguments.seed
-        described = {key: each.model_dump(exclude_none=True) for key, each in
-                     space.dimensions.items()}  # fmt: skip
-        study = Study(folder, space, {"base": base, "space": described}, seed)
+        study = Study(folder, space, {"base": base, "space": identity_of(space)}, seed)
+        if not study.trials:
+            refuse_former(name, base)
         interrupted = threading.Event()
         workspaces = make_workspaces(folder, base, arguments.jobs, interrupted)
         try:
@@ -63,7 +67,9 @@ def main() -> None:
             raise KeyboardInterrupt from None
         finally:
             interrupted.set()
-    print(told(found, name, [Path(), workspaces[0].folder]))
+    base_summary = yaml.safe_load(git(Path(), "show", f"{base}:./{SUMMARY}"))
+    summary = files.read_json(workspaces[0].folder / SUMMARY, "evaluate")
+    print(told(found, name, [base_summary, summary]))
 
 
 def read_arguments() -> argparse.Namespace:
@@ -95,17 +101,42 @@ def committed() -> str:
             f"{first}: differs from the last commit, which trials start from; commit it, or take "
             "it back"
         )
-    said = subprocess.run(
-        ["dvc", "status", "--json", "fetch", "split"], capture_output=True, text=True, check=False
-    ).stdout
-    # The data may be gone from where it was fetched; what was made of it is in DVC's cache.
-    stale = [stage for stage, found in json.loads(said or "{}").items() if MODIFIED in repr(found)]
+    said = subprocess.run(["dvc", "status", "--json"], capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise UserError(f"dvc status: {last_error(said.stderr)}")
+    # Files may be gone, as raw data is where it was fetched once; DVC's cache has what came of it.
+    stale = [
+        stage
+        for stage, found in json.loads(said.stdout).items()
+        if stage != "present" and any(word in repr(found) for word in CHANGED)
+    ]
     if stale:
         raise UserError(
-            f"dvc.lock: {stale[0]} is out of date, and trials start from its outputs; run `dvc "
+            f"dvc.lock: {stale[0]} is out of date, and trials start from its run; run `dvc "
             "repro`, commit, then this again"
         )
     return git(Path(), "rev-parse", "HEAD")
+
+
+def identity_of(space: Space) -> dict[str, Any]:
+    """What may not change while a study goes on: the keys, and what is in recipes."""
+    found: dict[str, Any] = {
+        key: each.model_dump(exclude_none=True) for key, each in space.dimensions.items()
+    }
+    if RECIPE in space.dimensions:
+        found["recipes"] = [read_file(Path(each)) for each in space.dimensions[RECIPE].samples]
+    return found
+
+
+def refuse_former(name: str, base: str) -> None:
+    """Refuse to begin where experiments of a study of this name are that is no more."""
+    refs = git(Path(), "for-each-ref", "--format=%(refname:lstrip=4)", str(ExpRefInfo(base)))
+    former = [each for each in refs.split() if re.fullmatch(rf"{name}-(\d+|best)(-pruned)?", each)]
+    if former:
+        raise UserError(
+            f"{former[0]}: is an experiment of a former study of this name; give another --name, "
+            f"or remove them (`dvc exp remove {' '.join(former[:3])}`{' ...' * (len(former) > 3)})"
+        )
 
 
 def make_workspaces(
@@ -113,6 +144,8 @@ def make_workspaces(
 ) -> list[Workspace]:
     """A clone for each trial that runs at once, with its share of the machine."""
     gpus = visible_gpus()
+    # Perhaps there were more of them before a kill.
+    end_all(folder / "workspaces")
     made = []
     for job in range(jobs):
         environment: dict[str, str] = {}
@@ -195,13 +228,13 @@ def finish(workspace: Workspace, study: Study, found: Conclusion, name: str) -> 
     workspace.record(f"{name}-best", f"The winner of {name}, trial {winner.number}: {values}")
 
 
-def told(found: Conclusion, name: str, roots: list[Path]) -> str:
+def told(found: Conclusion, name: str, summaries: list[dict[str, Any]]) -> str:
     """What is printed at the end.
 
     Args:
         found: what there is to say.
         name: of the study.
-        roots: folders that the base's run and the winner's lie in.
+        summaries: headlines of the base and of the winner.
     """
     metrics = found.metrics
     winner, gain, nested = metrics["winner"], metrics["winner"]["gain"], metrics["nested"]
@@ -214,7 +247,7 @@ def told(found: Conclusion, name: str, roots: list[Path]) -> str:
         f"[{winner['low']:.4f}, {winner['high']:.4f}], {who}",
         f"gain over the base as it looks: {shown_gain(gain)}",
         f"gain with what choosing cost taken off: {shown_gain(nested)}",
-        *test_lines(metrics["objective"], roots),
+        *test_lines(metrics["objective"], summaries),
         "within noise of it: trials " + ", ".join(map(str, metrics["within_noise"]))
         + f"; the cheapest is {metrics['cheapest']['trial']}",
         f"\ndvc exp show\npython -m foldwise compare HEAD {name}-best --classes\n"
@@ -223,20 +256,13 @@ def told(found: Conclusion, name: str, roots: list[Path]) -> str:
     return "\n".join(lines)
 
 
-def test_lines(objective: str, roots: list[Path]) -> list[str]:
-    """What the headline says of the test part, if it has labels and the objective is in it."""
-    summaries = [read_summary(root / files.METRICS / "summary.json") for root in roots]
+def test_lines(objective: str, summaries: list[dict[str, Any]]) -> list[str]:
+    """What headlines say of the test part, if it has labels and the objective is in them."""
     values = [each.get("test", {}).get(objective) for each in summaries]
     if None in values:
         return []
     base, winner = values
     return [f"test part, looked at for the winner alone: {winner:.4f}, the base {base:.4f}"]
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """A run's headline."""
-    found: dict[str, Any] = files.read_json(path, "evaluate")
-    return found
 
 
 def shown_gain(gain: dict[str, Any]) -> str:

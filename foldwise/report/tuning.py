@@ -149,7 +149,8 @@ def _study_lines(record: StudyRecord, own: Any, within: int) -> list[str]:
         )
     found.append(f"Study {outcome.study}, {outcome.seconds / 60:,.0f} minutes in all.")
     if changed := keys_not_as_drawn(outcome.winner.params, own):
-        found.append(f"This page's run is not the winner's: {_first_of(changed)} differ.")
+        verb = "differs" if len(changed) == 1 else "differ"
+        found.append(f"This page's run is not the winner's: {_first_of(changed)} {verb}.")
     return found
 
 
@@ -157,11 +158,14 @@ def keys_not_as_drawn(params: dict[str, Any], own: Any) -> list[str]:
     """Keys whose values are others in params.yaml than they were drawn.
 
     >>> own = {"lr": "1e-1", "train": {"loss": "focal"}}
-    >>> keys_not_as_drawn({"lr": 0.1, "train.loss": "bce"}, own)
+    >>> keys_not_as_drawn({"lr": 0.1, "train.loss": "bce", "recipe": "recipes/a.yaml"}, own)
     ['train.loss']
     """
     return [
-        key for key, value in params.items() if not _as_drawn(value, _value_at(own, key.split(".")))
+        key
+        for key, value in params.items()
+        # A recipe is many keys, which a searched one may have changed.
+        if key != "recipe" and not _as_drawn(value, _value_at(own, key.split(".")))
     ]
 
 

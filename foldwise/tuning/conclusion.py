@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from foldwise.core import files
 from foldwise.tuning.halving import FACTOR
+from foldwise.tuning.keys import json_text
 from foldwise.tuning.nested import nested_gain, within_noise
 from foldwise.tuning.search import Judge
-from foldwise.tuning.space import json_text
 from foldwise.tuning.study import Study
 
 METRICS = files.METRICS / "tune.json"
@@ -72,7 +72,12 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
         folds: of the base.
     """
     ended = [each for each in study.trials if each.state.is_finished()]
-    complete = [each for each in ended if each.state == TrialState.COMPLETE]
+    # What is there twice would make its choice look surer.
+    complete = [
+        each
+        for each in ended
+        if each.state == TrialState.COMPLETE and "twin" not in each.user_attrs
+    ]
     predicted = [judge.aligned(*study.predicted(each.number)) for each in complete]
     winner, _ = study.best()
     place = [each.number for each in complete].index(winner)
@@ -89,7 +94,9 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
         complete[each].number
         for each in within_noise(judge.labels, np.stack(predicted), judge.objective, place)
     ]
-    cheapest = min(alike, key=lambda number: (_seconds(study.trials[number]), number))
+    # The base came out of DVC's cache: what it cost once is not known here.
+    known = [number for number in alike if number] or alike
+    cheapest = min(known, key=lambda number: (_seconds(study.trials[number]), number))
     first = complete[place].user_attrs
     counts = {name: sum(NAMES[each.state] == name for each in ended[1:]) for name in NAMES.values()}
     importances, of = study.importances()

@@ -1,13 +1,11 @@
 """Successive halving: after which epochs of the first fold trials are compared, and by what.
 
 Trials that are not among the best third at a rung go no further (asynchronous successive halving,
-Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning"), by Optuna's pruner.
+Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning").
 """
 
 import math
 from pathlib import Path
-
-from optuna.pruners import SuccessiveHalvingPruner
 
 FACTOR = 3
 """One in so many goes on from a rung to the next."""
@@ -30,7 +28,7 @@ def rungs(epochs: int) -> list[int]:
 
 
 def step_of(rung: int) -> int:
-    """The step by which Optuna's pruner knows a rung.
+    """The step by which Optuna knows a rung.
 
     >>> [step_of(rung) for rung in range(3)]
     [1, 3, 9]
@@ -38,13 +36,22 @@ def step_of(rung: int) -> int:
     return FACTOR**rung
 
 
-def make_pruner() -> SuccessiveHalvingPruner:
-    """The pruner whose rungs are at `step_of`.
+def goes_on(score: float, at_rung: list[float]) -> bool:
+    """Whether a trial is among the best third at a rung, or the best while there is no third.
 
-    >>> type(make_pruner()).__name__
-    'SuccessiveHalvingPruner'
+    The rule of Optuna's SuccessiveHalvingPruner, told from what is stored alone: that one notes a
+    trial at a rung before it judges, so that after a kill in between it lets it pass.
+
+    Args:
+        score: of the trial; NaN does not go on.
+        at_rung: of all that have been there, the trial among them.
+
+    >>> goes_on(0.5, [0.5]), goes_on(0.5, [0.5, 0.6]), goes_on(0.5, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    (True, False, True)
     """
-    return SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
+    known = sorted((each for each in at_rung if not math.isnan(each)), reverse=True)
+    best = known[: max(1, len(at_rung) // FACTOR)]
+    return not math.isnan(score) and score >= best[-1]
 
 
 def validation_scores(curves: Path, metric: str = METRIC) -> dict[int, float]:

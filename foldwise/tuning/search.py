@@ -15,7 +15,8 @@ from foldwise.core.errors import UserError
 from foldwise.decision.ladder import ablation
 from foldwise.params import checked_params
 from foldwise.scoring.objective import Objective
-from foldwise.tuning.space import json_text, problem_of, with_value
+from foldwise.tuning.keys import json_text, with_value
+from foldwise.tuning.space import problem_of
 from foldwise.tuning.study import Asked, Study
 from foldwise.tuning.trial import Outcome, State, TrialRun
 from foldwise.tuning.workspace import StoppedError, Workspace
@@ -161,6 +162,9 @@ class Search:
         if outcome.state == "pruned":
             workspace.say_pruned(outcome.epochs, outcome.scores[outcome.epochs])
             message += f" (pruned {outcome.reason})"
+        else:
+            # The base's page, which is made anew for the winner alone.
+            workspace.forget_stages(lambda stage: stage == "present")
         name = experiment_name(self.name, number, outcome.state)
         return {"commit": workspace.record(name, message)}
 

@@ -18,12 +18,19 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import Trial
 from pydantic import Field, model_validator
 
 from foldwise.core.errors import UserError
 from foldwise.core.settings import IntRange, Many, Range, Settings, read_file, validated
 from foldwise.params import checked_params
+from foldwise.tuning.keys import json_text, used, value_at, with_value, without
 
 RECIPE = "recipe"
 """The key whose choices are files: all of a recipe that decides a model, under the other keys."""
@@ -32,6 +39,7 @@ FIXED = {
     "data": "trials are compared on the same images and labels",
     "split": "trials are compared on the same folds",
     "folds": "trials are compared on the same folds",
+    "seed": "it decides the folds, and to choose among seeds is to choose luck",
     "evaluate": "it decides no prediction",
     "compute": "it decides no result",
     "threshold.objective": "it says what is better",
@@ -64,19 +72,45 @@ class Dimension(Settings):
         if self.log is not None and self.log[0] <= 0:
             raise ValueError("log: both numbers must be above 0")
         if self.choice is not None:
-            texts = list(map(json_text, self.choice))
+            try:
+                texts = list(map(json_text, self.choice))
+            except TypeError:
+                raise ValueError("choice: has a value that JSON has none for") from None
             if len(set(texts)) < len(texts):
                 raise ValueError("choice: every value may be named once")
         return self
 
+    @property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's name for it; choices are JSON text, as it takes no lists."""
+        if self.choice is not None:
+            return CategoricalDistribution(list(map(json_text, self.choice)))
+        if self.int is not None:
+            return IntDistribution(*self.int)
+        low, high = self.log or self.uniform or (0.0, 0.0)
+        return FloatDistribution(low, high, log=self.log is not None)
+
     def suggest(self, trial: Trial, key: str) -> Any:
-        """What Optuna draws: a number, or a choice's JSON text, as it takes no lists."""
+        """What Optuna draws."""
         if self.choice is not None:
             return trial.suggest_categorical(key, list(map(json_text, self.choice)))
         if self.int is not None:
             return trial.suggest_int(key, *self.int)
         low, high = self.log or self.uniform or (0.0, 0.0)
         return trial.suggest_float(key, low, high, log=self.log is not None)
+
+    def drawn_as(self, value: Any) -> Any:
+        """What Optuna would have drawn for a value; None if it could not have.
+
+        >>> Dimension(log=(0.001, 1.0)).drawn_as(0.1), Dimension(choice=([1], [2])).drawn_as([3])
+        (0.1, None)
+        """
+        if self.choice is not None:
+            text = json_text(value)
+            return text if text in map(json_text, self.choice) else None
+        limits = self.int or self.log or self.uniform or (0, 0)
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if plain and limits[0] <= value <= limits[1] else None
 
     @property
     def samples(self) -> list[Any]:
@@ -100,47 +134,6 @@ class Dimension(Settings):
         return min(max(rounded, limits[0]), limits[1])
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON, keys sorted.
-
-    >>> json_text({"b": [1], "a": None})
-    '{"a": null, "b": [1]}'
-    """
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def with_value(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """A copy of params with one key set, its sections made where they lack.
-
-    >>> with_value({"train": {"loss": "bce"}}, "train.mixup", 0.2)
-    {'train': {'loss': 'bce', 'mixup': 0.2}}
-    """
-    changed = copy.deepcopy(content)
-    section = changed
-    *parents, last = key.split(".")
-    for name in parents:
-        if not isinstance(section.get(name), dict):
-            section[name] = {}
-        section = section[name]
-    section[last] = copy.deepcopy(value)
-    return changed
-
-
-def without(content: dict[str, Any], key: str) -> dict[str, Any]:
-    """A copy of params that lacks one key.
-
-    >>> without({"train": {"loss": "bce", "mixup": 0.2}}, "train.mixup")
-    {'train': {'loss': 'bce'}}
-    """
-    changed = copy.deepcopy(content)
-    section = changed
-    *parents, last = key.split(".")
-    for name in parents:
-        section = found if isinstance(found := section.get(name), dict) else {}
-    section.pop(last, None)
-    return changed
-
-
 def problem_of(content: dict[str, Any]) -> str | None:
     """Why params would be refused, or None."""
     try:
@@ -148,16 +141,6 @@ def problem_of(content: dict[str, Any]) -> str | None:
     except UserError as error:
         return str(error)
     return None
-
-
-def used(content: dict[str, Any], key: str) -> bool:
-    """Whether a key is of no member, or of one that takes part.
-
-    >>> used({"members": ["a"]}, "models.b.lr"), used({"members": ["a"]}, "lr")
-    (False, True)
-    """
-    first, _, rest = key.partition(".")
-    return first != "models" or rest.partition(".")[0] in content["members"]
 
 
 @dataclass(frozen=True)
@@ -224,6 +207,13 @@ class Space:
         """Keys that params may lack."""
         return {key for key in self.dimensions if problem_of(without(self.base, key)) is None}
 
+    def drawn_by_base(self) -> dict[str, Any]:
+        """What Optuna would have drawn, had it drawn the base's values, where it could."""
+        found = {
+            key: each.drawn_as(value_at(self.base, key)) for key, each in self.dimensions.items()
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
     def check(self) -> None:
         """Refuse keys, types and ranges that no draw of the others allows.
 
@@ -266,6 +256,8 @@ def read_space(path: Path, base: dict[str, Any]) -> Space:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; name a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not valid YAML: {error}") from None
     if not isinstance(content, dict) or not content:
@@ -278,6 +270,8 @@ def read_space(path: Path, base: dict[str, Any]) -> Space:
             _searchable(key, base)
         space = Space(base, dimensions)
         for sample in dimensions[RECIPE].samples if RECIPE in dimensions else ():
+            if not Path(str(sample)).is_file():
+                raise UserError(f"recipe: {sample}: no such file")
             read_file(Path(str(sample)))
         space.check()
     except UserError as error:

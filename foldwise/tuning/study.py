@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from foldwise.core import files
 from foldwise.core.errors import UserError
-from foldwise.tuning.halving import make_pruner, rungs, step_of
+from foldwise.tuning.halving import goes_on, rungs, step_of
 from foldwise.tuning.space import Dimension, Space
 from foldwise.tuning.trial import Outcome
 
@@ -65,7 +65,7 @@ class Study:
             storage=f"sqlite:///{folder / STORAGE}",
             study_name=NAME,
             direction="maximize",
-            pruner=make_pruner(),
+            pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
         text = json.dumps(identity | {"seed": seed}, sort_keys=True)
@@ -89,7 +89,7 @@ class Study:
     def add_base(self, outcome: Outcome, score: float, epochs: int, facts: dict[str, Any]) -> None:
         """Take the base in as trial 0, unless it is there.
 
-        The pruner does not compare trials with it: most first epochs are worse than those of a base
+        Halving does not compare trials with it: most first epochs are worse than those of a base
         that somebody has tuned before, and none would be run to the end.
 
         Args:
@@ -102,7 +102,7 @@ class Study:
             if self.trials:
                 return
             self._keep(0, outcome)
-            marks = rungs(epochs)
+            marks, drawn = rungs(epochs), self.space.drawn_by_base()
             at = {
                 rung: outcome.scores[each]
                 for rung, each in enumerate(marks)
@@ -111,8 +111,8 @@ class Study:
             self._study.add_trial(
                 create_trial(
                     value=score,
-                    params={},
-                    distributions={},
+                    params=drawn,
+                    distributions={key: self.space.dimensions[key].distribution for key in drawn},
                     intermediate_values={step_of(rung): value for rung, value in at.items()},
                     user_attrs=facts | {f"epochs_{rung}": marks[rung] for rung in at},
                 )
@@ -143,7 +143,7 @@ class Study:
         place = [self._seed, trial.number, self.space.keys.index(key)]
         self._study.sampler = optuna.samplers.TPESampler(
             seed=int(np.random.SeedSequence(place).generate_state(1)[0]),
-            n_startup_trials=STARTUP,
+            n_startup_trials=STARTUP + 1,
             constant_liar=True,
         )
         return dimension.suggest(trial, key)
@@ -155,12 +155,17 @@ class Study:
                 trial.report(score, step_of(rung))
             trial.set_user_attr(f"epochs_{rung}", epochs)
             if ENDS in self.trials[trial.number].user_attrs:
-                # Said before a kill: the pruner itself says it but once.
+                # Said before a kill; others may have come since.
                 return True
-            ends: bool = trial.should_prune()
+            ends = not goes_on(score, self._at(step_of(rung)))
             if ends:
                 trial.set_user_attr(ENDS, rung)
             return ends
+
+    def _at(self, step: int) -> list[float]:
+        """Scores of all trials that have been at a rung, without the base's."""
+        found = [each.intermediate_values.get(step) for each in self.trials[1:]]
+        return [value for value in found if value is not None]
 
     def tell(self, trial: Trial, outcome: Outcome, facts: dict[str, Any]) -> None:
         """Note how a trial ended; its `score` is among the facts if it is complete."""

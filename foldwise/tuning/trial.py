@@ -85,13 +85,15 @@ class TrialRun:
             workspace.write_params(self.content)
             workspace.drop_others(params.members)
             workspace.forget_curves(trained)
-            workspace.mark(self.number)
+        before = workspace.mark(self.number)
         outcome = Outcome("complete")
         try:
             if trained and not self._first_fold(params, trained[0], outcome):
                 outcome.state = "pruned"
             else:
-                workspace.repro(self._targets(params))
+                workspace.repro(
+                    self._targets(params, self.content["members"] != self.base["members"])
+                )
                 outcome.ids, outcome.predicted = out_of_fold(workspace.folder)
                 outcome.epochs = sum(
                     len(workspace.scores_of(member, fold))
@@ -100,7 +102,7 @@ class TrialRun:
                 )
         except StageError as error:
             outcome.state, outcome.reason = "failed", str(error)
-        outcome.seconds = time.monotonic() - began
+        outcome.seconds = before + time.monotonic() - began
         return outcome
 
     def _first_fold(self, params: Params, member: str, outcome: Outcome) -> bool:
@@ -132,10 +134,11 @@ class TrialRun:
         return not watch()
 
     @staticmethod
-    def _targets(params: Params) -> list[str]:
+    def _targets(params: Params, other_members: bool) -> list[str]:
         names = [f"{member}-{fold}" for member in params.members for fold in params.folds]
         folds = [f"{stage}@{name}" for name in names for stage in ("train", "predict")]
-        return [*folds, *AFTER]
+        # `split` reads who the members are; what it writes stays the same.
+        return [*(["split"] if other_members else []), *folds, *AFTER]
 
 
 def out_of_fold(root: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -4,9 +4,9 @@ It has the base's files and shares git's objects and DVC's cache with the reposi
 leaves goes back as an experiment, as `dvc exp run` would have made it.
 """
 
+import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -14,30 +14,24 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
 from dvc.repo.experiments.refs import ExpRefInfo
 from dvc.utils.serialize import modify_yaml
 
 from foldwise.core import files
+from foldwise.core.damage import LOCK
 from foldwise.core.errors import UserError
 from foldwise.core.settings import PARAMS, read_file
 from foldwise.tuning.halving import METRIC, validation_scores
+from foldwise.tuning.processes import end_all, end_stages, git, last_error
 
-PATIENCE = 60.0
-"""Seconds that a stage is given to keep a checkpoint after SIGTERM."""
 POLL = 0.2
 """Seconds between looks at a stage."""
-NAMED = {
-    "GIT_AUTHOR_NAME": "foldwise tune",
-    "GIT_AUTHOR_EMAIL": "tune@foldwise.invalid",
-    "GIT_COMMITTER_NAME": "foldwise tune",
-    "GIT_COMMITTER_EMAIL": "tune@foldwise.invalid",
-}
-"""Whose commits experiments are: git asks for somebody."""
 
 
-NOTHING = ("ERROR: failed to reproduce", "Having any troubles?")
-"""Beginnings of lines of DVC's that say nothing."""
+DATA_STAGES = ("fetch", "split")
+KEPT = ("data", "extra", "tune", "tune_rungs", "tune_importances")
+"""Files of metrics/ and plots/ that are of the data, or of the study before."""
+QUIETLY = ("--quiet", "--no-tags", "--no-write-fetch-head")
 
 
 class StageError(Exception):
@@ -46,21 +40,6 @@ class StageError(Exception):
 
 class StoppedError(Exception):
     """A stage was ended, as its trial is not worth going on with or the study is interrupted."""
-
-
-def git(folder: Path, *words: str, quiet: bool = False) -> str:
-    """What a git command prints. Raises `UserError` if it fails."""
-    result = subprocess.run(
-        ["git", "-C", str(folder), "-c", "gc.auto=0", *words],
-        env=os.environ | NAMED,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode and not quiet:
-        said = (result.stderr.strip().splitlines() or ["failed"])[-1]
-        raise UserError(f"git {' '.join(words[:2])}: {said}")
-    return result.stdout.strip()
 
 
 class Workspace:
@@ -93,6 +72,9 @@ class Workspace:
     def prepare(self) -> None:
         """Make the clone, or end what a killed study has left running in it."""
         end_all(self._clone)
+        # What a killed git leaves stops every later one.
+        for lock in (self._clone / ".git").rglob("*.lock"):
+            lock.unlink(missing_ok=True)
         if not self._ready.exists():
             shutil.rmtree(self._clone, ignore_errors=True)
             self._clone.parent.mkdir(parents=True, exist_ok=True)
@@ -126,8 +108,8 @@ class Workspace:
     def holds(self) -> int | None:
         """Number of the trial whose files lie here, perhaps not all yet."""
         try:
-            return int(self._mark.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            return int(self._mark.read_text(encoding="utf-8").split()[0])
+        except (FileNotFoundError, ValueError, IndexError):
             return None
 
     def reset(self, commit: str) -> None:
@@ -138,9 +120,16 @@ class Workspace:
         git(self.folder, "clean", "--quiet", "-fd")
         self._run(["dvc", "checkout", "--quiet", "--force", "--allow-missing"])
 
-    def mark(self, number: int) -> None:
-        """Note whose files lie here."""
-        self._mark.write_text(f"{number}\n", encoding="utf-8")
+    def mark(self, number: int) -> float:
+        """Note whose files lie here; the seconds that were spent on it before a kill."""
+        seconds = 0.0
+        if self.holds == number:
+            # Up to the last sign of life.
+            began, lived = self._mark.stat().st_mtime, self._log.stat().st_mtime
+            seconds = float(self._mark.read_text("utf-8").split()[1]) + max(0.0, lived - began)
+        with files.replacing(self._mark) as temporary:
+            temporary.write_text(f"{number} {seconds:.1f}\n", encoding="utf-8")
+        return seconds
 
     def write_params(self, params: dict[str, object]) -> None:
         """Replace what params.yaml says; comments stay where their keys do."""
@@ -166,9 +155,20 @@ class Workspace:
         return validation_scores(self.folder / files.CURVES / member / str(fold))
 
     def say_pruned(self, epochs: int, score: float) -> None:
-        """In the place of a run's headline, which there is none of, how far the trial went."""
-        said = {"pruned": {"epochs": epochs, METRIC: score}}
+        """Leave of the base's run what a pruned trial shares with it, and say how far it went."""
+        self.forget_stages(lambda stage: stage not in DATA_STAGES)
+        for folder in (files.METRICS, files.PLOTS):
+            for path in (self.folder / folder).iterdir():
+                if path.is_file() and path.stem not in KEPT:
+                    path.unlink()
+        said = {"pruned": {"epochs": epochs, METRIC: None if math.isnan(score) else score}}
         files.write_json(self.folder / files.METRICS / "summary.json", said)
+
+    def forget_stages(self, which: Callable[[str], bool]) -> None:
+        """Take stages of the base that were not run again out of dvc.lock."""
+        with modify_yaml(self.folder / LOCK) as content:
+            for stage in [name for name in content["stages"] if which(name)]:
+                del content["stages"][stage]
 
     def repro(self, targets: Sequence[str], watch: Callable[[], bool] = lambda: False) -> None:
         """Reproduce stages, one after another, without those before them.
@@ -205,14 +205,16 @@ class Workspace:
             stopped = False
             try:
                 while process.poll() is None:
-                    if not stopped and (self.interrupted.is_set() or watch()):
-                        stopped = True
+                    stopped = stopped or self.interrupted.is_set() or watch()
+                    if stopped:
+                        # Again and again: DVC may be between two stages.
                         end_stages(process.pid)
                     time.sleep(POLL)
             except BaseException:
                 # Ctrl-C, where it is the main thread that waits.
-                end_stages(process.pid)
-                process.wait()
+                while process.poll() is None:
+                    end_stages(process.pid)
+                    time.sleep(POLL)
                 raise
         if stopped:
             raise StoppedError
@@ -233,7 +235,7 @@ class Workspace:
         ref = str(ExpRefInfo(self.base, name))
         git(self.folder, "update-ref", ref, commit)
         where = str(self._clone)
-        git(self.origin, "fetch", "--quiet", "--no-tags", where, f"+{ref}:{ref}")
+        git(self.origin, "fetch", *QUIETLY, where, f"+{ref}:{ref}")
         return commit
 
     def record_as(self, name: str, commit: str) -> None:
@@ -251,47 +253,3 @@ def _merge(kept: dict[str, object], wanted: dict[str, object]) -> None:
             _merge(own, value)
         elif own != value or type(own) is not type(value):
             kept[name] = value
-
-
-def end_stages(parent: int) -> None:
-    """Have the stages below a process end, as a scheduler would: they keep a checkpoint."""
-    try:
-        below = psutil.Process(parent).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    for process in below:
-        try:
-            if any(word.startswith("stages.") for word in process.cmdline()):
-                process.send_signal(signal.SIGTERM)
-        except psutil.Error:
-            continue
-
-
-def end_all(folder: Path) -> None:
-    """End every process that works in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder.resolve()):
-                process.terminate()
-                found.append(process)
-        except psutil.Error:
-            continue
-    _, alive = psutil.wait_procs(found, PATIENCE)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, PATIENCE)
-
-
-def last_error(text: str) -> str:
-    """The line of a stage's output that says why it failed.
-
-    >>> last_error("Running stage\\nerror: lr: is too high; lower it\\nERROR: failed to reproduce")
-    'lr: is too high; lower it'
-    >>> last_error("ERROR: no such file\\n\\nHaving any troubles? ...")
-    'ERROR: no such file'
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    others = [line for line in lines if not line.startswith(NOTHING)]
-    return (said or others or ["it said nothing"])[-1]

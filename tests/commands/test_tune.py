@@ -43,6 +43,13 @@ def content_of(project: Project, experiment: str, path: str) -> Any:
     return yaml.safe_load(text)
 
 
+def files_of(project: Project, experiment: str) -> list[str]:
+    """Paths of all files that git has of an experiment."""
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    (ref,) = [each for each in refs if each.rpartition("/")[2] == experiment]
+    return project.run("git", "ls-tree", "-r", "--name-only", ref).stdout.splitlines()
+
+
 def start(project: Project, *words: str) -> subprocess.Popen[str]:
     """A study that runs beside this process."""
     return subprocess.Popen(
@@ -81,6 +88,8 @@ def test_a_killed_study_has_each_trial_once_and_touches_nothing(copied: Project)
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        # As a power cut leaves it.
+        (copied.path / ".tune/space/workspaces/0/.git/index.lock").touch()
     process = start(copied, *words)
     said_until(process, "trial 2 begins")
     process.send_signal(signal.SIGINT)
@@ -98,6 +107,11 @@ def test_a_killed_study_has_each_trial_once_and_touches_nothing(copied: Project)
         # Nothing of a trial has seen the test part.
         assert set(summary) == ({"pruned"} if pruned else {"oof"})
         assert content_of(copied, name, "params.yaml")["evaluate"]["test"] is False
+        # Nor has it anything of the base's run but the data.
+        stages = set(content_of(copied, name, "dvc.lock")["stages"])
+        assert stages == {"fetch", "split"} if pruned else "present" not in stages
+        assert ("plots/threshold.csv" in files_of(copied, name)) == (not pruned)
+        assert "plots/data.csv" in files_of(copied, name)
     assert copied.bytes_of("data", "metrics", "plots", ".dvc/plots") == before
     assert not copied.run("git", "status", "--porcelain").stdout
 
@@ -139,6 +153,10 @@ def test_what_comes_after_training_needs_none(copied: Project) -> None:
     again = copied.run(sys.executable, "-m", "foldwise", "tune", "after.yaml", "--trials", "4")
     assert "begins" not in again.stderr
     assert again.stdout.splitlines()[:4] == result.stdout.splitlines()[:4]
+    # Begun anew, numbers would be there twice.
+    shutil.rmtree(copied.path / ".tune")
+    said = copied.command("tune", "after.yaml", code=1)
+    assert "is an experiment of a former study of this name" in said
 
 
 def test_a_trial_that_fails_says_why_and_the_rest_go_on(copied: Project) -> None:

@@ -1,6 +1,7 @@
 """What a study may search, and what it draws."""
 
 import copy
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import yaml
 from foldwise.core.errors import UserError
 from foldwise.core.settings import read_file
 from foldwise.params import checked_params
-from foldwise.tuning.space import Dimension, Space, json_text, read_space
+from foldwise.tuning.keys import json_text
+from foldwise.tuning.space import Dimension, Space, read_space
 from tests.conftest import ROOT, TINY
 
 
@@ -84,6 +86,11 @@ def test_what_is_of_a_member_that_takes_no_part_is_not_drawn(tmp_path: Path) -> 
         assert ("models.other.dropout" in values) == ("other" in content["members"])
 
 
+def test_a_folder_is_no_space(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name a YAML file"):
+        read_space(tmp_path, TINY)
+
+
 def test_a_recipe_is_what_decides_a_model_under_the_other_keys(tmp_path: Path) -> None:
     for name, epochs in (("a", 3), ("b", 5)):
         recipe = copy.deepcopy(TINY) | {"epochs": epochs, "seed": 99}
@@ -111,6 +118,8 @@ def test_a_recipe_is_what_decides_a_model_under_the_other_keys(tmp_path: Path) -
         ({"lr": {"choice": [0.1, 0.1]}}, "may be named once"),
         ({"lr": {"log": [0.1, 1], "uniform": [0.1, 1]}}, "write one of"),
         ({"lr": 0.1}, "lr"),
+        ({"lr": {"choice": [datetime.date(2020, 1, 1), 0.1]}}, "JSON has none for"),
+        ({"seed": {"int": [1, 5]}}, "it decides the folds"),
         ({"epoch": {"int": [1, 2]}}, "epoch: unknown key; did you mean 'epochs'?"),
         ({"train.los": {"choice": ["bce", "focal"]}}, "did you mean 'loss'?"),
         ({"train.loss": {"choice": ["bce", "focl"]}}, '"focl" is refused'),
