@@ -82,9 +82,10 @@ def test_a_killed_study_has_each_trial_once_and_touches_nothing(copied: Project)
     for moment in ("trial 1 begins", "trial 2 begins"):
         process = start(copied, *words)
         said_until(process, moment)
-        deadline = Path(copied.path, ".tune/space/workspaces/0.trial")
+        mark = copied.path / ".tune/space/workspaces/0.trial"
         number = moment.split()[1]
-        while not deadline.exists() or deadline.read_text().strip() != number:
+        while not mark.exists() or mark.read_text().split()[:1] != [number]:
+            assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
