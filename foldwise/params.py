@@ -134,3 +134,15 @@ def _check_extra(recipe: Recipe, data: Data) -> None:
             "params.yaml: train.curriculum: is of composed images, and no source of train.extra "
             "is composed; drop it"
         )
+
+
+def value_at(content: dict[str, Any], key: str) -> Any:
+    """The value of a key, None where there is none.
+
+    >>> value_at({"train": {"loss": "bce"}}, "train.loss"), value_at({}, "train.loss")
+    ('bce', None)
+    """
+    found: Any = content
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found

@@ -1,16 +1,21 @@
-"""What a study leaves, made up but in agreement."""
+"""What a study leaves, made up but in agreement, and the page that shows it."""
 
+import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from foldwise.core.files import write_plot
+from foldwise.report.study_record import TRIAL_COLUMNS, read_study_record
+from foldwise.report.tuning import TuningSection, tuning_section
+from stages import present
 
-COLUMNS = ("trial", "state", "score", "low", "high", "best", "gain", "gain_low", "gain_high",
-           "seconds", "epochs", "within_noise")  # fmt: skip
+FILES = ("metrics/tune.json", *(f"plots/tune{each}.csv" for each in ("", "_rungs", "_importances")))
 RUNGS = ("trial", "step", "epochs", "folds", "score")
 IMPORTANCES = ("key", "importance")
 VIEWS = (
@@ -26,7 +31,7 @@ def write_no_study(folder: Path) -> None:
     """What is committed where there was none."""
     (folder / "metrics/tune.json").write_text("{}\n")
     for name, columns in (
-        ("tune", COLUMNS),
+        ("tune", TRIAL_COLUMNS),
         ("tune_rungs", RUNGS),
         ("tune_importances", IMPORTANCES),
     ):
@@ -69,7 +74,7 @@ def write_study(folder: Path, trials: int = 30, more_keys: int = 0) -> dict[str,
     table = _compared(pd.DataFrame(rows))
     for key in list(dict.fromkeys(key for own in params for key in own)):
         table[key] = [_cell(own[key]) if key in own else None for own in params]
-    keys = list(table.columns[len(COLUMNS) :])
+    keys = list(table.columns[len(TRIAL_COLUMNS) :])
     shares = dict(zip(keys, (0.5 ** (1 + n) for n in range(len(keys))), strict=True))
     content = _content(table, params, shares)
     (folder / "metrics/tune.json").write_text(json.dumps(content))
@@ -117,7 +122,7 @@ def _compared(table: pd.DataFrame) -> pd.DataFrame:
         low=score - 0.004, high=score + 0.004, best=score.cummax().ffill(), gain=gain,
         gain_low=gain - 0.002 * (gain != 0), gain_high=gain + 0.002 * (gain != 0),
         within_noise=(score > score.max() - 0.004).astype(object).where(score.notna(), None),
-    )[list(COLUMNS)]  # fmt: skip
+    )[list(TRIAL_COLUMNS)]  # fmt: skip
 
 
 def _cell(value: Any) -> Any:
@@ -156,3 +161,42 @@ def _content(
         "cheapest": {"trial": int(cheap["trial"]), "seconds": float(cheap["seconds"])},
         "importances": shares,
     }
+
+
+def section_of(folder: Path, own: Any = None) -> TuningSection:
+    record = read_study_record(*(folder / each for each in FILES))
+    assert record
+    return tuning_section(record, own)
+
+
+def page_made_in(folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        present.main()
+    return (folder / "plots/report.html").read_text(encoding="utf-8")
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """The table of trials, by no library of ours."""
+    with (folder / "plots/tune.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def specs(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return dict(json.loads(found[1])["specs"])
+
+
+def rows_with(spec: dict[str, Any], *columns: str) -> list[dict[str, Any]]:
+    """The rows of the spec's table that has these columns."""
+    return next(rows for rows in spec["datasets"].values() if {*columns} <= rows[0].keys())
+
+
+def edit_study(folder: Path, edit: Any, **columns: Any) -> None:
+    """Edit tune.json, and columns of the table of trials."""
+    content = json.loads((folder / FILES[0]).read_text())
+    edit(content)
+    (folder / FILES[0]).write_text(json.dumps(content))
+    table = pd.read_csv(folder / FILES[1], dtype=str, keep_default_na=False)
+    table.assign(**columns).to_csv(folder / FILES[1], index=False)

@@ -1,7 +1,6 @@
 """The section of a report on the search that chose its settings."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.charts.style import readable
+from foldwise.params import value_at
 from foldwise.report.figures import Figure
 from foldwise.report.study_figures import ordered_keys, study_figures
 from foldwise.report.study_record import StudyGain, StudyRecord, short_texts
@@ -165,14 +165,8 @@ def keys_not_as_drawn(params: dict[str, Any], own: Any) -> list[str]:
         key
         for key, value in params.items()
         # A recipe is many keys, which a searched one may have changed.
-        if key != "recipe" and not _as_drawn(value, _value_at(own, key.split(".")))
+        if key != "recipe" and not _as_drawn(value, value_at(own, key))
     ]
-
-
-def _value_at(content: Any, keys: Sequence[str]) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def _as_drawn(drawn: Any, own: Any) -> bool:

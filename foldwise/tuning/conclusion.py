@@ -9,31 +9,18 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from foldwise.core import files
+from foldwise.report.study_record import TRIAL_COLUMNS
 from foldwise.tuning.halving import FACTOR
 from foldwise.tuning.keys import json_text
 from foldwise.tuning.nested import nested_gain, within_noise
 from foldwise.tuning.search import Judge
-from foldwise.tuning.study import Study
+from foldwise.tuning.study import STATES, Study
 
 METRICS = files.METRICS / "tune.json"
 TRIALS = files.PLOTS / "tune.csv"
 RUNGS = files.PLOTS / "tune_rungs.csv"
 IMPORTANCES = files.PLOTS / "tune_importances.csv"
-NAMES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-TABLE = [
-    "trial",
-    "state",
-    "score",
-    "low",
-    "high",
-    "best",
-    "gain",
-    "gain_low",
-    "gain_high",
-    "seconds",
-    "epochs",
-    "within_noise",
-]
+NAMES = {state: name for name, state in STATES.items()}
 INTERVAL = ("score", "low", "high")
 GAIN = ("gain", "gain_low", "gain_high")
 
@@ -97,7 +84,6 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
     # The base came out of DVC's cache: what it cost once is not known here.
     known = [number for number in alike if number] or alike
     cheapest = min(known, key=lambda number: (_seconds(study.trials[number]), number))
-    first = complete[place].user_attrs
     counts = {name: sum(NAMES[each.state] == name for each in ended[1:]) for name in NAMES.values()}
     importances, of = study.importances()
     metrics = {
@@ -106,17 +92,7 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
         "base": base,
         "trials": counts,
         "seconds": sum(_seconds(each) for each in ended[1:] if "twin" not in each.user_attrs),
-        "winner": {
-            "trial": winner,
-            "params": first.get("values", {}),
-            **{key: first[key] for key in INTERVAL},
-            "gain": {
-                "value": first["gain"],
-                "low": first["gain_low"],
-                "high": first["gain_high"],
-                "verdict": first["verdict"],
-            },
-        },
+        "winner": winner_facts(winner, complete[place].user_attrs),
         "nested": nested | {"choices": dict(zip(
             (str(each.number) for each in complete), nested["choices"], strict=True))},
         "within_noise": alike,
@@ -128,6 +104,14 @@ def conclude(study: Study, judge: Judge, name: str, base: str, folds: list[int])
     return Conclusion(
         metrics, trial_table(ended, study.space.keys, alike), rung_table(ended), shares
     )
+
+
+def winner_facts(number: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """The winner as metrics/tune.json has it."""
+    value, low, high = (facts[key] for key in GAIN)
+    gain = {"value": value, "low": low, "high": high, "verdict": facts["verdict"]}
+    score = {key: facts[key] for key in INTERVAL}
+    return {"trial": number, "params": facts.get("values", {}), **score, "gain": gain}
 
 
 def _seconds(trial: FrozenTrial) -> float:
@@ -157,8 +141,8 @@ def trial_table(trials: list[FrozenTrial], keys: list[str], alike: list[int]) ->
         # By their places: a key may be called `epochs`, as a column is.
         own = {place: drawn[key] for place, key in enumerate(keys) if key in drawn}
         rows.append(row | {place: _cell(value) for place, value in own.items()})
-    table = pd.DataFrame(rows, columns=[*TABLE, *range(len(keys))])
-    return table.set_axis([*TABLE, *keys], axis=1)
+    table = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *range(len(keys))])
+    return table.set_axis([*TRIAL_COLUMNS, *keys], axis=1)
 
 
 def _cell(value: Any) -> Any:

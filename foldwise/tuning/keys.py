@@ -46,18 +46,6 @@ def without(content: dict[str, Any], key: str) -> dict[str, Any]:
     return changed
 
 
-def value_at(content: dict[str, Any], key: str) -> Any:
-    """The value of a key, None where there is none.
-
-    >>> value_at({"train": {"loss": "bce"}}, "train.loss"), value_at({}, "train.loss")
-    ('bce', None)
-    """
-    found: Any = content
-    for name in key.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
 def used(content: dict[str, Any], key: str) -> bool:
     """Whether a key is of no member, or of one that takes part.
 

@@ -4,11 +4,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from foldwise.core.errors import UserError
@@ -54,10 +55,10 @@ class Judge:
 
     def aligned(self, ids: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Labels in the order of the base's images."""
-        places = {id: row for row, id in enumerate(ids.tolist())}
-        if places.keys() != set(self.ids.tolist()):
+        rows = pd.Index(ids).get_indexer(self.ids)
+        if (rows < 0).any() or len(ids) != len(self.ids):
             raise UserError("trials are of other images than the base; seed or split differ")
-        return predicted[[places[id] for id in self.ids.tolist()]]
+        return predicted[rows]
 
 
 def described(values: dict[str, Any]) -> str:
@@ -102,13 +103,10 @@ class Search:
         with ThreadPoolExecutor(len(workspaces)) as pool:
             running = [pool.submit(self._work, each, interrupted) for each in workspaces]
             try:
-                while not all(each.done() for each in running):
-                    time.sleep(0.1)
-                    if any(each.done() and each.exception() for each in running):
-                        break
+                wait(running, return_when=FIRST_EXCEPTION)
             finally:
-                # Also where one of them has failed: the others end in order.
-                if not all(each.done() and not each.exception() for each in running):
+                # Ctrl-C, or one of them has failed: the others end in order.
+                if not all(each.done() for each in running):
                     interrupted.set()
             for each in running:
                 each.result()

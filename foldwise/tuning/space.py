@@ -29,8 +29,8 @@ from pydantic import Field, model_validator
 
 from foldwise.core.errors import UserError
 from foldwise.core.settings import IntRange, Many, Range, Settings, read_file, validated
-from foldwise.params import checked_params
-from foldwise.tuning.keys import json_text, used, value_at, with_value, without
+from foldwise.params import checked_params, value_at
+from foldwise.tuning.keys import json_text, used, with_value, without
 
 RECIPE = "recipe"
 """The key whose choices are files: all of a recipe that decides a model, under the other keys."""

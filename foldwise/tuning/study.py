@@ -227,7 +227,7 @@ class Study:
     def _fanova(self, scored: list[tuple[FrozenTrial, float]]) -> dict[str, float]:
         if len(scored) < FEWEST or len({value for _, value in scored}) == 1:
             return {}
-        # Without the base, which has no value of any key.
+        # Without the base, which nobody drew.
         shadow = optuna.create_study(direction="maximize")
         for each, value in scored:
             shadow.add_trial(

@@ -50,8 +50,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inference"}
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
-MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params"}
-MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster", "tuning"}
+MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
+MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params", "report"}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
 MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "tuning"}

@@ -18,6 +18,7 @@ from foldwise.model.settings import Model
 from foldwise.model.views import CENTRE, FIXED, make_view
 from foldwise.training.settings import Freeze
 from foldwise.view_names import CORNERS, Views
+from tests.small import model
 
 EXPANDED = TypeAdapter(Views)
 
@@ -148,15 +149,14 @@ def test_a_batch_is_fetched_while_the_next_one_is_computed(batches: int) -> None
             happened.append("fetched")
             return self.as_subclass(torch.Tensor)
 
-    class Seen(torch.nn.Module):
-        normalize = torch.nn.Identity()
-
+    class Seen(ThroughViews):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             happened.append("computed")
             return images.as_subclass(Fetched)
 
     parts = [torch.full((1, 2, 3), float(each)) for each in range(batches)]
-    found = view_logits(Seen(), [(each, None) for each in parts], torch.device("cpu"), "network")  # type: ignore[arg-type]
+    seen = Seen(torch.nn.Identity(), model(), [make_view("identity")])
+    found = view_logits(seen, [(each, None) for each in parts], torch.device("cpu"), "network")
     assert np.array_equal(found, torch.cat(parts, 1).numpy())
     assert happened == ["computed", *["computed", "fetched"] * (batches - 1), "fetched"]
 

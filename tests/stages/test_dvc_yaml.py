@@ -13,12 +13,11 @@ from foldwise import checks
 from foldwise.features.kept import CODE
 from foldwise.params import Params
 from foldwise.report.figures import Tables
-from foldwise.report.study_record import read_study_record
+from foldwise.report.study_record import TRIAL_COLUMNS, read_study_record
 from foldwise.training.keys import TRAINING
 from stages import ensemble, evaluate, fetch, predict, present, split, threshold, train
 from tests.conftest import ROOT, Project
 from tests.imports import closure, parsed
-from tests.studies import COLUMNS as TRIALS
 from tests.studies import IMPORTANCES, RUNGS
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -120,7 +119,7 @@ def test_what_a_study_leaves_is_there_without_one(reproduced: Project) -> None:
         assert reproduced.run("git", "ls-files", str(path)).stdout.strip() == path.as_posix()
         assert (ROOT / path).exists()
     assert read_study_record(*(reproduced.path / each for each in present.STUDY)) is None
-    for path, columns in zip(present.STUDY[1:], (TRIALS, RUNGS, IMPORTANCES), strict=True):
+    for path, columns in zip(present.STUDY[1:], (TRIAL_COLUMNS, RUNGS, IMPORTANCES), strict=True):
         assert (ROOT / path).read_text().startswith(",".join(columns))
 
 
