@@ -173,13 +173,12 @@ class Space:
         content, values = copy.deepcopy(self.base), {}
         for position, key in enumerate(self.keys):
             later = self.keys[position + 1 :]
+            if not used(content, key):
+                continue
             dimension = self.dimensions[key]
-            samples = dimension.samples
-            if not (
-                used(content, key) and all(self._fits(content, key, x, later) for x in samples)
-            ):
+            if not all(self._fits(content, key, each, later) for each in dimension.samples):
                 # What the base says of it belongs to what the base says of others.
-                content = without(content, key) if used(content, key) else content
+                content = without(content, key)
                 continue
             values[key] = dimension.value_of(suggest(key, dimension))
             content = self._set(content, key, values[key])
