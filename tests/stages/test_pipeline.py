@@ -49,7 +49,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
     assert set(reproduced.bytes_of("data")) == wanted
     assert set(reproduced.bytes_of("metrics")) == {
         f"metrics/{name}.json"
-        for name in ("data", "ensemble", "evaluation", "summary", "threshold", "ladder")
+        for name in ("data", "ensemble", "evaluation", "summary", "threshold", "ladder", "tune")
     }
     assert not (reproduced.path / ".checkpoints").exists() or not any(
         (reproduced.path / ".checkpoints").iterdir()
