@@ -58,8 +58,9 @@ def refuse_unseen(data: Data, seen: Path) -> None:
     path = Path(data.corrections)
     # What a link leads to counts to DVC, but not where that lies.
     place = path.parent.resolve() / path.name
-    folders = [Path(each).resolve() for each in (data.path, data.extra_path)]
-    if place != seen.absolute() and not any(place.is_relative_to(each) for each in folders):
+    seen_places = [Path(each).resolve() for each in (data.path, data.extra_path)]
+    seen_places.append(seen.parent.resolve() / seen.name)
+    if not any(place.is_relative_to(each) for each in seen_places):
         raise UserError(
             printable(
                 f"params.yaml: data.corrections: '{path}' is neither {seen} nor in data.path or "
@@ -117,11 +118,10 @@ def corrected(path: Path, source: Source, problems: Problems) -> tuple[Source, p
         last = {image: rows[-1].row for (image, _), rows in answers.items()}
         for image in sorted(last.keys() - broken):
             _refuse_several(f"{label}: {last[image]}", image, labels[image], source, problems)
-    told = [
-        [source.ids[image], source.classes[column], source.labels[image, column]]
-        + [rows[-1].becomes, rows[-1].why]
-        for (image, column), rows in sorted(answers.items())
-    ]
+    told = []
+    for (image, column), rows in sorted(answers.items()):
+        said = (source.labels[image, column], rows[-1].becomes, rows[-1].why)
+        told.append((source.ids[image], source.classes[column], *said))
     return replace(source, labels=labels), pd.DataFrame(told, columns=CORRECTED_COLUMNS)
 
 
