@@ -169,13 +169,14 @@ def refuse_lacking(labels: pd.DataFrame, source: Source, path: str, problems: Pr
 
 
 def changed_labels(looked_at: pd.DataFrame) -> dict[str, int]:
-    """For dataset.json: counts of what is another label now.
+    """For dataset.json: counts of what is another label now; empty if nothing is.
 
     All that trains depends on that file, so what was only confirmed is counted by `split`: it is to
     train nothing anew.
     """
     counts = corrected_counts(looked_at)
-    return {name: counts[name] for name in ("images", "labels", "unknown")}
+    told = ("images", "labels", "unknown") if counts["labels"] else ()
+    return {name: counts[name] for name in told}
 
 
 def main() -> None:
@@ -209,8 +210,8 @@ def main() -> None:
     looked_at = looked_at[looked_at["id"].isin(labels["id"])]
     files.write_csv(files.CORRECTED, looked_at)
     told: dict[str, Any] = {}
-    if data.corrections is not None:
-        told["corrections"] = changed_labels(looked_at)
+    if counts := changed_labels(looked_at):
+        told["corrections"] = counts
     if extras:
         told["extra"] = {each.name: each.facts for each in extras}
     files.write_json(

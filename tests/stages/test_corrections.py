@@ -107,7 +107,7 @@ def test_wrong_answers_are_told_before_images_are_decoded(
     settings = DATA | {"extra_path": "more", "corrections": "more/c.csv"}
     with pytest.raises(UserError) as error:
         run_fetch(table, settings, monkeypatch)
-    first, second = error.value.args
+    first, second = sorted(error.value.args)
     assert first.startswith("more/c.csv: row 2: class 'x' of image '0.png' was 1 and is 0 in the")
     assert second.startswith("more/c.csv: row 3: no image is called '99.png'; ")
     # What is wrong with the data set itself comes first.
