@@ -1,8 +1,10 @@
 """Stage 1: bring any source into one form.
 
-Reads `data` of params.yaml; writes data/images/, data/labels.parquet and data/dataset.json.
+Reads `data` of params.yaml, and corrected labels if it names some; writes data/images/,
+data/labels.parquet, data/dataset.json and, of labels that people looked at, data/corrected.csv.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import pandas as pd
 from foldwise.checks import check_params
 from foldwise.composing.kept import Composed, composed_path, write_composed
 from foldwise.core import files
+from foldwise.core.corrected import CORRECTED_COLUMNS, corrected_counts
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
 from foldwise.core.progress import track
@@ -23,6 +26,7 @@ from foldwise.images.decoding import Decoding, write_decoding
 from foldwise.images.store import ImageWriter
 from foldwise.sources.annotations import load_annotations
 from foldwise.sources.class_names import check_names
+from foldwise.sources.corrections import corrected, has_answers, refuse_unseen
 from foldwise.sources.dacon import load_dacon
 from foldwise.sources.depth import decoding_facts, settled_decoding
 from foldwise.sources.download import download
@@ -132,6 +136,24 @@ def store_extra(extra: ExtraData, folder: Path, writer: ImageWriter, known: Deco
     return extra.source.table(kept).assign(source=extra.name)
 
 
+def correct(data: Data, source: Source, problems: Problems) -> tuple[Source, pd.DataFrame]:
+    """The source with corrected labels, and those that people looked at."""
+    if data.corrections is None:
+        if has_answers(files.CORRECTIONS):
+            print(
+                f"warning: {files.CORRECTIONS}: has answers that change no label; set "
+                f"data.corrections: {files.CORRECTIONS}",
+                file=sys.stderr,
+            )
+        return source, pd.DataFrame(columns=CORRECTED_COLUMNS)
+    # What is wrong with the data set comes first: rows that it lacks would be unknown here.
+    problems.check()
+    better, told = corrected(Path(data.corrections), source, problems)
+    # Before all images are decoded.
+    problems.check()
+    return better, told
+
+
 def refuse_lacking(labels: pd.DataFrame, source: Source, path: str, problems: Problems) -> None:
     """Raise `UserError` for a part without an image, and classes that no image shows."""
     for part in sorted({"train", *source.parts}):
@@ -146,12 +168,24 @@ def refuse_lacking(labels: pd.DataFrame, source: Source, path: str, problems: Pr
     problems.check()
 
 
+def changed_labels(looked_at: pd.DataFrame) -> dict[str, int]:
+    """For dataset.json: counts of what is another label now; empty if nothing is.
+
+    All that trains depends on that file, so what was only confirmed is counted by `split`: it is to
+    train nothing anew.
+    """
+    counts = corrected_counts(looked_at)
+    told = ("images", "labels", "unknown") if counts["labels"] else ()
+    return {name: counts[name] for name in told}
+
+
 def main() -> None:
     data = read("data", Data)
     # What only a later stage would refuse is refused before the work begins.
     check_params(augment=True)
+    refuse_unseen(data, files.CORRECTIONS)
     problems = Problems(skip=data.on_error == "skip")
-    source = open_source(data, problems)
+    source, looked_at = correct(data, open_source(data, problems), problems)
     extras = open_extra(data, source, problems)
     with files.replacing(files.IMAGES) as temporary:
         with ImageWriter(temporary) as writer:
@@ -172,7 +206,14 @@ def main() -> None:
         labels = pd.concat([labels.assign(source=""), *stored], ignore_index=True)
     with files.replacing(files.LABELS) as temporary:
         labels.to_parquet(temporary, index=False)
-    told = {"extra": {each.name: each.facts for each in extras}} if extras else {}
+    # Of images that were left out, nothing is handed on.
+    looked_at = looked_at[looked_at["id"].isin(labels["id"])]
+    files.write_csv(files.CORRECTED, looked_at)
+    told: dict[str, Any] = {}
+    if counts := changed_labels(looked_at):
+        told["corrections"] = counts
+    if extras:
+        told["extra"] = {each.name: each.facts for each in extras}
     files.write_json(
         files.DATASET,
         {

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from foldwise.core import files
+from foldwise.core.corrected import read_corrected
 from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import read_file
@@ -21,7 +22,7 @@ from foldwise.report.budget import picture_keys
 from foldwise.report.figures import Tables, figures, picked_classes
 from foldwise.report.galleries import confident_errors, shown_pairs, suspects_gallery
 from foldwise.report.heatmaps import heat_maps_of
-from foldwise.report.label_errors import suspected_errors
+from foldwise.report.label_errors import looked_at, suspected_errors
 from foldwise.report.learned import gains_over, kinds_of, learned_from
 from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
 from foldwise.report.run_facts import read_origin, run_facts, written_params
@@ -127,7 +128,9 @@ def main() -> None:
     ladders = tables.ladders()
     own = read_file()
     study = read_study_record(*STUDY)
-    facts = run_facts(params, dataset, read_origin(INPUTS), evidence, learned_from(own))
+    corrected = read_corrected()
+    origin = read_origin(INPUTS)
+    facts = run_facts(params, dataset, origin, evidence, learned_from(own), corrected)
     report = Report(
         title=dataset["name"],
         subtitle=f"{'One label' if single else 'Several labels'} per image, {len(names):,} classes",
@@ -145,9 +148,11 @@ def main() -> None:
         notes=[],
         tuning=tuning_section(study, own) if study else None,
     )
+    settled = looked_at(corrected, oof.ids, dataset["classes"])
+    suspects = suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS, settled)
     galleries = [
         confident_errors(parts[part]),
-        suspects_gallery(oof, suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS)),
+        suspects_gallery(oof, suspects),
         *class_galleries(parts[part], part, tables.classes, report.names),
     ]
     heated = {}

@@ -1,8 +1,8 @@
 """Stage 2: divide the train part into folds.
 
-Reads labels, data/dataset.json and the images' hashes; writes data/folds.csv, data/duplicates.csv,
-metrics/data.json and plots/data.*. What is not in folds.csv is the test part: the source's own or,
-where it brings none, `split.test` of its images.
+Reads labels, which of them people looked at, data/dataset.json and the images' hashes; writes
+data/folds.csv, data/duplicates.csv, metrics/data.json and plots/data.*. What is not in folds.csv is
+the test part: the source's own or, where it brings none, `split.test` of its images.
 
 Of extra data it writes which images are left out (data/extra.csv), as what composed ones look
 (data/looks.json), and some of all, beside own ones (plots/extra.png).
@@ -21,6 +21,7 @@ from foldwise.checks import check_data, check_params
 from foldwise.composing.kept import Composed, all_composed
 from foldwise.composing.settings import Compose
 from foldwise.core import files
+from foldwise.core.corrected import corrected_counts, read_corrected
 from foldwise.core.errors import UserError
 from foldwise.core.program import run
 from foldwise.core.settings import Folds, Members, Seed, read
@@ -136,7 +137,10 @@ def main() -> None:
     division = divide(table, labels, single, duplicates.pictures, split, count, seed)
     refuse_lost_classes(labels, division, classes)
     extra = extra_images(table, division.test | (division.fold >= 0), store, split)
-    told = {"extra": left_out_counts(extra)} if len(extra) else {}
+    told: dict[str, Any] = {"extra": left_out_counts(extra)} if len(extra) else {}
+    corrected = read_corrected()
+    if len(corrected):
+        told["corrections"] = corrected_counts(corrected)
     warnings = leaks(duplicates, division, table, split.group) + left_out_warnings(extra)
     for warning in warnings + coverage_warnings(labels, division, classes, count):
         print(f"warning: {warning}", file=sys.stderr)

@@ -153,7 +153,8 @@ def make_project(path: Path) -> Project:
     shutil.copytree(ROOT / ".dvc/plots", path / ".dvc/plots")
     shutil.copytree(ROOT / ".ci", path / ".ci")
     folders = ("data/incoming", "data/extra")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/.gitignore", *folders):
+    copied = ("dvc.yaml", "corrections.csv", ".dvcignore", ".gitignore", "data/.gitignore")
+    for name in (*copied, *folders):
         (path / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
             (path / name).mkdir()

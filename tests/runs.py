@@ -99,6 +99,7 @@ def write_run(
             "dropped": [],
         },
     )
+    (folder / "data/corrected.csv").write_text("id,class,was,is,why\n")
     (folder / "params.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     parts = {
         part: Part(np.array(ids[part]), labels[part], logits[part], logits[part], predicted[part])

@@ -20,7 +20,7 @@ from foldwise import revisions
 from foldwise.core.damage import refuse_changed
 from foldwise.core.progress import track
 from foldwise.core.settings import read_file
-from foldwise.evaluation.headline import Drawn, headline
+from foldwise.evaluation.headline import Drawn, Headline, headline
 from foldwise.evaluation.predictions import Part
 from foldwise.evaluation.runs import NEEDED, Run, fetch_run, paired, read_run
 from foldwise.report.learned import ALONE, learned_from
@@ -85,23 +85,40 @@ def beyond_noise(table: pd.DataFrame) -> str:
     return f"{found} of {known} beyond noise; of runs that are alike, about {chance:.1f} would be"
 
 
+def headline_text(figures: Sequence[Headline], old: str, new: str, markdown: bool) -> str:
+    """The table of headline figures of the old run and the new one."""
+    first, second = (each.metrics for each in figures)
+    table = difference_table({metric: (first[metric], second[metric]) for metric in second})
+    return as_text(table, "metric", old, new, markdown)
+
+
 def sections(
     old: Run, new: Run, pairs: dict[str, tuple[Part, Part]], every_class: bool, markdown: bool
 ) -> list[str]:
-    """What is printed: for every part the headline, then AP and F1 of every class."""
+    """What is printed: for every part the headline, then AP and F1 of every class.
+
+    Where labels differ, so that the new run may have been trained on better ones and be judged by
+    better ones too, the headline follows of the images whose labels are the same in both.
+    """
     found = []
     heading = "### " if markdown else ""
     for name, both in track(pairs.items(), len(pairs), "bootstrap of differences"):
         theirs, ours = both
         labels = ours.labels
         figures = [headline(replace(part, labels=labels), new.single) for part in (theirs, ours)]
-        first, second = (each.metrics for each in figures)
-        table = difference_table({metric: (first[metric], second[metric]) for metric in second})
         found.append(f"{heading}{TITLES[name]}: {len(labels):,} images")
-        if not np.array_equal(theirs.labels, labels):
-            images = int((theirs.labels != labels).any(1).sum())
-            found.append(f"{images} images have other labels in {new.name}; those judge both runs.")
-        found.append(as_text(table, "metric", old.name, new.name, markdown))
+        other = theirs.labels != labels
+        touched = other.any(1)
+        if touched.any():
+            found.append(
+                f"{touched.sum():,} images have other labels in {new.name} "
+                f"({other.sum():,} labels); those judge both runs."
+            )
+        found.append(headline_text(figures, old.name, new.name, markdown))
+        if touched.any() and not touched.all():
+            found.append(f"The {(~touched).sum():,} images with the same labels in both alone:")
+            same = [headline(part.of(~touched), new.single) for part in both]
+            found.append(headline_text(same, old.name, new.name, markdown))
         for metric, title in (("ap", "average precision"), ("f1", "F1")):
             one, other = (each.classes[metric] for each in figures)
             table = difference_table(

@@ -1,9 +1,12 @@
 """Labels that are probably wrong, as models that never saw the image judge them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 
+from foldwise.core.corrected import judged
 from foldwise.scoring.probability import sigmoid
 
 COLUMNS = ["row", "class_index", "given", "probability", "quality", "suggested"]
@@ -42,8 +45,35 @@ def label_quality(labels: np.ndarray, logits: np.ndarray, single: bool) -> np.nd
     return quality
 
 
+def looked_at(
+    corrected: pd.DataFrame, ids: Sequence[str] | np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
+    """(images, classes) bool: labels that somebody looked at, and found right or made right.
+
+    Args:
+        corrected: as `read_corrected` gives it.
+        ids: of the images.
+        classes: their names, in the order of the columns.
+
+    >>> said = {"id": ["b", "b"], "class": ["x", "y"], "why": ["right", "unsure"]}
+    >>> looked_at(pd.DataFrame(said), ["a", "b"], ["x", "y"]).tolist()
+    [[False, False], [True, False]]
+    """
+    found = np.zeros((len(ids), len(classes)), bool)
+    sure = judged(corrected)
+    rows = pd.Index(ids).get_indexer(pd.Index(sure["id"]))
+    columns = pd.Index(classes).get_indexer(pd.Index(sure["class"]))
+    known = (rows >= 0) & (columns >= 0)
+    found[rows[known], columns[known]] = True
+    return found
+
+
 def suspected_errors(
-    labels: np.ndarray, logits: np.ndarray, single: bool, most: int
+    labels: np.ndarray,
+    logits: np.ndarray,
+    single: bool,
+    most: int,
+    settled: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The labels that predictions contradict, worst first.
 
@@ -52,6 +82,7 @@ def suspected_errors(
         logits: of the same shape, calibrated and out-of-fold.
         single: whether every image has one label; it is suspected once at most then.
         most: how many rows at the most.
+        settled: (images, classes) bool: labels that are not suspected, as `looked_at` gives them.
 
     Returns:
         `row` (of the image), `class_index`, `given` (the label, 1 or 0), `probability` (of the
@@ -68,6 +99,8 @@ def suspected_errors(
     else:
         best = np.empty(0, int)
         suspected = quality < 0.5
+    if settled is not None:
+        suspected &= ~settled
     rows, columns = np.nonzero(suspected)
     score = quality[rows, columns]
     # Of equal ones the first class, then the first image.

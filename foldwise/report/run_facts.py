@@ -5,8 +5,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from foldwise.core.corrected import corrected_counts
 from foldwise.core.settings import read_file
 from foldwise.decision.settings import Threshold, decoder_of
 from foldwise.params import Params
@@ -64,6 +66,7 @@ def run_facts(
     origin: Origin | None,
     evidence: dict[str, Any],
     learned: str,
+    corrected: pd.DataFrame,
 ) -> list[Fact]:
     """Names and lines, the most important first.
 
@@ -73,6 +76,7 @@ def run_facts(
         origin: of the run.
         evidence: of metrics/threshold.json, where steps of the decision were left to it.
         learned: as `learned_from` says it.
+        corrected: as `read_corrected` gives it.
     """
     threshold = params.threshold
     split = params.split
@@ -84,7 +88,12 @@ def run_facts(
     return [
         (
             "Data set",
-            [f"{dataset['name']}, source {params.data.source}", f"{images} images", *source],
+            [
+                f"{dataset['name']}, source {params.data.source}",
+                f"{images} images",
+                *source,
+                *_corrected(corrected),
+            ],
         ),
         ("Commit", _commit(origin)),
         ("Members", [_member(params, name) for name in params.members]),
@@ -95,6 +104,22 @@ def run_facts(
         ("Decision", [f"objective {threshold.objective.name}", decided, *_promised(threshold)]),
         ("Submission", [params.evaluate.submission]),
     ]
+
+
+def _corrected(corrected: pd.DataFrame) -> list[str]:
+    """How many labels people looked at, and what came of it.
+
+    >>> said = [("a", "x", 1, -1, "unsure"), ("a", "y", 0, 1, "wrong"), ("b", "x", 1, 1, "right")]
+    >>> _corrected(pd.DataFrame(said, columns=["id", "class", "was", "is", "why"]))
+    ['2 labels of 1 images corrected (1 made unknown), 1 confirmed']
+    """
+    if corrected.empty:
+        return []
+    counts = corrected_counts(corrected)
+    line = f"{counts['labels']:,} labels of {counts['images']:,} images corrected"
+    line += f" ({counts['unknown']:,} made unknown)" if counts["unknown"] else ""
+    others = [f", {counts[name]:,} {name}" for name in ("confirmed", "unsure") if counts[name]]
+    return [line + "".join(others)]
 
 
 def written_params() -> str:

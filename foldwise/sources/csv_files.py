@@ -28,14 +28,17 @@ SNIFFED = 2**20
 """Characters of a table that its delimiter is guessed from."""
 
 
-def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
+def read_table(
+    tree: Tree, name: str, problems: Problems, may_be_empty: bool = False
+) -> pd.DataFrame:
     """A table of strings; its index holds what to call each row: "row 2", as an editor counts.
 
     CSV is UTF-8, or UTF-16 that says so, with whichever of commas, semicolons and tabs divides it;
     the first row names the columns, and blanks around cells do not count.
 
     Raises `UserError` for a file that is missing or no such table, or a header that no column may
-    have; notes ragged rows in `problems` and leaves them out.
+    have, or one without rows, unless it `may_be_empty`; notes ragged rows in `problems` and leaves
+    them out.
     """
     content = tree.require(name)
     label = tree.label(name)
@@ -53,7 +56,7 @@ def read_table(tree: Tree, name: str, problems: Problems) -> pd.DataFrame:
     if table.columns.duplicated().any():
         column = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{label}: has two columns '{column}'; rename one")
-    if table.empty:
+    if table.empty and not (may_be_empty and len(table.columns)):
         problems.check()
         raise UserError(f"{label}: has no rows; is it the right file?")
     return table

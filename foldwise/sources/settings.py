@@ -202,6 +202,9 @@ class Data(SourceSettings):
     least, that hold the data set's largest."""
     extra: dict[MemberName, Extra] = Field(default_factory=dict)
     """More sources to learn from, by names of your choice."""
+    corrections: Text | None = None
+    """A CSV file of labels that were looked at: `id,class,was,is,when,why`. It is corrections.csv,
+    or lies in `path` or `extra_path`, where DVC looks."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -69,9 +69,34 @@ def test_the_new_runs_labels_judge_both() -> None:
     relabelled[:10] = 1 - relabelled[:10]
     both = run_of("old", oof=old), run_of("new", oof=replace(new, labels=relabelled))
     said = sections(*both, paired(*both), False, False)
-    assert any(each.startswith("10 images have other labels in new") for each in said)
+    assert "10 images have other labels in new (30 labels); those judge both runs." in said
     wanted = (old.predicted == relabelled).mean()
     assert f" {wanted:.4f} " in said[2]
+
+
+def test_images_whose_labels_are_the_same_are_compared_alone() -> None:
+    """A run that is better on what was relabelled alone gains all in all, and nothing there."""
+    old = part(1)
+    relabelled = old.labels.copy()
+    relabelled[:40, 1] = 1 - relabelled[:40, 1]
+    relabelled[40, 2] = -1
+    better = old.predicted.copy()
+    better[:40, 1] = relabelled[:40, 1]
+    new = replace(old, labels=relabelled, predicted=better)
+    shuffled = new.of(np.random.default_rng(5).permutation(400))
+    both = run_of("old", oof=old, test=old), run_of("new", oof=shuffled, test=old)
+    said = sections(*both, paired(*both), False, False)
+    assert said[1] == "41 images have other labels in new (41 labels); those judge both runs."
+    assert verdicts(said[2])["accuracy"] == "better"
+    assert said[3] == "The 359 images with the same labels in both alone:"
+    assert set(verdicts(said[4]).values()) == {"within noise"}
+    known = relabelled[41:] == old.predicted[41:]
+    assert re.search(rf"^accuracy +{known.mean():.4f} +{known.mean():.4f} ", said[4], re.MULTILINE)
+    # Of the test part no label differs, and nothing is said.
+    assert said.index("Test part: 400 images") == len(said) - 4
+    every = run_of("new", oof=replace(old, labels=1 - old.labels))
+    said = sections(both[0], every, paired(both[0], every), False, False)
+    assert not any("alone" in each for each in said)
 
 
 def test_other_images_or_classes_are_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
 
 from benchmarks.planted import SHARE, plant
-from foldwise.report.label_errors import COLUMNS, label_quality, suspected_errors
+from foldwise.report.label_errors import COLUMNS, label_quality, looked_at, suspected_errors
 from foldwise.scoring.probability import log_softmax, one_vs_rest_log_odds, sigmoid
 
 IMAGES, CLASSES, WRONG = 2000, 6, 120
@@ -108,6 +108,34 @@ def test_unknown_classes_of_images_of_one_label() -> None:
     logits = np.array([[0, 1, 2], [-2, -1, 3], [1, 2, 3], [-2, 3, -2.5]], np.float32)
     found = suspected_errors(labels, logits, single=True, most=10)
     assert found[["row", "class_index", "suggested"]].to_numpy().tolist() == [[1, 0, 1]]
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_what_was_looked_at_makes_room_for_the_next(
+    single: bool,
+    several: tuple[np.ndarray, np.ndarray, np.ndarray],
+    exclusive: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    labels, logits, _ = exclusive if single else several
+    every = suspected_errors(labels, logits, single, most=30)
+    ids, names = [f"i{row}" for row in range(IMAGES)], list("abcdef")
+    told = pd.DataFrame(
+        {
+            "id": [ids[row] for row in every["row"]],
+            "class": [names[index] for index in every["class_index"]],
+            "why": ["right", "wrong", "unsure"] * 10,
+        }
+    )
+    order = np.random.default_rng(0).permutation(30)
+    settled = looked_at(told.iloc[order], ids, names)
+    assert settled.sum() == 20
+    found = suspected_errors(labels, logits, single, 10, settled)
+    pd.testing.assert_frame_equal(found, every[2::3].reset_index(drop=True))
+    assert len(suspected_errors(labels, logits, single, 30, settled)) == 30
+    # Images that are not among these, of the test part say, are no matter.
+    others = looked_at(told.assign(id="other"), ids, names)
+    assert not others.any()
+    assert not looked_at(told.head(0), ids, names).any()
 
 
 @pytest.mark.parametrize("single", [False, True])

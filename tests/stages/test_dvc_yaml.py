@@ -43,11 +43,11 @@ IDLE = {
     for stage, names in {
         "fetch": ["core/arguments"],
         "split": ["core/arguments", "core/progress"],
-        "train": [],
-        "predict": [],
-        "ensemble": ["core/arguments"],
-        "threshold": ["core/arguments", "core/progress"],
-        "evaluate": ["charts/rows", "charts/study", "core/arguments"],
+        "train": ["core/corrected"],
+        "predict": ["core/corrected"],
+        "ensemble": ["core/arguments", "core/corrected"],
+        "threshold": ["core/arguments", "core/corrected", "core/progress"],
+        "evaluate": ["charts/rows", "charts/study", "core/arguments", "core/corrected"],
         "present": [
             "charts/examples",
             "charts/overview",

@@ -30,6 +30,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         "data/images/shard-00000.arrow",
         "data/labels.parquet",
         "data/dataset.json",
+        "data/corrected.csv",
         "data/folds.csv",
         "data/duplicates.csv",
         "data/extra.csv",
