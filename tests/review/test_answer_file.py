@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldwise.core.errors import UserError
@@ -29,6 +29,7 @@ reasons = st.sampled_from(["right", 'wrong: a "fox"\nhere', "unsure"])
 rows = st.lists(st.builds(AnswerRow, texts, texts, labels, labels, st.just(WHEN), reasons))
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows)
 def test_rows_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[AnswerRow]
@@ -129,6 +130,7 @@ def test_processes_and_threads_lose_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial")) + list(tmp_path.glob(".*.partial"))
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows)
 def test_of_several_rows_the_last_counts(rows: list[AnswerRow]) -> None:
     found = last_answers(rows)

@@ -1,5 +1,6 @@
-"""What an answer does to the file, to the labels that are shown, and to what is still to be asked."""
+"""What an answer does to the file, to the labels that are shown, and to what is asked next."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -22,19 +23,19 @@ def session(request: pytest.FixtureRequest, tmp_path: Path) -> ReviewSession:
 
 @pytest.fixture
 def several(tmp_path: Path) -> ReviewSession:
-    return session_of(made_run(tmp_path / "run", False))
+    return session_of(made_run(tmp_path / "several", False))
 
 
 @pytest.fixture
 def one(tmp_path: Path) -> ReviewSession:
-    return session_of(made_run(tmp_path / "run", True))
+    return session_of(made_run(tmp_path / "one", True))
 
 
 def wrong(session: ReviewSession, number: int) -> list[AnswerRow]:
     """Say that the first doubted label of an image is wrong, of one label the likeliest other."""
     rows = session.item(number)["classes"]
     first = next(each for each in rows if each["asked"])
-    other = max((each for each in rows if not each["label"] == 1), key=lambda each: each["p"])
+    other = max((each for each in rows if each["label"] != 1), key=lambda each: each["p"])
     instead = other["index"] if session.single else None
     found: list[AnswerRow] = session.answer(number, "wrong", first["index"], instead)["rows"]
     return found
@@ -105,11 +106,12 @@ def test_an_image_is_answered_when_all_that_is_asked_is(several: ReviewSession) 
 def test_was_stays_the_label_of_the_source(session: ReviewSession) -> None:
     """Answered again, and again after `fetch` has applied the first answer."""
     rows = wrong(session, 0)
-    for part in session.parts.values():
-        # What labels.parquet holds then.
-        place = np.flatnonzero(part.ids == rows[0].id)
-        for row in rows:
-            part.labels[place, CLASSES.index(row.class_name)] = int(row.label)
+    # What labels.parquet holds then.
+    labels = session.parts["oof"].labels.copy()
+    place = np.flatnonzero(session.parts["oof"].ids == rows[0].id)
+    for row in rows:
+        labels[place, CLASSES.index(row.class_name)] = int(row.label)
+    session.parts = {"oof": replace(session.parts["oof"], labels=labels)}
     back = CLASSES.index(rows[0].class_name)
     added = session.answer(0, "wrong", back, back if session.single else None)["rows"]
     sources = {each.class_name: each.was for each in rows}
