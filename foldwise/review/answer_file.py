@@ -119,10 +119,10 @@ def as_csv(rows: Iterable[AnswerRow]) -> str:
     'id,class,was,is,when,why\\n"a,b",cat,1,1,2026-11-26T18:00:00Z,right\\n'
     """
     lines = [HEADER, *rows]
-    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
 
 
-def _cell(text: str) -> str:
+def _quoted(text: str) -> str:
     # Python 3.11's csv leaves a carriage return unquoted, which readers take for a line's end.
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 

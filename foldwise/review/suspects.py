@@ -77,7 +77,7 @@ def ordered_suspects(
     suspects = []
     for name, row in order:
         own = found[name, row]
-        rank = {index: _known(qualities[name][row, index]) for index in own.asked}
+        rank = {index: _quality_or(qualities[name][row, index]) for index in own.asked}
         asked = {index: tuple(own.asked[index]) for index in sorted(rank, key=rank.__getitem__)}
         id = str(parts[name].ids[row])
         suspects.append(Suspect(id, name, row, own.quality, asked, tuple(own.alike)))
@@ -107,9 +107,9 @@ def _by_models(
             continue
         own = found.setdefault((name, row), _Found())
         if card.class_index == index or not single:
-            own.add(index, DISAGREES[card.kind], _known(quality[row, index]))
+            own.add(index, DISAGREES[card.kind], _quality_or(quality[row, index]))
         elif index not in own.asked:
-            own.add(index, DISAGREES["missed"], _known(quality[row, index]))
+            own.add(index, DISAGREES["missed"], _quality_or(quality[row, index]))
 
 
 def _asked_class(part: Part, row: int, index: int, single: bool) -> int | None:
@@ -120,7 +120,7 @@ def _asked_class(part: Part, row: int, index: int, single: bool) -> int | None:
     return int(given[0]) if len(given) else None
 
 
-def _known(quality: float) -> float:
+def _quality_or(quality: float) -> float:
     return LIKELY if np.isnan(quality) else float(quality)
 
 
@@ -151,7 +151,7 @@ def _by_duplicates(
             if single:
                 doubted = np.flatnonzero(own == 1)
             for index in doubted.tolist():
-                quality = min(LIKELY, _known(qualities[name][row, index]))
+                quality = min(LIKELY, _quality_or(qualities[name][row, index]))
                 one.add(index, "looks like an image that is labelled otherwise", quality)
 
 

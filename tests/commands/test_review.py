@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 from foldwise.commands.review import corrections_path
 from foldwise.review.answer_file import AnswerRow, read_answers
@@ -54,10 +55,12 @@ def opened(
     page = context.new_page()
     page.on("console", lambda each: complaints.append(f"{each.type}: {each.text}"))
     page.on("pageerror", lambda each: complaints.append(str(each)))
-    own = (url, "data:", "blob:")
-    page.on(
-        "request", lambda each: each.url.startswith(own) or complaints.append(f"asked {each.url}")
-    )
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((url, "data:", "blob:")):
+            complaints.append(f"asked {request.url}")
+
+    page.on("request", asked)
     page.goto(url)
     page.wait_for_selector("html[data-shown]")
     yield page
@@ -224,9 +227,10 @@ def test_what_is_not_saved_is_told(browser: Browser, server: ReviewServer) -> No
         path.write_text("something else\n")
         answer_by_key(page, server, 0, "r")
         page.wait_for_selector("#alert:text-matches('^Not saved: .*its first line must be')")
-        wait_for(page, 0)
         assert path.read_text() == "something else\n"
+        assert page.text_content("#counted") == f"0 of {len(server.session.suspects)} answered"
         path.unlink()
+        page.reload()
         count = answer_by_key(page, server, 0, "r")
         rows_of(server, count, page)
         page.wait_for_selector("#alert", state="hidden")
@@ -364,5 +368,6 @@ def test_what_the_command_refuses(copied: Project) -> None:
 
 def test_where_answers_go() -> None:
     assert corrections_path({"data": {"corrections": "a/b.csv"}}) == Path("a/b.csv")
-    for params in ({}, {"data": {}}, {"data": {"corrections": None}}):
+    others: list[dict[str, Any]] = [{}, {"data": {}}, {"data": {"corrections": None}}]
+    for params in others:
         assert corrections_path(params) == Path("corrections.csv")

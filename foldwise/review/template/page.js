@@ -102,7 +102,8 @@ async function show(which, before = "") {
   try {
     found = await load(which);
   } catch (error) {
-    complain(error.message);
+    // What was not saved must stay told.
+    if (byId("alert").hidden) complain(error.message);
     return;
   }
   if (own !== turn) return;
