@@ -106,7 +106,7 @@ def test_processes_and_threads_lose_nothing(tmp_path: Path) -> None:
         for each in range(3)
     ]
     file = AnswerFile(path)
-    torn = []
+    torn: list[AnswerRow] = []
 
     def answer(name: str) -> None:
         for number in range(40):

@@ -85,7 +85,7 @@ def test_its_own_page_is_answered(asker: Asker) -> None:
     ],
     ids=str,
 )
-def test_a_foreign_page_may_write_nothing(asker: Asker, headers: dict[str, str]) -> None:
+def test_a_foreign_page_may_write_nothing(asker: Asker, headers: dict[str, Any]) -> None:
     assert asker.ask("answer", RIGHT, **headers)[0] == 403
     assert asker.ask("undo", {}, **headers)[0] == 403
     assert not asker.server.session.file.path.exists()
@@ -149,8 +149,9 @@ def test_pictures_are_those_of_the_store(asker: Asker) -> None:
     assert status == 200
     assert headers["Content-Type"] == "image/png"
     assert headers["Cache-Control"] == "no-store"
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert np.array_equal(pixels, session.store.pixels(id, 3))
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    assert np.array_equal(pixels[..., ::-1], session.store.pixels(id, 3))
 
 
 def test_what_cannot_be_saved_is_said(asker: Asker) -> None:
