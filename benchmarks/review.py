@@ -1,7 +1,10 @@
-"""From a key to the next image, and what the server needs. `python -m benchmarks.review [KEYS]`
+"""From a key to the next image, and what the server needs.
 
-Makes up a run whose images, photographs' size, are all suspected; serves them as `python -m
-foldwise review` does, in a process of its own; and answers so many of them (all, if nothing is
+`python -m benchmarks.review [KEYS [RUN]]`
+
+Makes up a run with more suspected images than are asked about, photographs' size, or takes the
+one in the folder RUN; serves it as `python -m
+foldwise review` does, in a process of its own; and answers so many images (all, if nothing is
 said) in headless Chromium, each as soon as it is shown. The time is from the browser's own stamp of
 the key to the first frame after the next image is in the page and decoded.
 """
@@ -36,7 +39,7 @@ PAUSE = 0.1
 WATCH = """() => {
   window.times = [];
   let pressed = null;
-  addEventListener("keydown", (event) => (pressed ??= event.timeStamp), true);
+  addEventListener("keydown", (event) => (pressed = event.timeStamp), true);
   const seen = () => requestAnimationFrame(() => {
     // A message is taken after the frame that is being drawn.
     const channel = new MessageChannel();
@@ -77,7 +80,9 @@ def answer(page: Page, count: int) -> list[float]:
     for _ in range(count):
         before = page.get_attribute("html", "data-shown")
         time.sleep(PAUSE)
-        page.keyboard.press("r")
+        # Of several labels each one that is doubted is answered before the next image comes.
+        for _ in range(page.locator("#classes .asked").count()):
+            page.keyboard.press("r")
         page.wait_for_selector(f"html:not([data-shown='{before}'])")
     page.wait_for_timeout(500)
     found: list[float] = page.evaluate("times")
@@ -87,13 +92,16 @@ def answer(page: Page, count: int) -> list[float]:
 def main() -> None:
     keys = int(sys.argv[1]) if len(sys.argv) > 1 else SUSPECTS - 1
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "run"
-        made_up(folder)
+        answers = Path(temporary) / "corrections.csv"
+        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(temporary) / "run"
+        if len(sys.argv) <= 2:
+            made_up(folder)
         command = [sys.executable, "-c", "from foldwise.commands.review import main; main()"]
+        command += ["--most", str(SUSPECTS), "--out", str(answers)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         server = subprocess.Popen(
-            [*command, "--most", str(SUSPECTS)], cwd=folder, text=True, stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+            command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE
+        )
         assert server.stdout
         print(server.stdout.readline().strip())
         url = server.stdout.readline().strip()
@@ -106,7 +114,7 @@ def main() -> None:
             times = np.array(answer(page, keys))
         last = process.memory_info().rss
         server.kill()
-        rows = len(read_answers(folder / "corrections.csv"))
+        rows = len(read_answers(answers))
         size = sum(each.stat().st_size for each in (folder / "data/images").glob("*.arrow"))
     print(f"{machine()}\n\n| | |\n|---|--:|")
     print(f"| keys, rows written | {keys:,}, {rows:,} |")
