@@ -24,7 +24,14 @@ from foldwise.report.galleries import confident_errors, shown_pairs, suspects_ga
 from foldwise.report.heatmaps import heat_maps_of
 from foldwise.report.label_errors import looked_at, suspected_errors
 from foldwise.report.learned import gains_over, kinds_of, learned_from
-from foldwise.report.page import Report, class_galleries, compose_page, renamed, short_names
+from foldwise.report.page import (
+    Report,
+    class_galleries,
+    compose_page,
+    renamed,
+    review_data,
+    short_names,
+)
 from foldwise.report.run_facts import read_origin, run_facts, written_params
 from foldwise.report.study_record import read_study_record
 from foldwise.report.thumbnails import small_pictures
@@ -147,6 +154,7 @@ def main() -> None:
         objective=objective,
         notes=[],
         tuning=tuning_section(study, own) if study else None,
+        review=review_data(dataset["classes"], names, single),
     )
     settled = looked_at(corrected, oof.ids, dataset["classes"])
     suspects = suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS, settled)

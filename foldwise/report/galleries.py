@@ -14,6 +14,7 @@ EACH = 5
 """Images of a class with the highest score, and with the lowest."""
 ERRORS = 12
 """Most confident errors of either kind."""
+SUSPECTS_TITLE = "Suspected label errors"
 MOST_LABELS = 8
 """Labels that are named under an image."""
 
@@ -117,7 +118,7 @@ def suspects_gallery(part: Part, suspects: pd.DataFrame) -> Gallery:
         "Labelled so, but hardly there": [card for card in cards if card.kind == "missed"],
         "Not labelled so, but likely there": [card for card in cards if card.kind == "added"],
     }
-    return Gallery("Suspected label errors", rows)
+    return Gallery(SUSPECTS_TITLE, rows)
 
 
 def _shown(part: Part, row: int, index: int) -> Card:

@@ -15,7 +15,7 @@ from foldwise.charts.style import DARK, LIGHT, PARTS, hardest, readable
 from foldwise.evaluation.predictions import Part
 from foldwise.report.budget import LIMIT, Pictured, as_json, pictured
 from foldwise.report.figures import Figure
-from foldwise.report.galleries import Gallery, class_gallery
+from foldwise.report.galleries import SUSPECTS_TITLE, Gallery, class_gallery
 from foldwise.report.thumbnails import SIDES, Key, Thumbnails
 from foldwise.report.tuning import TuningSection
 
@@ -37,6 +37,7 @@ COLUMNS = {
 }
 MOST_GALLERIES = 100
 """Classes with a gallery of their own."""
+SCRIPTS = ("answers", "page")
 MARGIN = 4_000
 """Bytes for notes that a page gets once it is known what does not fit."""
 
@@ -70,6 +71,23 @@ class Report:
     """What the page leaves out."""
     tuning: TuningSection | None = None
     """Of the search that chose the settings, if there was one."""
+    review: dict[str, Any] | None = None
+    """What answers to suspected label errors need: see `review_data`."""
+
+
+def review_data(classes: list[str], names: dict[str, str], single: bool) -> dict[str, Any]:
+    """What the page needs beside its galleries to write corrections.csv.
+
+    Args:
+        classes: their names in the data set.
+        names: what each is called in the page.
+        single: whether every image has one label.
+
+    >>> review_data(["cat", "a very long name"], {"cat": "cat", "a very long name": "a ..."}, True)
+    {'single': True, 'classes': {'1': 'a very long name'}}
+    """
+    other = {str(index): name for index, name in enumerate(classes) if names[name] != name}
+    return {"single": single, "classes": other}
 
 
 def render_page(report: Report, pictured: Pictured) -> str:
@@ -97,6 +115,8 @@ def render_page(report: Report, pictured: Pictured) -> str:
         "side": pictured.thumbnails.side,
         "pictures": pictured.thumbnails.encoded,
     }
+    if report.review and any(each["title"] == SUSPECTS_TITLE for each in pictured.galleries):
+        data["review"] = report.review | {"title": SUSPECTS_TITLE}
     return environment.get_template("page.html").render(
         report=report,
         parts=PARTS,
@@ -106,7 +126,7 @@ def render_page(report: Report, pictured: Pictured) -> str:
             dict.fromkeys(name for each in report.evaluation["all"].values() for name in each)
         ),
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        script=(FOLDER / "page.js").read_text(encoding="utf-8"),
+        script="".join((FOLDER / f"{each}.js").read_text("utf-8") for each in SCRIPTS),
         libraries=libraries(),
         data=as_json(data),
     )

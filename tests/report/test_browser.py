@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from foldwise.review.answer_file import read_answers
 from stages import present
 from tests.chromium import launched, needs_chromium
 from tests.runs import write_run
@@ -248,3 +250,44 @@ CONTRAST = """() => {
   }
   return weak;
 }"""
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_suspects_are_answered_and_saved(
+    browser: Browser, reports: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    """The file that is saved is one that the review takes over, with the data set's own names."""
+    opened = Opened(browser, reports[kind], 390, "dark")
+    page = opened.page
+    save = page.locator("#save-answers")
+    assert save.is_disabled()
+    shots = page.locator(".shot:has(.answers)")
+    assert shots.count() > 3
+    assert page.locator(".answers").count() == shots.count()
+    ids = [shots.nth(each).locator(".id").text_content() for each in range(3)]
+    for number, why in enumerate(("Right", "Wrong", "Unsure")):
+        shots.nth(number).get_by_role("button", name=why, exact=True).click()
+    # Said by mistake, and taken back; and one that is answered anew.
+    shots.nth(3).get_by_role("button", name="Right").click()
+    shots.nth(3).get_by_role("button", name="Right").click()
+    shots.nth(0).get_by_role("button", name="Unsure").click()
+    shots.nth(0).get_by_role("button", name="Right").click()
+    with page.expect_download() as saved:
+        save.click()
+    assert saved.value.suggested_filename == "corrections.csv"
+    saved.value.save_as(tmp_path / "corrections.csv")
+    rows = read_answers(tmp_path / "corrections.csv")
+    assert [(each.id, each.reason) for each in rows if each.class_name] == [
+        (ids[1], "wrong"),
+        *([(ids[1], "wrong")] if kind == "one" else []),
+        (ids[2], "unsure"),
+        (ids[0], "right"),
+    ]
+    table = pd.read_parquet(reports[kind].parents[1] / "data/labels.parquet").set_index("id")
+    for each in rows:
+        assert str(table.loc[each.id, each.class_name]) == each.was
+        assert (each.was != each.label) == (each.reason == "wrong")
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert opened.complaints == []
+    page.context.close()

@@ -121,7 +121,9 @@
     return make("img", "", [], { src: source, alt: text });
   }
 
-  function card(each, ofClass) {
+  const answers = data.review ? answersOf(data, make) : null;
+
+  function card(each, ofClass, answered) {
     const pictures = [image(each.picture, `image ${each.id}`)];
     if ("heat" in each) {
       pictures.push(image(each.heat, `where the network looks for ${data.names[each.class]}`));
@@ -138,13 +140,15 @@
       make("p", "why", why),
       make("p", "id", [each.id], { title: each.id }),
       make("p", "labels", labels),
+      ...(answered ? [answers.buttons(each)] : []),
     ]);
   }
 
   function rows(gallery) {
+    const answered = answers !== null && gallery.title === data.review.title;
     return gallery.rows.flatMap((row) =>
       row.cards.length
-        ? [make("h4", "row-title", [row.title]), make("ul", "gallery", row.cards.map((each) => card(each, gallery.class !== null)))]
+        ? [make("h4", "row-title", [row.title]), make("ul", "gallery", row.cards.map((each) => card(each, gallery.class !== null, answered)))]
         : [],
     );
   }
@@ -153,6 +157,7 @@
   for (const gallery of data.galleries) {
     if (gallery.class === null) {
       const content = rows(gallery);
+      if (content.length && answers && gallery.title === data.review.title) content.unshift(answers.lead);
       if (!content.length) content.push(make("p", "note", ["There are none."]));
       byId("error-galleries").append(make("h3", "", [gallery.title]), ...content);
       continue;

@@ -1,0 +1,144 @@
+"""Suspected label errors, one after the other, answered with the keyboard in a browser.
+
+`python -m foldwise review` serves a page on this machine alone. Every answer is in corrections.csv
+before the next image is shown; what is answered is not asked again.
+"""
+
+import argparse
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foldwise.core import files
+from foldwise.core.damage import refuse_changed
+from foldwise.core.errors import UserError
+from foldwise.core.settings import Folds, Members, read, read_file
+from foldwise.evaluation.predictions import Part, read_parts
+from foldwise.evaluation.settings import Evaluate
+from foldwise.images.store import ImageStore
+from foldwise.review.answer_file import AnswerFile, read_answers
+from foldwise.review.heat import heat_maker
+from foldwise.review.member_scores import FoldScores, fold_scores
+from foldwise.review.server import ReviewServer
+from foldwise.review.session import ReviewSession
+from foldwise.review.suspects import Suspect, ordered_suspects
+
+NEEDED = (files.LABELS, files.DATASET, files.DUPLICATES, files.ENSEMBLE, files.OUT_OF_FOLD,
+          files.DECISION)  # fmt: skip
+DEFAULT = "corrections.csv"
+MOST = 5000
+"""Images that are asked about, where nothing else is said."""
+
+
+def corrections_path(params: Any) -> Path:
+    """Where answers go where nothing else is said: `data.corrections`, or a name of ours.
+
+    Args:
+        params: what params.yaml holds.
+    """
+    data = params.get("data")
+    named = data.get("corrections") if isinstance(data, dict) else None
+    return Path(named if isinstance(named, str) and named else DEFAULT)
+
+
+def reviewed_parts(dataset: dict[str, Any], test: bool) -> dict[str, Part]:
+    """The parts that may be asked about: out-of-fold, and the test part where it is wanted.
+
+    Raises:
+        UserError: a file is missing or damaged, or the test part may not be looked at.
+    """
+    settings = read("evaluate", Evaluate)
+    if test and not settings.test:
+        raise UserError("--test: params.yaml has evaluate.test: false; nobody looks at it yet")
+    return read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"), test=test)
+
+
+def member_scores(suspects: Sequence[Suspect], single: bool) -> tuple[list[FoldScores], list[str]]:
+    """Scores of every member and fold, and a line for each whose predictions are not there."""
+    wanted = {each.id for each in suspects}
+    found, notes = [], []
+    for member in read("members", Members):
+        for fold in read("folds", Folds):
+            path = files.PREDICTIONS / member / f"{fold}.npz"
+            try:
+                arrays = files.read_arrays(path, "predict")
+                found.append(fold_scores(member, fold, arrays, wanted, single))
+            except UserError as error:
+                notes.append(f"Scores of {member}, fold {fold}, are left out: {error}")
+    return found, notes
+
+
+def make_session(arguments: argparse.Namespace) -> ReviewSession:
+    """All that is asked about, read from the run in this folder.
+
+    Raises:
+        UserError: there is no such run, or it is damaged.
+    """
+    refuse_changed(NEEDED)
+    dataset = files.read_dataset()
+    single = dataset["task"] == "multiclass"
+    parts = reviewed_parts(dataset, arguments.test)
+    kinds = {"picture": int, "id": str}
+    pictures = files.read_csv(
+        files.DUPLICATES, "split", list(kinds), dtype={"id": str}, keep_default_na=False
+    )
+    suspects = ordered_suspects(parts, pictures, single, arguments.most)
+    scores, notes = member_scores(suspects, single)
+    return ReviewSession(
+        title=dataset["name"],
+        classes=dataset["classes"],
+        single=single,
+        parts=parts,
+        suspects=suspects,
+        file=AnswerFile(arguments.out or corrections_path(read_file())),
+        store=ImageStore(files.IMAGES),
+        scores=scores,
+        notes=notes,
+        heated=files.MODELS.is_dir(),
+        again=arguments.again,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="where answers go (data.corrections, or "
+                        f"{DEFAULT})")  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="ask what was answered, too")
+    parser.add_argument("--test", action="store_true", help="ask about the test part, too")
+    parser.add_argument("--most", type=int, default=MOST, help=f"images at the most ({MOST})")
+    parser.add_argument("--add", type=Path, help="only take over the answers of another such file")
+    parser.add_argument("--port", type=int, default=0, help="of this machine (any that is free)")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    arguments = parser.parse_args()
+    session = make_session(arguments)
+    if arguments.add:
+        new = session.add(read_answers(arguments.add))
+        print(f"{session.file.path}: {new:,} rows of {arguments.add} are new")
+        return
+    if not session.suspects:
+        print("no label is suspected; there is nothing to review")
+        return
+    serve(session, arguments.port, arguments.open)
+
+
+def serve(session: ReviewSession, port: int, opened: bool) -> None:
+    """Serve the page until Ctrl-C, then say what was answered."""
+    member, fold = read("members", Members)[0], read("folds", Folds)[0]
+    with heat_maker(session.store, member, fold) as heat_map:
+        try:
+            server = ReviewServer(session, port, heat_map if session.heated else None)
+        except OSError as error:
+            raise UserError(f"--port: {port}: {error.strerror}; leave it out") from None
+        with server:
+            total = len(session.suspects)
+            done = session.answered(session.file.rows()).count("1")
+            print(f"{total:,} images to review, {done:,} of them answered; Ctrl-C ends it")
+            print(server.url, flush=True)
+            if opened:
+                webbrowser.open(server.url)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                done = session.answered(session.file.rows()).count("1")
+                print(f"\n{session.file.path}: {done:,} of {total:,} images answered")

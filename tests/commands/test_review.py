@@ -1,0 +1,373 @@
+"""The command in a small project, its page in a real browser: the file holds what was answered."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, Request
+
+from foldwise.commands.review import corrections_path
+from foldwise.review.answer_file import AnswerRow, read_answers
+from foldwise.review.server import ReviewServer
+from tests.chromium import launched, needs_chromium
+from tests.conftest import Project, environment
+from tests.report.test_browser import CONTRAST
+from tests.review.made import CLASSES, made_run, serving, session_of
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as opened:
+        yield opened
+
+
+@pytest.fixture(params=[False, True], ids=["several labels", "one label"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReviewServer]:
+    with serving(session_of(made_run(tmp_path / "run", request.param))) as made:
+        yield made
+
+
+@contextmanager
+def opened(
+    browser: Browser,
+    url: str,
+    width: int = 1200,
+    scheme: str = "light",
+    touch: bool = False,
+    quiet: bool = True,
+) -> Iterator[Page]:
+    """A window of the page; nothing may be complained of, or asked for elsewhere."""
+    # As a debugger may do, and no page: tests look into this one.
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+        has_touch=touch,
+        bypass_csp=True,
+    )
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda each: complaints.append(f"{each.type}: {each.text}"))
+    page.on("pageerror", lambda each: complaints.append(str(each)))
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((url, "data:", "blob:")):
+            complaints.append(f"asked {request.url}")
+
+    page.on("request", asked)
+    page.goto(url)
+    page.wait_for_selector("html[data-shown]")
+    yield page
+    assert complaints == [] or not quiet
+    context.close()
+
+
+def shown(page: Page) -> int:
+    return int(page.get_attribute("html", "data-shown") or -1)
+
+
+def wait_for(page: Page, number: int) -> None:
+    page.wait_for_selector(f"html[data-shown='{number}']")
+
+
+def rows_of(server: ReviewServer, count: int, page: Page) -> list[AnswerRow]:
+    """The file's rows, once there are so many."""
+    for _ in range(400):
+        rows = server.session.file.rows()
+        if len(rows) == count:
+            return rows
+        page.wait_for_timeout(25)
+    raise AssertionError(server.session.file.rows())
+
+
+def answer_by_key(page: Page, server: ReviewServer, number: int, key: str) -> int:
+    """Answer all that is asked of an image; how many rows that makes."""
+    wait_for(page, number)
+    asked = server.session.suspects[number].asked
+    if server.session.single:
+        page.keyboard.press(key)
+        if key == "w":
+            page.keyboard.press("w")
+        return 2 if key == "w" else 1
+    for _ in asked:
+        page.keyboard.press(key)
+    return len(asked)
+
+
+@needs_chromium
+def test_the_keyboard_answers(browser: Browser, server: ReviewServer) -> None:
+    session = server.session
+    suspects = session.suspects
+    with opened(browser, server.url) as page:
+        assert page.text_content("#id") == suspects[0].id
+        count = 0
+        for number, key in enumerate("rwu"):
+            count += answer_by_key(page, server, number, key)
+        wait_for(page, 3)
+        rows = rows_of(server, count, page)
+        expected = [(suspects[n].id, key) for n, key in enumerate("rwu")]
+        for id, key in expected:
+            own = [each for each in rows if each.id == id]
+            assert {each.why for each in own} == {{"r": "right", "w": "wrong", "u": "unsure"}[key]}
+            assert all((each.was != each.label) == (key == "w") for each in own)
+        assert page.text_content("#counted") == f"3 of {len(suspects)} answered"
+        # Skipped: nothing is written, and it comes again when all else is done.
+        page.keyboard.press("s")
+        wait_for(page, 4)
+        page.keyboard.press("ArrowLeft")
+        wait_for(page, 3)
+        page.keyboard.press("ArrowRight")
+        wait_for(page, 4)
+        assert len(session.file.rows()) == count
+        assert read_answers(session.file.path) == rows
+
+
+@needs_chromium
+def test_undo_shows_the_image_again(browser: Browser, server: ReviewServer) -> None:
+    with opened(browser, server.url) as page:
+        first = answer_by_key(page, server, 0, "w")
+        second = answer_by_key(page, server, 1, "r")
+        wait_for(page, 2)
+        before = rows_of(server, first + second, page)
+        left = len(before)
+        # One answer after the other, the last one first.
+        while left:
+            page.keyboard.press("z")
+            left -= 2 if server.session.single and left == first else 1
+            assert rows_of(server, left, page) == before[:left]
+            page.wait_for_selector(f"#counted:text-matches('^{int(left >= first)} of ')")
+        wait_for(page, 0)
+        page.wait_for_selector("#said:text-matches('^Undone')", state="attached")
+
+
+@needs_chromium
+def test_a_class_of_many_is_chosen(browser: Browser, server: ReviewServer) -> None:
+    """By its digit, or by its name; of several labels it is one that nobody asked about."""
+    session = server.session
+    with opened(browser, server.url) as page:
+        rows = session.item(0)["classes"]
+        place = next(n for n, each in enumerate(rows) if not each["asked"])
+        if session.single:
+            place = next(n for n, each in enumerate(rows) if each["label"] != 1)
+        page.keyboard.press(str(place + 1))
+        found = rows_of(server, 2 if session.single else 1, page)
+        assert found[-1].class_name == rows[place]["name"]
+        assert found[-1].label == str(1 - max(0, rows[place]["label"]))
+        if session.single:
+            wait_for(page, 1)
+            page.keyboard.press("ArrowLeft")
+            wait_for(page, 0)
+        else:
+            # What is asked about is still to be answered.
+            assert shown(page) == 0
+        page.keyboard.press("/")
+        page.keyboard.type(CLASSES[2])
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#classes button[aria-current=true] .name:text-is('{CLASSES[2]}')")
+        assert page.locator("#classes b").count() == 0
+
+
+@needs_chromium
+def test_a_note_goes_with_the_answer(browser: Browser, server: ReviewServer) -> None:
+    with opened(browser, server.url) as page:
+        page.keyboard.press("n")
+        # Letters of a note are no answers.
+        page.keyboard.type("wrong, surely")
+        page.keyboard.press("Enter")
+        page.keyboard.press("u")
+        (row,) = rows_of(server, 1, page)
+        assert row.why == "unsure: wrong, surely"
+
+
+@needs_chromium
+def test_a_key_that_is_held_down_answers_once(browser: Browser, server: ReviewServer) -> None:
+    with opened(browser, server.url) as page:
+        for _ in range(6):
+            page.keyboard.down("r")
+        page.keyboard.up("r")
+        page.wait_for_timeout(300)
+        assert len(server.session.file.rows()) == 1
+
+
+@needs_chromium
+def test_two_windows_do_no_harm(browser: Browser, server: ReviewServer) -> None:
+    """Of two servers, even, on one file."""
+    folder = server.session.file.path.parent
+    with (
+        serving(session_of(folder)) as second,
+        opened(browser, server.url) as one,
+        opened(browser, second.url) as other,
+    ):
+        count = answer_by_key(one, server, 0, "r")
+        rows_of(server, count, one)
+        # The other window had it on its screen, and answers the next one as well.
+        count += answer_by_key(other, second, 0, "u")
+        count += answer_by_key(other, second, 1, "u")
+        rows = rows_of(server, count, other)
+        # With its next answer the first window learns what the other one did.
+        wait_for(one, 1)
+        count += answer_by_key(one, server, 1, "r")
+        count += answer_by_key(one, server, 2, "r")
+        found = rows_of(server, count, one)
+        assert found[: len(rows)] == rows
+        one.wait_for_selector("#counted:text-matches('^3 of ')")
+        assert read_answers(server.session.file.path) == found
+
+
+@needs_chromium
+def test_what_is_not_saved_is_told(browser: Browser, server: ReviewServer) -> None:
+    path = server.session.file.path
+    with opened(browser, server.url, quiet=False) as page:
+        path.write_text("something else\n")
+        answer_by_key(page, server, 0, "r")
+        page.wait_for_selector("#alert:text-matches('^Not saved: .*its first line must be')")
+        assert path.read_text() == "something else\n"
+        assert page.text_content("#counted") == f"0 of {len(server.session.suspects)} answered"
+        path.unlink()
+        page.reload()
+        count = answer_by_key(page, server, 0, "r")
+        rows_of(server, count, page)
+        page.wait_for_selector("#alert", state="hidden")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 768])
+def test_by_touch_at_a_phones_width(browser: Browser, server: ReviewServer, width: int) -> None:
+    with opened(browser, server.url, width, "dark", touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        for name in ("right", "wrong", "unsure", "skip", "undo", "back", "forward"):
+            box = page.locator(f"#{name}").bounding_box()
+            assert box
+            assert min(box["width"], box["height"]) >= 44, (name, box)
+            assert box["y"] + box["height"] <= 800, name
+        page.tap("#wrong")
+        if server.session.single:
+            page.locator("#classes button:not([aria-current=true])").last.tap()
+        rows = rows_of(server, 2 if server.session.single else 1, page)
+        assert rows[-1].why == "wrong"
+        page.tap("#undo")
+        rows_of(server, 0, page)
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_stand_out_and_buttons_have_names(
+    browser: Browser, server: ReviewServer, scheme: str
+) -> None:
+    with opened(browser, server.url, scheme=scheme) as page:
+        page.click("summary")
+        answer_by_key(page, server, 0, "w")
+        wait_for(page, 1)
+        page.keyboard.press("ArrowLeft")
+        wait_for(page, 0)
+        assert page.evaluate(CONTRAST) == []
+        more = CONTRAST.replace(
+            '"h1,', '"button:not(:disabled),kbd,.chip,.why,.by,.name,figcaption,h1,'
+        )
+        assert page.evaluate(more) == []
+        nameless = page.evaluate(
+            """[...document.querySelectorAll("button,input,img")].filter((each) => !(
+                each.getAttribute("aria-label") || each.alt || each.textContent.trim()
+                || each.labels?.length)).length"""
+        )
+        assert nameless == 0
+        # What a screen reader is told: which image, which class, how it is labelled.
+        said = page.text_content("#said") or ""
+        assert re.match(rf"Image 1 of {len(server.session.suspects)}\. ", said)
+        assert any(name in said for name in CLASSES)
+        assert page.get_attribute("#said", "aria-live") == "polite"
+
+
+@needs_chromium
+def test_another_page_of_the_browser_may_write_nothing(
+    browser: Browser, server: ReviewServer
+) -> None:
+    """It knows the address, and is of this machine as well."""
+    folder = server.session.file.path.parent
+    with serving(session_of(folder)) as foreign:
+        page = browser.new_page(bypass_csp=True)
+        page.goto(foreign.url)
+        body = '{"number": 0, "answer": "right", "index": 0}'
+        for kind in ("application/json", "text/plain"):
+            for mode in ("cors", "no-cors"):
+                page.evaluate(
+                    """([url, body, kind, mode]) => fetch(url, {
+                        method: "POST", body, mode, headers: {"Content-Type": kind},
+                    }).catch(() => null)""",
+                    [f"{server.url}answer", body, kind, mode],
+                )
+        page.close()
+    assert not server.session.file.path.exists()
+
+
+@contextmanager
+def started(project: Project, *arguments: str) -> Iterator[str]:
+    """The command, as a user starts and ends it; gives its address."""
+    command = [sys.executable, "-m", "foldwise", "review", *arguments]
+    process = subprocess.Popen(
+        command, cwd=project.path, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        assert re.fullmatch(r"[\d,]+ images to review, [\d,]+ of them answered; .*\n",
+                            process.stdout.readline())  # fmt: skip
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        assert "images answered" in process.stdout.read()
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@needs_chromium
+def test_the_command_in_a_project(copied: Project, browser: Browser) -> None:
+    """Answered, ended, started again: what was answered is not asked again."""
+    path = copied.path / "corrections.csv"
+    with started(copied) as url, opened(browser, url) as page:
+        first = page.text_content("#id")
+        assert page.locator("#classes .by").first.text_content()
+        while page.text_content("#id") == first:
+            page.keyboard.press("r")
+            page.wait_for_timeout(100)
+        page.keyboard.press("h")
+        page.wait_for_selector(".picture .heat", timeout=120_000)
+        page.wait_for_function("document.querySelector('.heat').naturalWidth > 0")
+    rows = read_answers(path)
+    assert {each.id for each in rows} == {first}
+    assert {each.why for each in rows} == {"right"}
+    with started(copied) as url, opened(browser, url) as page:
+        assert page.text_content("#id") != first
+    with started(copied, "--again") as url, opened(browser, url) as page:
+        assert page.text_content("#id") == first
+    assert read_answers(path) == rows
+    other = copied.path / "colleague.csv"
+    path.rename(other)
+    copied.command("review", "--add", str(other))
+    assert read_answers(path) == rows
+
+
+def test_what_the_command_refuses(copied: Project) -> None:
+    params = yaml.safe_load((copied.path / "params.yaml").read_text())
+    copied.write_params(params | {"evaluate": params["evaluate"] | {"test": False}})
+    assert "evaluate.test: false" in copied.command("review", "--test", code=1)
+    (copied.path / "corrections.csv").write_text("id\n")
+    assert "its first line must be" in copied.command("review", code=1)
+    labels = copied.path / "data/labels.parquet"
+    content = labels.read_bytes()
+    labels.unlink()
+    labels.write_bytes(content[:-1])
+    assert "labels.parquet: is not what dvc.lock has on record" in copied.command("review", code=1)
+
+
+def test_where_answers_go() -> None:
+    assert corrections_path({"data": {"corrections": "a/b.csv"}}) == Path("a/b.csv")
+    others: list[dict[str, Any]] = [{}, {"data": {}}, {"data": {"corrections": None}}]
+    for params in others:
+        assert corrections_path(params) == Path("corrections.csv")

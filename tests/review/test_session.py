@@ -1,0 +1,203 @@
+"""What an answer does to the file, to the labels that are shown, and to what is asked next."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldwise.review.answer_file import AnswerRow, read_answers
+from foldwise.review.answering import ReviewError
+from foldwise.review.session import ReviewSession
+from tests.review.made import CLASSES, made_run, session_of
+
+WHEN = "2026-11-26T18:00:00Z"
+
+
+@pytest.fixture(params=[False, True], ids=["several labels", "one label"])
+def session(request: pytest.FixtureRequest, tmp_path: Path) -> ReviewSession:
+    return session_of(made_run(tmp_path / "run", request.param))
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> ReviewSession:
+    return session_of(made_run(tmp_path / "several", False))
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> ReviewSession:
+    return session_of(made_run(tmp_path / "one", True))
+
+
+def wrong(session: ReviewSession, number: int) -> list[AnswerRow]:
+    """Say that the first doubted label of an image is wrong, of one label the likeliest other."""
+    rows = session.item(number)["classes"]
+    first = next(each for each in rows if each["asked"])
+    other = max((each for each in rows if each["label"] != 1), key=lambda each: each["p"])
+    instead = other["index"] if session.single else None
+    found: list[AnswerRow] = session.answer(number, "wrong", first["index"], instead)["rows"]
+    return found
+
+
+def labels_of(session: ReviewSession, number: int) -> dict[str, int]:
+    also = list(range(len(CLASSES)))
+    return {each["name"]: each["label"] for each in session.item(number, also)["classes"]}
+
+
+def answered(session: ReviewSession) -> list[int]:
+    signs = session.answered(session.file.rows())
+    return [number for number, each in enumerate(signs) if each == "1"]
+
+
+def test_wrong_changes_a_label_and_says_from_what_to_what(several: ReviewSession) -> None:
+    before = labels_of(several, 0)
+    several.clock = lambda: datetime(2026, 11, 26, 18, 0, 0, tzinfo=UTC)
+    first = next(iter(several.suspects[0].asked))
+    several.answer(0, "wrong", first, note=" a\nfox ")
+    (row,) = read_answers(several.file.path)
+    was = before[CLASSES[first]]
+    assert row == (several.suspects[0].id, CLASSES[first], str(was), str(1 - was), WHEN,
+                   "wrong: a fox")  # fmt: skip
+    assert labels_of(several, 0) == before | {CLASSES[first]: 1 - was}
+
+
+def test_of_one_label_two_rows_say_what_it_is_instead(one: ReviewSession) -> None:
+    before = labels_of(one, 0)
+    (old,) = [name for name, label in before.items() if label == 1]
+    rows = wrong(one, 0)
+    assert [(each.class_name, each.was, each.label) for each in rows[:1]] == [(old, "1", "0")]
+    assert [(each.was, each.label) for each in rows[1:]] == [("0", "1")]
+    assert rows[0].when == rows[1].when
+    after = labels_of(one, 0)
+    assert sum(after.values()) == 1
+    assert after[rows[1].class_name] == 1
+
+
+def test_right_and_unsure_leave_the_label(session: ReviewSession) -> None:
+    for number, answer in ((0, "right"), (1, "unsure")):
+        before = labels_of(session, number)
+        index = next(iter(session.suspects[number].asked))
+        (row,) = session.answer(number, answer, index)["rows"]  # type: ignore[arg-type]
+        assert row.was == row.label == str(before[CLASSES[index]])
+        assert row.why == answer
+        assert labels_of(session, number) == before
+
+
+def test_what_nobody_can_know_is_ignored(several: ReviewSession, one: ReviewSession) -> None:
+    index = next(iter(several.suspects[0].asked))
+    (row,) = several.answer(0, "unknown", index)["rows"]
+    assert (row.label, row.why) == ("-1", "unsure")
+    with pytest.raises(ReviewError, match="say unsure"):
+        one.answer(0, "unknown", 0)
+
+
+def test_an_image_is_answered_when_all_that_is_asked_is(several: ReviewSession) -> None:
+    number = next(n for n, each in enumerate(several.suspects) if len(each.asked) > 1)
+    *others, last = several.suspects[number].asked
+    for index in others:
+        several.answer(number, "right", index)
+        assert answered(several) == []
+    several.answer(number, "unsure", last)
+    assert answered(several) == [number]
+
+
+def test_was_stays_the_label_of_the_source(session: ReviewSession) -> None:
+    """Answered again, and again after `fetch` has applied the first answer."""
+    rows = wrong(session, 0)
+    # What labels.parquet holds then.
+    labels = session.parts["oof"].labels.copy()
+    place = np.flatnonzero(session.parts["oof"].ids == rows[0].id)
+    for row in rows:
+        labels[place, CLASSES.index(row.class_name)] = int(row.label)
+    session.parts = {"oof": replace(session.parts["oof"], labels=labels)}
+    back = CLASSES.index(rows[0].class_name)
+    added = session.answer(0, "wrong", back, back if session.single else None)["rows"]
+    sources = {each.class_name: each.was for each in rows}
+    assert {each.class_name: each.was for each in added} == sources
+    assert {each.class_name: each.label for each in added} == sources
+    assert {each.why for each in added} == {"right"}
+
+
+def test_undo_takes_the_rows_out_and_asks_anew(session: ReviewSession) -> None:
+    before = labels_of(session, 0)
+    first = wrong(session, 0)
+    content = session.file.path.read_bytes()
+    second = wrong(session, 1)
+    done = session.undo(second)
+    assert done["number"] == 1
+    assert session.file.path.read_bytes() == content
+    assert session.undo(first)["number"] == 0
+    assert session.file.rows() == []
+    assert labels_of(session, 0) == before
+    assert answered(session) == []
+
+
+def test_undo_of_a_window_without_answers_takes_the_last_one(session: ReviewSession) -> None:
+    wrong(session, 0)
+    content = session.file.path.read_bytes()
+    last = wrong(session, 1)
+    other = session_of(session.file.path.parent)
+    # Somebody's answer to an image that nobody is asked about stays.
+    with session.file.held() as rows:
+        rows.append(AnswerRow("elsewhere", CLASSES[0], "1", "1", WHEN, "right"))
+    assert other.undo(None)["rows"] == last
+    assert session.file.path.read_bytes() == content + f"elsewhere,cat,1,1,{WHEN},right\n".encode()
+
+
+def test_an_answer_that_was_given_anew_is_not_undone(session: ReviewSession) -> None:
+    first = wrong(session, 0)
+    other = session_of(session.file.path.parent)
+    numbers = count()
+    other.clock = lambda: datetime(2027, 1, 1, 0, 0, next(numbers), tzinfo=UTC)
+    name = first[0].class_name
+    other.answer(0, "unsure", CLASSES.index(name))
+    if session.single:
+        # The label of another class by now, so that of the old one is what it was.
+        other.answer(0, "wrong", 0, CLASSES.index(name))
+    content = session.file.path.read_bytes()
+    with pytest.raises(ReviewError, match="answered anew elsewhere"):
+        session.undo(first)
+    assert session.file.path.read_bytes() == content
+
+
+def test_nothing_to_undo(session: ReviewSession) -> None:
+    with pytest.raises(ReviewError, match="nothing to undo"):
+        session.undo(None)
+    assert not session.file.path.exists()
+
+
+def test_resumed_and_asked_again(session: ReviewSession) -> None:
+    folder = session.file.path.parent
+    for index in session.suspects[2].asked:
+        session.answer(2, "right", index)
+    assert answered(session_of(folder)) == [2]
+    again = session_of(folder, again=True)
+    assert answered(again) == []
+    for index in again.suspects[2].asked:
+        again.answer(2, "right", index)
+    assert answered(again) == [2]
+
+
+@pytest.mark.parametrize("wanted", [(-1, 0), (10**6, 0), (0, -1), (0, len(CLASSES))])
+def test_what_there_is_not_is_refused(session: ReviewSession, wanted: tuple[int, int]) -> None:
+    with pytest.raises(ReviewError, match="there is no"):
+        session.answer(wanted[0], "right", wanted[1])
+    assert not session.file.path.exists()
+
+
+def test_answers_from_elsewhere_are_taken_over_once(session: ReviewSession) -> None:
+    own = wrong(session, 0)
+    # A colleague who saw the label after it was corrected, and one who saw what nobody here did.
+    seen = own[0]._replace(was=own[0].label, when="2027-01-01T00:00:00Z", why="right: yes")
+    new = AnswerRow(session.suspects[1].id, CLASSES[0], "0", "1", WHEN, "wrong")
+    assert session.add([*own, seen, new]) == 2
+    assert session.add([*own, seen, new]) == 0
+    assert session.file.rows() == [*own, seen._replace(was=own[0].was, why="wrong: yes"), new]
+
+
+def test_the_test_part_is_asked_about_where_it_is_wanted(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", False)
+    assert {each.part for each in session_of(folder).suspects} == {"oof"}
+    assert {each.part for each in session_of(folder, test=True).suspects} == {"oof", "test"}
