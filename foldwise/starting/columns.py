@@ -51,9 +51,11 @@ class Labelling:
     @property
     def flag(self) -> str:
         """That decides for it."""
-        return "--label-column " + " ".join(
-            f"'{each}'" if re.search(r"\W", each) else each for each in self.columns[:3]
-        ) + (" ..." if len(self.columns) > 3 else "")
+        return (
+            "--label-column "
+            + " ".join(f"'{each}'" if re.search(r"\W", each) else each for each in self.columns[:3])
+            + (" ..." if len(self.columns) > 3 else "")
+        )
 
     @property
     def told(self) -> str:

@@ -86,7 +86,9 @@ def _load(given: Given, tree: Tree, reading: Reading, extra_path: str) -> DataSe
     path = given.path
     if reading.below:
         if not Path(path).is_dir():
-            raise UserError(f"{path}: holds all in {reading.below}/; unpack it, and name that folder")
+            raise UserError(
+                f"{path}: holds all in {reading.below}/; unpack it, and name that folder"
+            )
         path = f"{path}/{reading.below}"
         tree = open_tree([Path(path)])
     content: dict[str, Any] = {"source": reading.data["source"], "path": path}

@@ -182,16 +182,22 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
             why.append(f"{keys['valid']}/: joins the train part, which is divided into folds")
         if "test" in keys:
             labelled = bool(_tops(index.names, keys["test"]))
-            why.append(f"{keys['test']}/: the test part, {'with' if labelled else 'without'} labels")
+            why.append(
+                f"{keys['test']}/: the test part, {'with' if labelled else 'without'} labels"
+            )
         usual = {"train": "train", "valid": "val", "test": "test"}
         own = {role: name for role, name in keys.items() if name != usual[role]}
         data = {"source": "folder"} | ({"folder": own} if own else {})
         choices = []
         if "valid" in keys:
-            choices.append(f"{keys['valid']}/ alone is held out: set split.method: list, folds: [0]")
+            choices.append(
+                f"{keys['valid']}/ alone is held out: set split.method: list, folds: [0]"
+            )
         return [Reading(data, why, choices)]
     # `train_data` and `test_images` are parts too, of which something else must say the classes.
-    classes = [top for top in tops if top.lower() not in PARTS and not PART_LIKE.search(top.lower())]
+    classes = [
+        top for top in tops if top.lower() not in PARTS and not PART_LIKE.search(top.lower())
+    ]
     if len(classes) < 2 or len(classes) < len(tops):
         return []
     why = [f"{below or 'DATA'}/: a folder per class, {_listed(classes)}"]

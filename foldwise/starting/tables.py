@@ -66,7 +66,9 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     readings = []
     labelled = [(each, _ways(each, wishes)) for each in mains]
     ranked = [pair for pair in labelled if pair[1]]
-    ranked.sort(key=lambda pair: (-pair[1][0].rank, "train" not in pair[0].name, -len(pair[0].table)))
+    ranked.sort(
+        key=lambda pair: (-pair[1][0].rank, "train" not in pair[0].name, -len(pair[0].table))
+    )
     for main, ways in ranked[:3]:
         others = [each for each in found if each.name != main.name]
         for way in ways[:3]:

@@ -52,9 +52,18 @@ MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inferenc
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
 MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params"}
 MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster", "tuning"}
+MAY_IMPORT["starting"] = GROUND | {
+    "decision",
+    "ensembling",
+    "images",
+    "model",
+    "params",
+    "sources",
+    "training",
+}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
-MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "tuning"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "starting", "tuning"}
 
 DOORS = {
     Path("foldwise/cluster/apply_cluster.py"),

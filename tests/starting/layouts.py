@@ -49,12 +49,17 @@ def class_folders_in_one(root: Path) -> Wanted:
 def parts_of_folders(root: Path) -> Wanted:
     """As Roboflow exports a classification: train, valid, test."""
     for place, part in enumerate(("train", "valid", "test")):
-        write(root, {**numbered(f"{part}/a/", 4, 20 * place), **numbered(f"{part}/b/", 4, 90 * place + 9)})
+        write(
+            root,
+            {**numbered(f"{part}/a/", 4, 20 * place), **numbered(f"{part}/b/", 4, 90 * place + 9)},
+        )
     return Wanted("folder", {"valid": "valid"}, 16, 8, ["a", "b"], "multiclass")
 
 
 def unlabelled_test_folder(root: Path) -> Wanted:
-    write(root, {**numbered("train/a/", 4), **numbered("train/b/", 4, 10), **numbered("test/", 3, 30)})
+    write(
+        root, {**numbered("train/a/", 4), **numbered("train/b/", 4, 10), **numbered("test/", 3, 30)}
+    )
     return Wanted("folder", {}, 8, 3, ["a", "b"], "multiclass")
 
 
@@ -299,8 +304,12 @@ def several_archives(root: Path) -> Wanted:
 
 def phone_export(root: Path) -> Wanted:
     """A phone's photos, and a table that Excel wrote: semicolons, a byte order mark, no suffix."""
-    rows = [f"IMG_{each:04d};2024-05-0{1 + each % 9};{('ripe', 'raw')[each % 2]};" for each in range(10)]
-    write(root, {"Photos.csv": "\ufeff" + "\r\n".join(["Photo;Taken;Class;Remarks", *rows]) + "\r\n"})
+    rows = [
+        f"IMG_{each:04d};2024-05-0{1 + each % 9};{('ripe', 'raw')[each % 2]};" for each in range(10)
+    ]
+    write(
+        root, {"Photos.csv": "\ufeff" + "\r\n".join(["Photo;Taken;Class;Remarks", *rows]) + "\r\n"}
+    )
     write(root, {f"DCIM/100/IMG_{each:04d}.JPG": each for each in range(10)})
     keys = {"file": "Photos.csv", "column": "Photo", "suffix": ".JPG", "labels": "class"}
     keys |= {"label": "Class", "images": "DCIM/100"}
