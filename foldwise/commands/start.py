@@ -19,6 +19,7 @@ from foldwise.core import files
 from foldwise.core.errors import UserError
 from foldwise.core.settings import PARAMS, read_file
 from foldwise.params import Params
+from foldwise.sources.names import printable
 from foldwise.starting.cost import Counted, cost_of, told_cost
 from foldwise.starting.facts import Look, facts, look_at
 from foldwise.starting.finding import LOADERS, DataSet, find
@@ -35,7 +36,7 @@ SUBMISSION = "data/submission.csv"
 
 
 def main() -> None:
-    arguments = read_arguments()
+    arguments = start_arguments()
     with in_one_line():
         old = read_file() if PARAMS.exists() else {}
         if not arguments.dry and not arguments.force:
@@ -52,12 +53,12 @@ def main() -> None:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         fitted = fitted_to(found, look, gpus > 0, not arguments.no_mirror)
         content, params = make_params(found, fitted, arguments.tier, old, SUBMISSION)
-        said = told(found, look)
-        print("\n".join(said), flush=True)
+        said = said_of(found, look)
+        print("\n".join(map(printable, said)), flush=True)
         if arguments.steps:
             print("\n".join(estimate(params, found, look, gpus, arguments.steps)), flush=True)
-    command = shlex.join(["python -m foldwise start", *arguments.data, "--tier", arguments.tier])
-    text = params_text(content, [f"Written by `{command}`.".replace("'", ""), *found.reading.why])
+    command = f"python -m foldwise start {shlex.join(arguments.data)} --tier {arguments.tier}"
+    text = params_text(content, [f"Written by `{command}`.", *found.reading.why])
     before = PARAMS.read_text(encoding="utf-8") if PARAMS.exists() else ""
     print(f"\n{difference(before, text) or f'{PARAMS} is so already'}\n")
     if arguments.dry:
@@ -68,7 +69,7 @@ def main() -> None:
     print("\n".join(next_commands(params)))
 
 
-def read_arguments() -> argparse.Namespace:
+def start_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -91,7 +92,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--dry", action="store_true", help="say it all, and write nothing")
     parser.add_argument("--force", action="store_true", help="overwrite what is in no commit")
     parser.add_argument("--steps", type=int, default=20, help="of training on trial; 0: none")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.steps < 0:
+        raise UserError(f"--steps: got {arguments.steps}; write 1 or more, or 0 for none")
+    return arguments
 
 
 def wishes_of(arguments: argparse.Namespace) -> Wishes:
@@ -124,7 +128,7 @@ def refuse_uncommitted() -> None:
         raise UserError(f"{PARAMS}: differs from the last commit; commit it, or write --force")
 
 
-def told(found: DataSet, look: Look) -> list[str]:
+def said_of(found: DataSet, look: Look) -> list[str]:
     """What is said of a data set."""
     lines = [f"{found.data['path']}: {found.data['source']}"]
     lines += [f"  {each}" for each in (*found.reading.why, *facts(found, look))]
@@ -137,7 +141,7 @@ def told(found: DataSet, look: Look) -> list[str]:
 
 def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) -> list[str]:
     """What a run will take, from steps on trial."""
-    from foldwise.starting.trying import measure, peak_memory, start_seconds
+    from foldwise.starting.trying import measure_members, peak_memory, start_seconds
 
     source = found.source
     test = source.parts.count("test")
@@ -150,7 +154,7 @@ def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) 
     labels = np.where(source.labels[look.positions] < 0, 0, source.labels[look.positions])
     share = 1 - 1 / len(params.folds) if params.split.method == "kfold" else 1.0
     learned = max(2, round(counted.train * share * (1 if test else 1 - params.split.test)))
-    measured = measure(params, look, labels, learned, steps)
+    measured = measure_members(params, look, labels, learned, steps)
     cost = cost_of(params, counted, measured, look.seconds, start_seconds())
     return told_cost(cost, peak_memory(), gpus, os.cpu_count() or 1)
 

@@ -15,7 +15,7 @@ starting a stage takes there and here.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from foldwise.params import Params
 
@@ -81,7 +81,6 @@ class Cost:
     """Bytes."""
     count: int
     """Folds."""
-    others: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -95,7 +94,7 @@ class Cost:
         21.0
         """
         alone = self.seconds - self.stages["train"] - self.stages["predict"]
-        work = sorted((sum(each) for each in self.folds.values() for _ in range(self.count)))
+        work = sorted(sum(each) for each in self.folds.values() for _ in range(self.count))
         # The longest first, each to whoever is free.
         free = [0.0] * max(1, jobs)
         for each in reversed(work):

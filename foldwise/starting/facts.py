@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foldwise.core.errors import UserError
 from foldwise.images.decode import MAX_PIXELS, Inspected, bits_of, inspect
 from foldwise.images.headers import plain
 from foldwise.sources.problems import LISTED
@@ -50,8 +51,6 @@ def look_at(found: DataSet) -> Look:
     Raises:
         UserError: none can be decoded.
     """
-    from foldwise.core.errors import UserError
-
     count = len(found.source.ids)
     positions = sorted({int(each) for each in np.linspace(0, count - 1, min(count, LOOKED_AT))})
 

@@ -69,6 +69,9 @@ def find(given: Given, wishes: Wishes, extra_path: str) -> DataSet:
     loaded: list[DataSet] = []
     refused: UserError | None = None
     for reading in readings(tree, wishes):
+        if reading.data["source"] in {each.data["source"] for each in loaded}:
+            # Other columns of one table are told as its choices.
+            continue
         try:
             loaded.append(_load(given, tree, reading, extra_path))
         except UserError as error:
@@ -76,10 +79,7 @@ def find(given: Given, wishes: Wishes, extra_path: str) -> DataSet:
     if not loaded:
         assert refused is not None
         raise refused
-    first = loaded[0]
-    # Other columns of one table are told as its choices.
-    others = [each.reading for each in loaded[1:] if each.data["source"] != first.data["source"]]
-    return replace(first, others=others)
+    return replace(loaded[0], others=[each.reading for each in loaded[1:]])
 
 
 def _load(given: Given, tree: Tree, reading: Reading, extra_path: str) -> DataSet:

@@ -177,7 +177,7 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
         if any(posixpath.basename(each) in (*VALID, *TEST) for each in (keys["train"],)):
             return []
         classes = _tops(index.names, keys["train"])
-        why = [f"{keys['train']}/: a folder per class, {_listed(classes)}"]
+        why = [f"{keys['train']}/: a folder per class, {_listed_names(classes)}"]
         if "valid" in keys:
             why.append(f"{keys['valid']}/: joins the train part, which is divided into folds")
         if "test" in keys:
@@ -200,7 +200,7 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
     ]
     if len(classes) < 2 or len(classes) < len(tops):
         return []
-    why = [f"{below or 'DATA'}/: a folder per class, {_listed(classes)}"]
+    why = [f"{below or 'DATA'}/: a folder per class, {_listed_names(classes)}"]
     data = {"source": "folder"} | ({"folder": {"train": below}} if below else {})
     return [Reading(data, why)]
 
@@ -227,7 +227,7 @@ def _tops(names: list[str], folder: str) -> list[str]:
     return sorted(found)
 
 
-def _listed(names: list[str]) -> str:
+def _listed_names(names: list[str]) -> str:
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     return f"{len(names)} of them: {shown}"
 
@@ -244,7 +244,8 @@ def _why_none(tree: Tree, index: ImageIndex, wishes: Wishes) -> str:
             "export it as COCO, or put the images into JPEGImages/, the XML into Annotations/ and "
             "a list of names into ImageSets/Main/trainval.txt"
         )
-    if kinds[".txt"] >= len(index.names) // 2 > 0:
+    stems = {name[: -len(PurePosixPath(name).suffix)] for name in index.names}
+    if 2 * sum(f"{stem}.txt" in tree.files for stem in stems) >= len(stems):
         return (
             f"{tree.root}: has a text beside every image, as YOLO has; no source reads it: export "
             "it as COCO"

@@ -1,4 +1,4 @@
-"""A params.yaml for a data set: what stands in it, its text, and how it differs from the old one."""
+"""A params.yaml for a data set: what stands in it, its text, how it differs from the old one."""
 
 import difflib
 import json

@@ -51,7 +51,7 @@ def peak_memory() -> float:
     return float(own)
 
 
-def measure(
+def measure_members(
     params: Params, look: Look, labels: np.ndarray, train: int, steps: int = STEPS
 ) -> dict[str, Measured]:
     """What every member takes; nothing is left on the disk, nor of random state.
@@ -103,13 +103,13 @@ def _measured(
     )
     seconds = 0.0
     if not recipe.solved:
-        seconds = _step(params, recipe, network, batch, store, labels, steps)
+        seconds = _timed_steps(params, recipe, network, batch, store, labels, steps)
     forward, kept = _forward(network.to(device).eval(), batch.to(device), device)
     solve = _solve(recipe, network.cpu(), kept, labels, train) if recipe.solved else 0.0
     return Measured(read, seconds, forward, solve, kept.shape[1], size)
 
 
-def _step(
+def _timed_steps(
     params: Params,
     recipe: Recipe,
     network: Classifier,
