@@ -38,11 +38,11 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     settings = plain_paths(
         data.table, tree, "file", "valid", "test", "sample", "images", "test_images"
     )
-    found = _given(tree, settings, problems)
-    first = found[settings.file][0]
+    given, found = _given(tree, settings, problems)
+    first = given[settings.file]
     parts = _parts(settings, first, tree.label(settings.file), problems)
     learned = [first[parts == "train"]]
-    learned += [found[settings.valid][0]] if settings.valid else []
+    learned += [given[settings.valid]] if settings.valid else []
     train = pd.concat(learned).fillna("")
     classes = _classes(data, train, tree.label(settings.file), problems)
     names: list[str] = []
@@ -89,10 +89,13 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
 
 def _given(
     tree: Tree, settings: Table, problems: Problems
-) -> dict[str, tuple[pd.DataFrame, list[str]]]:
-    """Of each table the rows whose image is there, and the images' names, each image once."""
+) -> tuple[dict[str, pd.DataFrame], dict[str, tuple[pd.DataFrame, list[str]]]]:
+    """Each table, and of each the rows whose image is there and the images' names.
+
+    Each image once.
+    """
     files = dict.fromkeys(each for each in (settings.file, settings.valid, settings.tested) if each)
-    given = {}
+    given, named = {}, {}
     owner: dict[str, str] = {}
     for name in files:
         table = _rows(tree, settings, name, name != settings.tested, problems)
@@ -101,9 +104,9 @@ def _given(
         for each in sorted(set(wanted) & owner.keys()):
             problems.add(tree.label(name), f"names {each}, as {owner[each]} does; drop one")
         owner |= dict.fromkeys(wanted, name)
-        given[name] = table, wanted
+        given[name], named[name] = table, (table, wanted)
     folders = dict.fromkeys(settings.folder_of(name).strip("/.") for name in given)
-    return rows_and_images(tree, given, folders, problems)
+    return given, rows_and_images(tree, named, folders, problems)
 
 
 def _rows(

@@ -53,9 +53,10 @@ def _voc(tree: Tree, _: ImageIndex, wishes: Wishes) -> list[Reading]:
         return []
     if not any("JPEGImages/" in name for name in tree.files):
         return []
-    years = sorted({int(match[1]) for name in tree.files if (match := YEAR.search(name))})
+    years = {int(match[1]) for name in tree.files if (match := YEAR.search(name))}
+    latest_first: list[int | None] = [*sorted(years, reverse=True)]
     found = []
-    for year in reversed(years or [None]):
+    for year in latest_first or [None]:
         devkit = Devkit(tree, year)
         lists = [each for each in ("trainval", "train", "val", "test") if devkit.lines(each)]
         keys: dict[str, Any] = {"year": year} if year else {}
@@ -187,7 +188,7 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
             )
         usual = {"train": "train", "valid": "val", "test": "test"}
         own = {role: name for role, name in keys.items() if name != usual[role]}
-        data = {"source": "folder"} | ({"folder": own} if own else {})
+        data: dict[str, Any] = {"source": "folder"} | ({"folder": own} if own else {})
         choices = []
         if "valid" in keys:
             choices.append(
@@ -201,7 +202,7 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
     if len(classes) < 2 or len(classes) < len(tops):
         return []
     why = [f"{below or 'DATA'}/: a folder per class, {_listed_names(classes)}"]
-    data = {"source": "folder"} | ({"folder": {"train": below}} if below else {})
+    data = {"source": "folder", "folder": {"train": below}} if below else {"source": "folder"}
     return [Reading(data, why)]
 
 

@@ -73,6 +73,8 @@ def _downloaded(address: str, folder: Path) -> Download:
     if not name:
         raise UserError(f"{address}: names no file")
     folder.mkdir(parents=True, exist_ok=True)
+    # It would tell the checksum, which params.yaml will hold.
+    pooch.get_logger().setLevel("WARNING")
     try:
         path = Path(pooch.retrieve(address, None, f"{name}.new", folder, progressbar=False))
     except (requests.RequestException, ValueError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import posixpath
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -142,7 +143,7 @@ def _reading(
     wishes: Wishes,
 ) -> Reading:
     settled = _settled(main, wishes)
-    keys = {"file": main.name, "column": main.column}
+    keys: dict[str, Any] = {"file": main.name, "column": main.column}
     why = [
         f"{main.name}: a table of {len(main.table)} rows",
         f"the column '{main.column}' names images: {main.place.share:.0%} of its cells are files"
@@ -167,7 +168,7 @@ def _reading(
             keys |= {what: settled[what]}
             number = main.table[settled[what]].nunique()
             why.append(f"the column '{settled[what]}' is the {what} ({number} different values)")
-    data = {"source": "table", "table": keys}
+    data: dict[str, Any] = {"source": "table", "table": keys}
     known = {main.column, *way.columns, *(each for each in settled.values() if each)}
     rest = [str(each) for each in main.table.columns if each not in known]
     if way.form == "columns" and rest:
@@ -176,7 +177,7 @@ def _reading(
         why.append(f"columns that are not used: {', '.join(rest[:8])}")
     if "test" not in keys and "sample" not in keys and settled["part"] is None:
         why.append(_no_test(index, main, beside))
-    split = {"group": True} if "group" in keys else {}
+    split: dict[str, Any] = {"group": True} if "group" in keys else {}
     split |= {"method": "list"} if "fold" in keys else {}
     return Reading(data, why, _choices(main, way, wishes), split)
 
@@ -200,8 +201,8 @@ def _beside(
 
 
 def _with_parts(
-    keys: dict[str, str], main: Found, beside: dict[str, Found]
-) -> tuple[dict[str, str], list[str]]:
+    keys: dict[str, Any], main: Found, beside: dict[str, Found]
+) -> tuple[dict[str, Any], list[str]]:
     """The keys with those of other tables, and why."""
     why = []
     for role, each in beside.items():

@@ -228,7 +228,7 @@ def test_a_column_of_anything_else_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_validation_list_and_a_sample_submission(tmp_path: Path) -> None:
-    write(tmp_path, {"img/d.png": 7, "later/x.png": 8, "later/y.png": 9})
+    write(tmp_path, {"later/x.png": 8, "later/y.png": 9})
     write(
         tmp_path, {"v.csv": "label,file\ndog,d.png\n", "s.csv": "file,label\ny.png,cat\nx.png,q\n"}
     )
@@ -237,6 +237,7 @@ def test_a_validation_list_and_a_sample_submission(tmp_path: Path) -> None:
     source = table_source(tmp_path, text, group="who", **{**settings, "valid": None})
     assert source.folds is None
     assert source.groups == ["1", "2", "2", "", ""]
+    write(tmp_path, {"img/d.png": 7})
     source = table_source(
         tmp_path, text.replace(",who", "").replace(",1", "").replace(",2", ""), **settings
     )
