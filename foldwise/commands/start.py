@@ -23,7 +23,13 @@ from foldwise.sources.names import printable
 from foldwise.starting.cost import Counted, cost_of, told_cost
 from foldwise.starting.facts import Look, facts, look_at
 from foldwise.starting.finding import LOADERS, DataSet, find
-from foldwise.starting.params_file import difference, fitted_to, make_params, params_text
+from foldwise.starting.params_file import (
+    difference,
+    fitted_to,
+    make_params,
+    params_text,
+    recipe_told,
+)
 from foldwise.starting.places import given_by
 from foldwise.starting.reading import Wishes
 from foldwise.starting.tiers import TIERS
@@ -53,7 +59,9 @@ def main() -> None:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         fitted = fitted_to(found, look, gpus > 0, not arguments.no_mirror)
         content, params = make_params(found, fitted, arguments.tier, old, SUBMISSION)
-        said = said_of(found, look)
+        said = [*said_of(found, look), recipe_told(arguments.tier, params)]
+        if "hflip" in params.tta.views:
+            said.append("  a mirrored image is taken to show the same; if not: --no-mirror")
         print("\n".join(map(printable, said)), flush=True)
         if arguments.steps:
             print("\n".join(estimate(params, found, look, gpus, arguments.steps)), flush=True)

@@ -172,10 +172,9 @@ def told_cost(cost: Cost, memory: float, gpus: int, cores: int) -> list[str]:
             f"with `make folds-parallel JOBS={jobs}`, a fold per GPU: about "
             f"{_time(cost.side_by_side(jobs))}"
         )
-    elif gpus == 0:
-        lines.append(
-            "JOBS gains little here: folds at once would share the cores that one fold uses"
-        )
+    else:
+        shared = "the GPU" if gpus else "the cores"
+        lines.append(f"JOBS gains little here: folds at once would share {shared} of one fold")
     lines.append(
         f"on a cluster of {stages_of} nodes like this one, a fold each: about "
         f"{_time(cost.side_by_side(stages_of))}"

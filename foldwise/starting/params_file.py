@@ -78,6 +78,17 @@ def make_params(
     return ordered, params
 
 
+def recipe_told(tier: str, params: Params) -> str:
+    """What a recipe trains, in a line."""
+    members = []
+    for name in params.members:
+        recipe = params.recipe(name)
+        how = "a layer on frozen features" if recipe.solved else f"{recipe.epochs} epochs"
+        model = recipe.model
+        members.append(f"{name} ({model.backbone}, {model.image_size} pixels, {how})")
+    return f"tier {tier}: {', '.join(members)}; {len(params.folds)} folds"
+
+
 def params_text(content: dict[str, Any], said: list[str]) -> str:
     """The file's text, with what is said of it in front."""
     # Two keys of one list are written as two lists.
