@@ -73,7 +73,8 @@ def id_column(
 ) -> tuple[str, Place] | None:
     """The column whose cells find the most images, if half of them do; and where they lie."""
     best: tuple[str, Place] | None = None
-    for name in [wanted] if wanted in table.columns else table.columns:
+    columns = [str(each) for each in table.columns]
+    for name in [each for each in columns if each == wanted] or columns:
         place = index.place(table[name].tolist(), liked)
         # Numbers of rows may be names of images too: of two, the one whose cells differ.
         different = table[name].is_unique

@@ -233,13 +233,16 @@ def test_a_validation_list_and_a_sample_submission(tmp_path: Path) -> None:
         tmp_path, {"v.csv": "label,file\ndog,d.png\n", "s.csv": "file,label\ny.png,cat\nx.png,q\n"}
     )
     text = "file,label,who\na.png,dog,1\nb.png,cat,2\nc.png,cat,2\n"
-    settings = {"labels": "class", "valid": "v.csv", "sample": "s.csv", "test_images": "later"}
-    source = table_source(tmp_path, text, group="who", **{**settings, "valid": None})
+    settings = {"labels": "class", "sample": "s.csv", "test_images": "later"}
+    source = table_source(tmp_path, text, group="who", **settings)
     assert source.folds is None
     assert source.groups == ["1", "2", "2", "", ""]
     write(tmp_path, {"img/d.png": 7})
     source = table_source(
-        tmp_path, text.replace(",who", "").replace(",1", "").replace(",2", ""), **settings
+        tmp_path,
+        text.replace(",who", "").replace(",1", "").replace(",2", ""),
+        valid="v.csv",
+        **settings,
     )
     assert source.ids == ["a.png", "b.png", "c.png", "d.png", "y.png", "x.png"]
     assert source.parts == ["train"] * 4 + ["test"] * 2
