@@ -94,7 +94,7 @@ def test_rows_without_an_image_are_told(tmp_path: Path) -> None:
     assert data.data["on_error"] == "skip"
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, str | bytes | int], str]] = {
     "nothing": ({"a.txt": "a"}, "holds no images"),
     "images alone": ({"a.png": 0, "b.png": 1}, "no labels were found"),
     "yolo": ({"a.png": 0, "a.txt": "0 0.5 0.5 1 1"}, "YOLO"),
@@ -129,3 +129,14 @@ def test_a_wish_that_cannot_be_is_refused(
     lesions(tmp_path)
     with pytest.raises(UserError, match=said):
         found(tmp_path, **wishes)
+
+
+def test_of_two_columns_that_name_images_the_one_that_names_more_is_taken(tmp_path: Path) -> None:
+    """The rows' numbers are names of half of the images."""
+    names = [*(str(each) for each in range(6)), *(f"x{each}" for each in range(6))]
+    rows = [f"{name},{each},{'ab'[each % 2]}" for each, name in enumerate(names)]
+    write(tmp_path, {"t.csv": "\n".join(["name,row,label", *rows])})
+    write(tmp_path, {f"{name}.png": each for each, name in enumerate(names)})
+    data = found(tmp_path)
+    assert data.data["table"]["column"] == "name"
+    assert data.dropped == []
