@@ -1,8 +1,9 @@
-"""Tables that people wrote: CSV and Parquet, every cell a string, nothing guessed."""
+"""Tables that people wrote: CSV, Parquet, JSON lines; every cell a string, nothing guessed."""
 
 import codecs
 import csv
 import io
+import json
 
 import pandas as pd
 import pyarrow as pa
@@ -34,7 +35,8 @@ def read_table(
     """A table of strings; its index holds what to call each row: "row 2", as an editor counts.
 
     CSV is UTF-8, or UTF-16 that says so, with whichever of commas, semicolons and tabs divides it;
-    the first row names the columns, and blanks around cells do not count.
+    the first row names the columns, and blanks around cells do not count. JSON lines (.jsonl) are
+    an object each, whose lists of texts become cells with `;` between.
 
     Raises `UserError` for a file that is missing or no such table, or a header that no column may
     have, or one without rows, unless it `may_be_empty`; notes ragged rows in `problems` and leaves
@@ -44,6 +46,8 @@ def read_table(
     label = tree.label(name)
     if name.endswith(".parquet"):
         table = _parquet(content, label)
+    elif name.endswith(".jsonl"):
+        table = _json_lines(content, label, problems)
     else:
         table = _csv(content, label, "\t" if name.endswith(".tsv") else ",", problems)
     # Others, such as the narrow one of macOS's clock, are part of the names of files.
@@ -128,6 +132,44 @@ def _parquet(content: bytes, label: str) -> pd.DataFrame:
         raise UserError(f"{label}: is no readable Parquet file; write it anew") from None
     columns = {name: _strings(table[name], f"{label}: column '{name}'") for name in names}
     return pd.DataFrame(columns, index=[f"row {row}" for row in range(1, table.num_rows + 1)])
+
+
+def _json_lines(content: bytes, label: str, problems: Problems) -> pd.DataFrame:
+    rows, numbers = [], []
+    for number, line in enumerate(decoded(content, label).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{label}: row {number}: is no readable JSON ({error})") from None
+        cells = {key: _json_cell(each) for key, each in entry.items()} if _is_object(entry) else {}
+        if not cells or None in cells.values():
+            problems.add(
+                f"{label}: row {number}",
+                "is not an object of texts, numbers and lists of texts without `;`; correct it",
+            )
+            continue
+        rows.append(cells)
+        numbers.append(f"row {number}")
+    return pd.DataFrame(rows, index=numbers).fillna("")
+
+
+def _is_object(entry: object) -> bool:
+    return isinstance(entry, dict) and all(isinstance(key, str) for key in entry)
+
+
+def _json_cell(value: object) -> str | None:
+    """A cell's text; None for what none can be made of."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float | str):
+        return str(int(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, list):
+        texts = [_json_cell(each) if not isinstance(each, list) else None for each in value]
+        if all(text is not None and ";" not in text for text in texts):
+            return ";".join(text or "" for text in texts)
+    return None
 
 
 def _strings(column: pa.ChunkedArray, label: str) -> list[str]:

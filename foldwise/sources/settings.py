@@ -118,12 +118,44 @@ class Table(Settings):
     """Column that says `train` or `test`."""
     test: Text | None = None
     """A second table, of the test part; it may lack the labels."""
+    valid: Text | None = None
+    """A table of images that join the train part; with `split.method: list` they are what is held
+    out."""
+    test_images: str | None = None
+    """Folder that the test part's file column is relative to; null: `images`."""
+    sample: Text | None = None
+    """A sample submission, which lists the test part: its columns of labels do not count."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.part and self.test:
             raise ValueError("part: data.table.test names the test part already; drop one")
+        if self.sample and (self.part or self.test):
+            other = "part" if self.part else "test"
+            raise ValueError(f"sample: data.table.{other} names the test part already; drop one")
+        if self.valid and self.fold:
+            raise ValueError("valid: data.table.fold says what is held out already; drop one")
+        if self.test_images is not None and self.tested is None:
+            raise ValueError("test_images: is for `test` or `sample`; name one, or drop it")
         return self
+
+    @property
+    def tested(self) -> str | None:
+        """The table of the test part, where it has one.
+
+        >>> Table(labels="class", sample="sample_submission.csv").tested
+        'sample_submission.csv'
+        """
+        return self.test or self.sample
+
+    def folder_of(self, table: str) -> str:
+        """Where a table's images lie.
+
+        >>> Table(labels="class", images="a", test="t.csv", test_images="b").folder_of("t.csv")
+        'b'
+        """
+        own = self.test_images if table == self.tested else None
+        return self.images if own is None else own
 
 
 class FolderLayout(Settings):

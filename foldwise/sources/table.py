@@ -1,5 +1,6 @@
 """Source `table`: a CSV or Parquet file with a row per image; `data.table` says what is in it."""
 
+import posixpath
 from typing import Any
 
 import numpy as np
@@ -28,43 +29,41 @@ FOLDS = {str(number) for number in range(-1, 1000)}
 
 
 def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
-    """Read the table, and the test part's own where there is one.
+    """Read the table, and those of the validation list and the test part where there are any.
 
     Raises `UserError` for a table or column that is missing; notes rows without an image, images
     without a row, repeated files, wrong cells, and classes that are not those expected.
     """
     assert data.table is not None  # checked by `Data`
-    settings = plain_paths(data.table, tree, "file", "test", "images")
-    given = {settings.file: _rows(tree, settings, settings.file, True, problems)}
-    if settings.test is not None:
-        given[settings.test] = _rows(tree, settings, settings.test, False, problems)
-    resolver = Resolver(tree, settings.images, settings.suffix)
-    for name, table in given.items():
-        given[name] = _resolved(resolver, settings, table, tree.label(name), problems)
-    wanted = {name: table[IMAGE].tolist() for name, table in given.items()}
-    cells: list[str] = []
-    named = {name: (table, wanted[name]) for name, table in given.items()}
-    found = rows_and_images(tree, named, [settings.images.strip("/.")], problems)
-    for name in sorted(set(wanted[settings.file]) & set(wanted.get(settings.test or "", []))):
-        problems.add(
-            tree.label(settings.test or ""), f"names {name}, as {settings.file} does; drop one"
-        )
+    settings = plain_paths(
+        data.table, tree, "file", "valid", "test", "sample", "images", "test_images"
+    )
+    given, found = _given(tree, settings, problems)
     first = given[settings.file]
     parts = _parts(settings, first, tree.label(settings.file), problems)
-    classes = _classes(data, first[parts == "train"], tree.label(settings.file), problems)
+    learned = [first[parts == "train"]]
+    learned += [given[settings.valid]] if settings.valid else []
+    train = pd.concat(learned).fillna("")
+    classes = _classes(data, train, tree.label(settings.file), problems)
     names: list[str] = []
+    cells: list[str] = []
     all_parts: list[str] = []
+    held_out: list[int] = []
     labels = []
     extra: dict[str, list[str]] = {key: [] for key in ("group", "fold") if getattr(settings, key)}
     for file, (rows, present) in found.items():
-        part = parts[rows.index] if file == settings.file else pd.Series("test", rows.index)
+        whole = pd.Series("test" if file == settings.tested else "train", rows.index)
+        part = parts[rows.index] if file == settings.file else whole
         labels.append(table_labels(settings, rows, part, classes, tree.label(file), problems))
         names += present
         cells += rows[settings.column].tolist()
         all_parts += part.tolist()
+        held_out += [0 if file == settings.valid else -1] * len(rows)
         for key, values in extra.items():
             column = getattr(settings, key)
             values += rows[column].tolist() if column in rows else [""] * len(rows)
+    folds = table_folds(settings, extra["fold"], tree, problems) if settings.fold else None
+    again = pd.Series(cells).duplicated(keep=False)
     submission: dict[str, Any] = {"index": settings.column}
     if settings.labels == "class":
         submission["class"] = settings.label
@@ -73,16 +72,41 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
         task="multiclass" if settings.labels == "class" else "multilabel",
         classes=classes,
         # As the table spells them: that is how its owner wants them back.
-        ids=cells,
+        ids=[
+            name if twice and part != "test" else cell
+            for name, cell, part, twice in zip(names, cells, all_parts, again, strict=True)
+        ],
         parts=all_parts,
         labels=np.concatenate(labels),
         read=lambda position: tree.read(names[position]),
         label=lambda position: tree.label(names[position]),
         groups=extra.get("group"),
-        folds=table_folds(settings, extra["fold"], tree, problems) if settings.fold else None,
+        folds=held_out if settings.valid else folds,
         submission=submission,
         origin={"path": data.path},
     )
+
+
+def _given(
+    tree: Tree, settings: Table, problems: Problems
+) -> tuple[dict[str, pd.DataFrame], dict[str, tuple[pd.DataFrame, list[str]]]]:
+    """Each table, and of each the rows whose image is there and the images' names.
+
+    Each image once.
+    """
+    files = dict.fromkeys(each for each in (settings.file, settings.valid, settings.tested) if each)
+    given, named = {}, {}
+    owner: dict[str, str] = {}
+    for name in files:
+        table = _rows(tree, settings, name, name != settings.tested, problems)
+        table = _resolved(tree, settings, name, table, problems)
+        wanted: list[str] = table[IMAGE].tolist()
+        for each in sorted(set(wanted) & owner.keys()):
+            problems.add(tree.label(name), f"names {each}, as {owner[each]} does; drop one")
+        owner |= dict.fromkeys(wanted, name)
+        given[name], named[name] = table, (table, wanted)
+    folders = dict.fromkeys(settings.folder_of(name).strip("/.") for name in given)
+    return given, rows_and_images(tree, named, folders, problems)
 
 
 def _rows(
@@ -95,16 +119,30 @@ def _rows(
         columns += [each for each in (settings.group, settings.fold, settings.part) if each]
         columns += [] if settings.labels == "columns" else [settings.label]
     require_columns(table, label, columns, "data.table")
-    return table
+    # What a sample submission says of labels is there to be replaced.
+    return table[[settings.column]] if name == settings.sample else table
 
 
 def _resolved(
-    resolver: Resolver, settings: Table, table: pd.DataFrame, label: str, problems: Problems
+    tree: Tree, settings: Table, name: str, table: pd.DataFrame, problems: Problems
 ) -> pd.DataFrame:
-    """The rows with their images' names in the tree as column `IMAGE`, each image once."""
+    """The rows with their images' names in the tree as column `IMAGE`, each image once.
+
+    Where no folder is named, a table may lie beside its images.
+    """
     cells = table[settings.column]
-    names = pd.Series(resolver.names(cells.tolist()), table.index)
-    return table.assign(**{IMAGE: names})[~repeated(names, label, "file", problems, cells)]
+    folder = settings.folder_of(name)
+    found = Resolver(tree, folder, settings.suffix).names(cells.tolist())
+    beside = posixpath.dirname(name)
+    if beside and not folder and any(each not in tree.files for each in found):
+        near = Resolver(tree, beside, settings.suffix).names(cells.tolist())
+        found = [
+            other if each not in tree.files and other in tree.files else each
+            for each, other in zip(found, near, strict=True)
+        ]
+    names = pd.Series(found, table.index)
+    again = repeated(names, tree.label(name), "file", problems, cells)
+    return table.assign(**{IMAGE: names})[~again]
 
 
 def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.Series:

@@ -53,9 +53,18 @@ MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
 MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
 MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params", "report"}
 MAY_IMPORT["review"] = GROUND | {"images", "scoring", "evaluation", "report"}
+MAY_IMPORT["starting"] = GROUND | {
+    "decision",
+    "ensembling",
+    "images",
+    "model",
+    "params",
+    "sources",
+    "training",
+}
 MAY_IMPORT["commands"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = GROUND
-MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "review", "tuning"}
+MAY_IMPORT["stages"] = {*MAY_IMPORT} - {"commands", "deploy", "review", "starting", "tuning"}
 
 DOORS = {
     Path("foldwise/cluster/apply_cluster.py"),

@@ -225,3 +225,78 @@ def test_a_column_of_anything_else_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="column 'patient': no cell is 0, 1 or -1") as error:
         table_source(tmp_path, f"file,x,patient\n{rows}")
     assert len(error.value.args) == 1
+
+
+def test_a_validation_list_and_a_sample_submission(tmp_path: Path) -> None:
+    write(tmp_path, {"later/x.png": 8, "later/y.png": 9})
+    write(
+        tmp_path, {"v.csv": "label,file\ndog,d.png\n", "s.csv": "file,label\ny.png,cat\nx.png,q\n"}
+    )
+    text = "file,label,who\na.png,dog,1\nb.png,cat,2\nc.png,cat,2\n"
+    settings = {"labels": "class", "sample": "s.csv", "test_images": "later"}
+    source = table_source(tmp_path, text, group="who", **settings)
+    assert source.folds is None
+    assert source.groups == ["1", "2", "2", "", ""]
+    write(tmp_path, {"img/d.png": 7})
+    source = table_source(
+        tmp_path,
+        text.replace(",who", "").replace(",1", "").replace(",2", ""),
+        valid="v.csv",
+        **settings,
+    )
+    assert source.ids == ["a.png", "b.png", "c.png", "d.png", "y.png", "x.png"]
+    assert source.parts == ["train"] * 4 + ["test"] * 2
+    assert source.folds == [-1, -1, -1, 0, -1, -1]
+    assert source.classes == ["cat", "dog"]
+    assert source.labels.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1], [NONE] * 2, [NONE] * 2]
+    assert [source.read(each) for each in (3, 4)] == [picture(7), picture(9)]
+
+
+def test_tables_beside_their_images_and_ids_that_come_twice(tmp_path: Path) -> None:
+    for place, part in enumerate(("train", "test")):
+        write(tmp_path, {f"{part}/m.csv": "file,x,y\n1.png,1,0\n2.png,0,1\n"})
+        write(tmp_path, {f"{part}/{each}.png": 10 * place + each for each in (1, 2)})
+    settings = {"file": "train/m.csv", "test": "test/m.csv", "labels": "columns"}
+    data = {"source": "table", "path": str(tmp_path), "table": settings}
+    source = load(load_table, data)
+    assert source.ids == ["train/1.png", "train/2.png", "1.png", "2.png"]
+    assert [source.read(each) for each in range(4)] == [picture(each) for each in (1, 2, 11, 12)]
+    write(tmp_path, {"train/m.csv": "file,x,y\n1.png,1,0\n2.png,0,1\n../test/2.png,1,1\n"})
+    with pytest.raises(UserError, match=r"names test/2\.png, as train/m\.csv does"):
+        load(load_table, data)
+
+
+def test_lines_of_json(tmp_path: Path) -> None:
+    lines = [
+        '{"file": "a.png", "n": 1, "label": ["x", "y"], "ok": true}',
+        "",
+        '{"file": "b.png", "label": "y"}',
+        '{"file": "c.png", "label": [], "n": null}',
+    ]
+    settings = {"file": "t.jsonl", "labels": "separated", "separator": ";"}
+    source = table_source(tmp_path, "\n".join(lines) + "\n", **settings)
+    assert source.labels.tolist() == [[1, 1], [0, 1], [0, 0]]
+    for wrong, said in {
+        '{"file": ': "row 5: is no readable JSON",
+        '["a.png"]': "row 5: is not an object",
+        '{"file": "a.png", "label": ["x;y"]}': "row 5: is not an object of texts",
+        '{"file": "a.png", "label": {"x": 1}}': "row 5: is not an object of texts",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            table_source(tmp_path, "\n".join([*lines, wrong]), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sample": "s.csv", "test": "t.csv"}, "sample: data.table.test names the test part"),
+        ({"sample": "s.csv", "part": "p"}, "sample: data.table.part names the test part"),
+        ({"valid": "v.csv", "fold": "k"}, "valid: data.table.fold says"),
+        ({"test_images": "later"}, "test_images: is for"),
+    ],
+)
+def test_what_names_a_part_twice_is_refused(
+    tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        table_source(tmp_path, "file,x,y\na.png,1,0\n", **settings)

@@ -1,0 +1,100 @@
+"""One way to read a data set, and how names in tables find images."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from foldwise.images.decode import SUFFIXES
+from foldwise.sources.names import normal
+from foldwise.sources.pairs import is_called_an_image
+from foldwise.sources.tree import Tree
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user decides, where more than one reading is possible."""
+
+    source: str | None = None
+    table: str | None = None
+    id_column: str | None = None
+    label_column: tuple[str, ...] = ()
+    """One column of classes, or several of 0 and 1."""
+    group_column: str | None = None
+    """Empty: none."""
+    test: str | None = None
+    """The table, or the list of VOC, of the test part; empty: none."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a data set."""
+
+    data: dict[str, Any]
+    """Keys of params.yaml's `data`, `source` first; `path` is added later."""
+    why: list[str]
+    """What was found, and by what; a line each."""
+    choices: list[str] = field(default_factory=list)
+    """Other readings, each with the flag that decides for it."""
+    split: dict[str, Any] = field(default_factory=dict)
+    """Keys of `split` that the source settles."""
+    below: str = ""
+    """Folder below DATA that `data.path` must be."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the images lie that some cells speak of."""
+
+    folder: str
+    """`""`: the data set's own."""
+    suffix: str
+    """That the cells leave out."""
+    share: float
+    """Of the cells that find an image there."""
+
+
+class ImageIndex:
+    """The images of a tree by the stems of their names."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.names = [name for name in tree.files if is_called_an_image(name)]
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in self.names:
+            self._by_stem[PurePosixPath(name).stem].append(name)
+
+    def place(self, cells: Sequence[str], liked: Iterable[str] = ()) -> Place:
+        """The folder and suffix by which the most cells find their images.
+
+        Args:
+            cells: of a column.
+            liked: parts of folders' names that come first where several find as many.
+        """
+        votes: Counter[tuple[str, str]] = Counter()
+        for cell in cells:
+            votes.update(set(self._places(normal(cell).strip().replace("\\", "/"))))
+        if not votes:
+            return Place("", "", 0.0)
+        words = tuple(liked)
+        best = max(
+            votes,
+            key=lambda each: (votes[each], any(word in each[0].lower() for word in words), each),
+        )
+        return Place(*best, votes[best] / max(1, len(cells)))
+
+    def _places(self, cell: str) -> Iterable[tuple[str, str]]:
+        path = PurePosixPath(cell)
+        given = path.suffix.lower() in SUFFIXES
+        stem = path.stem if given else path.name
+        for name in self._by_stem.get(stem, ()):
+            own = PurePosixPath(name).suffix
+            if given and own.lower() != path.suffix.lower():
+                continue
+            whole = name[: -len(own)] if own else name
+            wanted = cell[: -len(path.suffix)] if given else cell
+            if whole == wanted or whole.endswith("/" + wanted):
+                yield whole[: len(whole) - len(wanted)].strip("/"), "" if given else own
+            elif cell.startswith("/") or ":" in cell[:3]:
+                # From another machine: the source finds out what folders to cut off.
+                yield "", "" if given else own

@@ -1,0 +1,142 @@
+"""What a data set is, found out without a flag; and the flags, where two readings are possible."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from foldwise.core.errors import UserError
+from foldwise.starting.finding import DataSet, Given, find
+from foldwise.starting.reading import Wishes
+from tests.pictures import write
+from tests.starting import layouts
+from tests.starting.layouts import LAYOUTS, Wanted
+
+
+def found(path: Path, **wishes: object) -> DataSet:
+    return find(Given([path], str(path)), Wishes(**wishes), "extra")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+def test_a_layout_is_found_without_a_flag(make: object, tmp_path: Path) -> None:
+    wanted: Wanted = make(tmp_path)  # type: ignore[operator]
+    data = found(tmp_path)
+    section = {wanted.source: wanted.keys} if wanted.keys else {}
+    own = {"source": wanted.source, "path": str(tmp_path), "extra_path": "extra"}
+    assert data.data == own | section | wanted.more
+    assert data.reading.split == wanted.split
+    assert data.source.classes == wanted.classes
+    assert data.source.task == wanted.task
+    parts = Counter(data.source.parts)
+    assert (parts["train"], parts["test"]) == (wanted.train, wanted.test)
+    assert data.dropped == []
+    assert data.others == []
+    assert len(set(data.source.ids)) == len(data.source.ids)
+
+
+def lesions(path: Path) -> Path:
+    layouts.lesions(path)
+    return path
+
+
+def test_a_flag_decides_between_columns(tmp_path: Path) -> None:
+    lesions(tmp_path)
+    said = "\n".join(found(tmp_path).reading.choices)
+    assert "--label-column dx_type" in said
+    assert "--label-column localization" in said
+    assert "'age'" not in said
+    data = found(tmp_path, label_column=("localization",), group_column="")
+    assert data.source.classes == ["back", "face"]
+    assert data.source.groups is None
+    assert data.reading.split == {}
+    data = found(tmp_path, label_column=("dx_type",), group_column="dx", id_column="image_id")
+    assert data.source.classes == ["follow_up", "histo"]
+    assert data.source.groups is not None
+
+
+def test_other_columns_are_told_with_their_flag(tmp_path: Path) -> None:
+    rows = [f"{each}.png,{'xy'[each % 2]},{'abc'[each % 3]}" for each in range(12)]
+    write(tmp_path, {"t.csv": "\n".join(["file,label,category", *rows])})
+    write(tmp_path, {f"{each}.png": each for each in range(12)})
+    data = found(tmp_path)
+    assert data.source.classes == ["x", "y"]
+    assert "--label-column category" in "\n".join(data.reading.choices)
+    data = found(tmp_path, label_column=("category",))
+    assert data.source.classes == ["a", "b", "c"]
+    assert data.reading.choices == []
+
+
+def test_class_folders_beside_a_table_are_told(tmp_path: Path) -> None:
+    rows = [f"{'ab'[each % 2]}/{each}.png,{'xyz'[each % 3]}" for each in range(12)]
+    write(tmp_path, {"t.csv": "\n".join(["file,label", *rows])})
+    write(tmp_path, {f"{'ab'[each % 2]}/{each}.png": each for each in range(12)})
+    data = found(tmp_path)
+    assert data.data["source"] == "table"
+    assert [each.data["source"] for each in data.others] == ["folder"]
+    assert found(tmp_path, source="folder").source.classes == ["a", "b"]
+
+
+def test_another_test_part_or_none(tmp_path: Path) -> None:
+    layouts.kaggle_columns(tmp_path)
+    data = found(tmp_path, test="")
+    assert "test" not in data.data["table"]
+    # Images of the test part have no row then.
+    assert len(data.dropped) == 4
+    assert data.data["on_error"] == "skip"
+
+
+def test_rows_without_an_image_are_told(tmp_path: Path) -> None:
+    lesions(tmp_path)
+    (tmp_path / "images/I7.jpg").unlink()
+    data = found(tmp_path)
+    assert len(data.dropped) == 1
+    assert "I7" in data.dropped[0]["reason"]
+    assert data.data["on_error"] == "skip"
+
+
+REFUSED: dict[str, tuple[dict[str, str | bytes | int], str]] = {
+    "nothing": ({"a.txt": "a"}, "holds no images"),
+    "images alone": ({"a.png": 0, "b.png": 1}, "no labels were found"),
+    "yolo": ({"a.png": 0, "a.txt": "0 0.5 0.5 1 1"}, "YOLO"),
+    "xml": ({"a.png": 0, "a.xml": "<annotation/>"}, "export it as COCO"),
+    "excel": ({"a.png": 0, "a.xlsx": "PK"}, "save it as CSV"),
+    "a single class": ({"cat/a.png": 0, "cat/b.png": 1}, "no labels were found"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
+    files, said = REFUSED[name]
+    write(tmp_path, files)
+    with pytest.raises(UserError, match=said) as error:
+        found(tmp_path)
+    assert len(error.value.args) == 1
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"source": "voc"}, "--source voc"),
+        ({"table": "other.csv"}, "--table.*HAM10000_metadata.csv"),
+        ({"label_column": ("colour",)}, "--label-column.*'colour'"),
+        ({"id_column": "name"}, "--id-column.*'name'"),
+        ({"group_column": "doctor"}, "--group-column.*'doctor'"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(
+    wishes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    lesions(tmp_path)
+    with pytest.raises(UserError, match=said):
+        found(tmp_path, **wishes)
+
+
+def test_of_two_columns_that_name_images_the_one_that_names_more_is_taken(tmp_path: Path) -> None:
+    """The rows' numbers are names of half of the images."""
+    names = [*(str(each) for each in range(6)), *(f"x{each}" for each in range(6))]
+    rows = [f"{name},{each},{'ab'[each % 2]}" for each, name in enumerate(names)]
+    write(tmp_path, {"t.csv": "\n".join(["name,row,label", *rows])})
+    write(tmp_path, {f"{name}.png": each for each, name in enumerate(names)})
+    data = found(tmp_path)
+    assert data.data["table"]["column"] == "name"
+    assert data.dropped == []
