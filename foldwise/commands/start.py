@@ -7,6 +7,7 @@ the last commit is not overwritten, unless --force says so.
 """
 
 import argparse
+import codecs
 import os
 import shlex
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ def start_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--label-column", nargs="+", default=(), help="column of classes, or several of 0 and 1"
     )
+    parser.add_argument("--encoding", help="code page of tables that are not UTF-8: cp1252, ...")
     parser.add_argument("--group-column", help="what must stay together; none: nothing")
     parser.add_argument("--test", help="table, annotations or list of the test part; none: none")
     parser.add_argument("--no-mirror", action="store_true", help="left and right matter")
@@ -101,6 +103,13 @@ def start_arguments() -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="overwrite what is in no commit")
     parser.add_argument("--steps", type=int, default=20, help="of training on trial; 0: none")
     arguments = parser.parse_args()
+    if arguments.encoding is not None:
+        try:
+            codecs.lookup(arguments.encoding)
+        except LookupError:
+            raise UserError(
+                f"--encoding: {arguments.encoding!r} is no code page; cp1252, cp949, cp932, ..."
+            ) from None
     if arguments.steps < 0:
         raise UserError(f"--steps: got {arguments.steps}; write 1 or more, or 0 for none")
     return arguments
@@ -115,6 +124,7 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
         table=arguments.table,
         id_column=arguments.id_column,
         label_column=tuple(arguments.label_column),
+        encoding=arguments.encoding,
         **named,
     )
 

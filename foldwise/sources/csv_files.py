@@ -29,14 +29,23 @@ SNIFFED = 2**20
 """Characters of a table that its delimiter is guessed from."""
 
 
+class NotUtf8Error(UserError):
+    """A text is not UTF-8, and nobody says what it is."""
+
+
 def read_table(
-    tree: Tree, name: str, problems: Problems, may_be_empty: bool = False
+    tree: Tree,
+    name: str,
+    problems: Problems,
+    may_be_empty: bool = False,
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     """A table of strings; its index holds what to call each row: "row 2", as an editor counts.
 
-    CSV is UTF-8, or UTF-16 that says so, with whichever of commas, semicolons and tabs divides it;
-    the first row names the columns, and blanks around cells do not count. JSON lines (.jsonl) are
-    an object each, whose lists of texts become cells with `;` between.
+    CSV is UTF-8, or UTF-16 that says so, or of the code page `encoding`, with whichever of commas,
+    semicolons and tabs divides it; the first row names the columns, and blanks around cells do not
+    count, nor do rows and unnamed columns that hold nothing else. JSON lines (.jsonl) are an object
+    each, whose lists of texts become cells with `;` between.
 
     Raises `UserError` for a file that is missing or no such table, or a header that no column may
     have, or one without rows, unless it `may_be_empty`; notes ragged rows in `problems` and leaves
@@ -47,12 +56,16 @@ def read_table(
     if name.endswith(".parquet"):
         table = _parquet(content, label)
     elif name.endswith(".jsonl"):
-        table = _json_lines(content, label, problems)
+        table = _json_lines(decoded(content, label, encoding), label, problems)
     else:
-        table = _csv(content, label, "\t" if name.endswith(".tsv") else ",", problems)
+        text = decoded(content, label, encoding)
+        table = _csv(text, label, "\t" if name.endswith(".tsv") else ",", problems)
     # Others, such as the narrow one of macOS's clock, are part of the names of files.
     table = table.map(lambda cell: cell.strip(BLANKS))
     table.columns = pd.Index([normal(name.strip()) for name in table.columns])
+    # Spreadsheets write every row and column that was ever touched.
+    filled = table != ""
+    table = table.loc[filled.any(axis=1), (table.columns != "") | filled.any().to_numpy()]
     for column in table.columns[[has_controls(name) for name in table.columns]]:
         raise UserError(
             f"{label}: header '{printable(column)}' holds control characters; write it anew"
@@ -66,18 +79,24 @@ def read_table(
     return table
 
 
-def decoded(content: bytes, label: str) -> str:
-    """The text of a file in UTF-8, or in what its byte order mark says; else `UserError`."""
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+def decoded(content: bytes, label: str, encoding: str | None = None) -> str:
+    """The text of a file in UTF-8, or in what its byte order mark or else `encoding` says.
+
+    Raises:
+        NotUtf8Error: it is not, and nothing says what it is.
+        UserError: it is not what it is said to be.
+    """
+    marked = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     try:
-        return content.decode(encoding)
+        return content.decode(marked or encoding or "utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{label}: row {line}: is not UTF-8; save it as UTF-8") from None
+        if encoding is not None and marked is None:
+            raise UserError(f"{label}: row {line}: is not {encoding}; name another") from None
+        raise NotUtf8Error(f"{label}: row {line}: is not UTF-8; save it as UTF-8") from None
 
 
-def _csv(content: bytes, label: str, usual: str, problems: Problems) -> pd.DataFrame:
-    text = decoded(content, label)
+def _csv(text: str, label: str, usual: str, problems: Problems) -> pd.DataFrame:
     delimiter = _delimiter(text, usual)
     # Blanks in front of a quote would make the quote one of the cell's characters.
     reader = csv.reader(
@@ -134,9 +153,9 @@ def _parquet(content: bytes, label: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=[f"row {row}" for row in range(1, table.num_rows + 1)])
 
 
-def _json_lines(content: bytes, label: str, problems: Problems) -> pd.DataFrame:
+def _json_lines(text: str, label: str, problems: Problems) -> pd.DataFrame:
     rows, numbers = [], []
-    for number, line in enumerate(decoded(content, label).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

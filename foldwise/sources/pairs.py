@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.images.decode import SUFFIXES
-from foldwise.sources.paths import what_misses
+from foldwise.sources.paths import folder_and_below, what_misses
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
 
@@ -83,13 +83,15 @@ def images_without_rows(
 
     Args:
         tree: holds the images.
-        folder: where every image must have a row; `""`: everywhere. An image is what is called
-            one or, in a folder, what is called like those that rows speak of.
+        folder: where every image must have a row; `""`: everywhere; see `folder_and_below`. An
+            image is what is called one or, in a folder, what is called like those that rows speak
+            of.
         wanted: names in the tree that rows speak of.
         table_name: where a row would stand.
         problems: notes images without a row.
     """
     wanted = set(wanted)
+    folder, _ = folder_and_below(folder)
     alike = {PurePosixPath(name).suffix.lower() for name in wanted} if folder else set()
     for name in tree.below(folder):
         suffix = PurePosixPath(name).suffix.lower()

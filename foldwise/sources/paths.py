@@ -20,23 +20,28 @@ class Resolver:
 
     A name that is there counts as it stands. Else what can mean only one thing is taken for it:
     blanks around, `\\` for `/`, `./` and `a/../`, a path from the root of the disk or of the data
-    set, a suffix in another case.
+    set, a suffix in another case. Of a folder `a/**` it may be in any folder below, if it is in one
+    alone.
     """
 
     def __init__(self, tree: Tree, folder: str, suffix: str = "") -> None:
         """
         Args:
             tree: holds the files.
-            folder: that rows are relative to.
+            folder: that rows are relative to; see `folder_and_below`.
             suffix: that rows leave out.
         """
         self._files = tree.files
-        self._folder = f"{folder.strip('/')}/" if folder.strip("/.") else ""
+        folder, below = folder_and_below(folder)
+        self._folder = f"{folder}/" if folder else ""
         self._suffix = suffix
         self._roots = _roots(tree)
         self._any_case: dict[str, list[str]] = {}
         for name in tree.files:
             self._any_case.setdefault(_lower_suffix(name), []).append(name)
+        self._below: dict[str, list[str]] = {}
+        for name in tree.below(folder) if below else ():
+            self._below.setdefault(_lower_suffix(posixpath.basename(name)), []).append(name)
 
     def names(self, cells: Sequence[str]) -> list[str]:
         """(rows): each row's file in the tree, or where it should be."""
@@ -59,6 +64,12 @@ class Resolver:
                 return name
         for name in spelled:
             alike = self._any_case.get(_lower_suffix(name), [])
+            if len(alike) == 1:
+                return alike[0]
+        for name in spelled if self._below else ():
+            wanted = _lower_suffix(name.removeprefix(self._folder))
+            alike = self._below.get(posixpath.basename(wanted), [])
+            alike = [each for each in alike if _lower_suffix(f"/{each}").endswith(f"/{wanted}")]
             if len(alike) == 1:
                 return alike[0]
         return None
@@ -95,6 +106,17 @@ class Resolver:
             elif count == most and best and found not in best:
                 best.append(found)
         return best[0] if len(best) == 1 else [None] * len(cells)
+
+
+def folder_and_below(folder: str) -> tuple[str, bool]:
+    """A folder as the tree calls it, and whether all folders below it count too.
+
+    >>> folder_and_below("./photos/"), folder_and_below("photos/**"), folder_and_below("**")
+    (('photos', False), ('photos', True), ('', True))
+    """
+    plain = folder.removesuffix("**")
+    plain = posixpath.normpath(_slashes(plain)).strip("/")
+    return "" if plain == "." else plain, folder.endswith("**")
 
 
 def plain_paths(settings: Paths, tree: Tree, *keys: str) -> Paths:

@@ -57,7 +57,7 @@ def _code_page(name: str) -> str:
     except (LookupError, ValueError):
         keeps_ascii = False
     if not keeps_ascii:
-        raise ValueError(f"{name!r} is no code page of file names; cp949, cp932, gbk, cp437, ...")
+        raise ValueError(f"{name!r} is no code page; cp1252, cp949, cp932, gbk, cp437, ...")
     return name
 
 
@@ -99,7 +99,8 @@ class Table(Settings):
 
     file: Text = "labels.csv"
     images: str = ""
-    """Folder, below data.path, that the file column is relative to."""
+    """Folder, below data.path, that the file column is relative to; `photos/**`: any folder below
+    that one, where each name is in one of them alone."""
     column: Text = "file"
     """Column of the image's file name."""
     suffix: str = ""
@@ -125,6 +126,9 @@ class Table(Settings):
     """Folder that the test part's file column is relative to; null: `images`."""
     sample: Text | None = None
     """A sample submission, which lists the test part: its columns of labels do not count."""
+    encoding: Annotated[str, AfterValidator(_code_page)] | None = None
+    """Code page of tables that are not UTF-8: of Excel's CSV in the west cp1252, in Korea cp949, in
+    Japan cp932, in China gbk."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.sources.csv_files import read_table, require_columns
+from foldwise.core.errors import UserError
+from foldwise.sources.csv_files import NotUtf8Error, read_table, require_columns
 from foldwise.sources.labels import (
     class_order,
     indicators,
@@ -105,14 +106,17 @@ def _given(
             problems.add(tree.label(name), f"names {each}, as {owner[each]} does; drop one")
         owner |= dict.fromkeys(wanted, name)
         given[name], named[name] = table, (table, wanted)
-    folders = dict.fromkeys(settings.folder_of(name).strip("/.") for name in given)
+    folders = dict.fromkeys(settings.folder_of(name) for name in given)
     return given, rows_and_images(tree, named, folders, problems)
 
 
 def _rows(
     tree: Tree, settings: Table, name: str, labelled: bool, problems: Problems
 ) -> pd.DataFrame:
-    table = read_table(tree, name, problems)
+    try:
+        table = read_table(tree, name, problems, encoding=settings.encoding)
+    except NotUtf8Error as error:
+        raise UserError(f"{error}, or name its code page by data.table.encoding") from None
     label = tree.label(name)
     columns = [settings.column]
     if labelled:

@@ -8,6 +8,7 @@ from typing import Any
 
 from foldwise.core.errors import UserError
 from foldwise.sources.annotations import AnnotationFile, read_annotations
+from foldwise.sources.csv_files import NotUtf8Error
 from foldwise.sources.dacon import ANSWERS, SAMPLE
 from foldwise.sources.folder import PARTS
 from foldwise.sources.problems import Problems
@@ -18,6 +19,8 @@ from foldwise.starting.tables import table_readings
 
 YEAR = re.compile(r"(?:^|/)VOC(\d{4})/")
 PART_LIKE = re.compile(r"(^|[_.\- ])(train(ing)?|test(ing)?|val(id)?|images?)\d*([_.\- ]|$)")
+CAMERA = re.compile(r"\d{3}[A-Z0-9_]{5}|\d{4}[-_.]\d{2}([-_.]\d{2})?")
+"""Folders that a camera or a telephone begins: 100APPLE (DCF's rule), 2026-07, 2026-07-31."""
 TRAIN = ("train", "training")
 VALID = ("val", "valid", "validation", "dev")
 TEST = ("test", "testing")
@@ -33,7 +36,11 @@ def readings(tree: Tree, wishes: Wishes) -> list[Reading]:
     found = []
     for source, propose in PROPOSALS.items():
         if wishes.source in (None, source):
-            found += propose(tree, index, wishes)
+            try:
+                found += propose(tree, index, wishes)
+            except NotUtf8Error:
+                if not found:
+                    raise
     if not found:
         raise UserError(_why_none(tree, index, wishes))
     return found
@@ -158,7 +165,7 @@ def _other_images(index: ImageIndex, used: str, wishes: Wishes) -> str | None:
     return others[0] if len(others) == 1 else None
 
 
-def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
+def _folder(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Reading]:
     if not index.names:
         return []
     below = _common(index.names)
@@ -201,6 +208,8 @@ def _folder(tree: Tree, index: ImageIndex, _: Wishes) -> list[Reading]:
     ]
     if len(classes) < 2 or len(classes) < len(tops):
         return []
+    if wishes.source is None and all(CAMERA.fullmatch(top) for top in tops):
+        return []
     why = [f"{below or 'DATA'}/: a folder per class, {_listed_names(classes)}"]
     data = {"source": "folder", "folder": {"train": below}} if below else {"source": "folder"}
     return [Reading(data, why)]
@@ -236,9 +245,16 @@ def _listed_names(names: list[str]) -> str:
 def _why_none(tree: Tree, index: ImageIndex, wishes: Wishes) -> str:
     if wishes.source is not None:
         return f"{tree.root}: --source {wishes.source}: nothing here looks like it; drop the flag"
+    kinds = Counter(PurePosixPath(name).suffix.lower() for name in tree.files)
+    if not index.names and kinds[".heic"] + kinds[".heif"]:
+        return (
+            f"{tree.root}: {kinds['.heic'] + kinds['.heif']} photos are HEIC, which no source "
+            "reads; convert them to JPEG (heif-convert, or the telephone's export)"
+        )
     if not index.names:
         return f"{tree.root}: holds no images; is it what you meant?"
-    kinds = Counter(PurePosixPath(name).suffix.lower() for name in tree.files)
+    if kinds[".xlsx"] or kinds[".xls"]:
+        return f"{tree.root}: the table is Excel's, which no source reads; save it as CSV (UTF-8)"
     if kinds[".xml"]:
         return (
             f"{tree.root}: has XML beside images, but no lists (ImageSets/Main of PASCAL VOC); "
@@ -251,8 +267,6 @@ def _why_none(tree: Tree, index: ImageIndex, wishes: Wishes) -> str:
             f"{tree.root}: has a text beside every image, as YOLO has; no source reads it: export "
             "it as COCO"
         )
-    if kinds[".xlsx"] or kinds[".xls"]:
-        return f"{tree.root}: the table is Excel's, which no source reads; save it as CSV"
     return (
         f"{tree.root}: has {len(index.names)} images, but no labels were found: no folder per "
         "class, and no table or annotations that name them"

@@ -1,5 +1,6 @@
 """One way to read a data set, and how names in tables find images."""
 
+import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Wishes:
     """Empty: none."""
     test: str | None = None
     """The table, or the list of VOC, of the test part; empty: none."""
+    encoding: str | None = None
+    """Code page of tables that are not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Place:
     """Where the images lie that some cells speak of."""
 
     folder: str
-    """`""`: the data set's own."""
+    """`""`: the data set's own; `a/**`: the folders below `a`."""
     suffix: str
     """That the cells leave out."""
     share: float
@@ -72,8 +75,11 @@ class ImageIndex:
             liked: parts of folders' names that come first where several find as many.
         """
         votes: Counter[tuple[str, str]] = Counter()
+        alone: Counter[tuple[str, str]] = Counter()
         for cell in cells:
-            votes.update(set(self._places(normal(cell).strip().replace("\\", "/"))))
+            found = set(self._places(normal(cell).strip().replace("\\", "/")))
+            votes.update(found)
+            alone.update(found if len(found) == 1 else ())
         if not votes:
             return Place("", "", 0.0)
         words = tuple(liked)
@@ -81,7 +87,16 @@ class ImageIndex:
             votes,
             key=lambda each: (votes[each], any(word in each[0].lower() for word in words), each),
         )
-        return Place(*best, votes[best] / max(1, len(cells)))
+        # Where a suffix is added, names that have one are files all the same.
+        suffixes = {best[1], ""}
+        most = sum(votes[best[0], suffix] for suffix in suffixes)
+        # A camera, or a telephone, begins a folder anew every so often.
+        spread = {each: count for each, count in alone.items() if each[1] in suffixes}
+        if sum(spread.values()) > most:
+            above = posixpath.commonpath([f"/{folder}" for folder, _ in spread])
+            best = f"{above}/**".strip("/"), best[1]
+            most = sum(spread.values())
+        return Place(*best, most / max(1, len(cells)))
 
     def _places(self, cell: str) -> Iterable[tuple[str, str]]:
         path = PurePosixPath(cell)

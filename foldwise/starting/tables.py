@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.core.errors import UserError
-from foldwise.sources.csv_files import read_table
+from foldwise.sources.csv_files import NotUtf8Error, read_table
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
 from foldwise.starting.columns import (
@@ -21,6 +21,10 @@ from foldwise.starting.columns import (
 from foldwise.starting.reading import ImageIndex, Place, Reading, Wishes
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+CODE_PAGES = (
+    "say its code page by --encoding (Excel's: cp1252 in the west, cp949 in Korea, cp932 in Japan, "
+    "gbk in China), or leave it by --source folder"
+)
 LIKED = {"train": ("train",), "valid": ("val", "dev"), "test": ("test",), "sample": ("test",)}
 
 
@@ -37,6 +41,12 @@ class Found:
     def role(self) -> str:
         """What its path says it is of."""
         return role_of(self.name)
+
+
+def _in_folder(folder: str) -> str:
+    if folder.endswith("**"):
+        return f" in the folders below {folder.removesuffix('**').strip('/') or 'DATA'}"
+    return f" in {folder}/" if folder else ""
 
 
 def role_of(name: str) -> str:
@@ -58,11 +68,14 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     """All readings of the tree's tables, the likeliest first.
 
     Raises:
+        NotUtf8Error: there is a table that may be the one, and is not UTF-8.
         UserError: a table or column that the user names is not there.
     """
-    found = _tables(tree, index, wishes)
+    found, unread = _tables(tree, index, wishes)
     mains = [each for each in found if each.role == "train" or each.name == wishes.table]
     if not mains:
+        if unread:
+            raise unread[0]
         return []
     readings = []
     labelled = [(each, _ways(each, wishes)) for each in mains]
@@ -83,15 +96,22 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     return readings
 
 
-def _tables(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Found]:
+def _tables(
+    tree: Tree, index: ImageIndex, wishes: Wishes
+) -> tuple[list[Found], list[NotUtf8Error]]:
+    """Tables whose rows name images, and what is said of those in an unknown code page."""
     names = [name for name in tree.files if name.lower().endswith(SUFFIXES)]
     if wishes.table is not None and wishes.table not in names:
         known = ", ".join(names[:5]) or "none"
         raise UserError(f"--table: {tree.root} has no table '{wishes.table}' (it has {known})")
-    found = []
+    found, unread = [], []
     for name in names:
         try:
-            table = read_table(tree, name, Problems())
+            table = read_table(tree, name, Problems(), encoding=wishes.encoding)
+        except NotUtf8Error as error:
+            said = str(error).partition(";")[0]
+            unread.append(NotUtf8Error(f"{said}; {CODE_PAGES}"))
+            continue
         except UserError:
             if name == wishes.table:
                 raise
@@ -106,7 +126,7 @@ def _tables(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Found]:
             if each and found and each not in columns:
                 known = ", ".join(found[0].table.columns[:20])
                 raise UserError(f"{flag}: no table has a column '{each}' (there are {known})")
-    return found
+    return found, unread
 
 
 def _settled(main: Found, wishes: Wishes) -> dict[str, str | None]:
@@ -147,12 +167,13 @@ def _reading(
     why = [
         f"{main.name}: a table of {len(main.table)} rows",
         f"the column '{main.column}' names images: {main.place.share:.0%} of its cells are files"
-        + (f" in {main.place.folder}/" if main.place.folder else "")
+        + _in_folder(main.place.folder)
         + (f", once '{main.place.suffix}' is added" if main.place.suffix else ""),
         way.told,
     ]
     keys |= {"suffix": main.place.suffix} if main.place.suffix else {}
     keys |= {"labels": way.form}
+    keys |= {"encoding": wishes.encoding} if wishes.encoding else {}
     if way.form != "columns":
         keys |= {"label": way.columns[0]}
     if way.form == "separated":

@@ -57,6 +57,47 @@ def test_names_are_the_same_however_accents_are_written(tmp_path: Path) -> None:
     assert source.read(3) == picture(5)
 
 
+def test_a_code_page(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(
+        "file,label\na.png,\ub098\ubb34\nb.png,x\nc.png,x\n".encode("cp949")
+    )
+    given = {"file": "t.csv", "images": "img", "labels": "class"}
+    write(tmp_path, {f"img/{name}.png": index for index, name in enumerate("abc")})
+    data = {"source": "table", "path": str(tmp_path), "table": given}
+    with pytest.raises(UserError, match=r"t.csv: row 2: is not UTF-8; .*data.table.encoding"):
+        load(load_table, data)
+    data["table"] = given | {"encoding": "cp949"}
+    assert load(load_table, data).classes == ["x", "\ub098\ubb34"]
+    # A mark says more than the settings.
+    (tmp_path / "t.csv").write_text("\ufefffile,label\na.png,\u00e4\nb.png,x\nc.png,x\n", "utf-8")
+    assert load(load_table, data).classes == ["x", "\u00e4"]
+
+
+def test_rows_and_columns_of_nothing_do_not_count(tmp_path: Path) -> None:
+    text = "file;x;;\na.png;1;;\n;;;\nb.png;0; ;\nc.png;0;;\n ;;;\n"
+    source = table_source(tmp_path, text)
+    assert source.classes == ["x"]
+    assert source.ids == ["a.png", "b.png", "c.png"]
+    with pytest.raises(UserError, match="row 4, column 'x'"):
+        table_source(tmp_path, text.replace("b.png;0", "b.png;7"))
+
+
+def test_names_in_any_folder_below(tmp_path: Path) -> None:
+    write(tmp_path, {"img/1/d.PNG": 7, "img/2/e.png": 8, "img/2/a.png": 9, "f.png": 6})
+    text = "file,label\na.png,x\nb.png,y\nc.png,x\nd.png,x\n2/a.png,y\ne,y\n"
+    source = table_source(tmp_path, text, labels="class", images="img/**", suffix=".png")
+    assert [source.read(each) for each in range(6)] == [picture(n) for n in (0, 1, 2, 7, 9, 8)]
+    # One that is in none of them, or in two, is not there; nor is one elsewhere.
+    write(tmp_path, {"img/1/e.png": 10})
+    text += "f.png,x\n"
+    with pytest.raises(UserError) as error:
+        table_source(tmp_path, text, labels="class", images="img/**", suffix=".png")
+    rows = {str(each).partition(": ")[2][:5] for each in error.value.args}
+    assert {"row 7", "row 8"} <= rows
+    with pytest.raises(UserError, match="row 5: has no image"):
+        table_source(tmp_path, text, labels="class", images="img", suffix=".png")
+
+
 def test_parquet_of_missing_values_and_two_columns_alike(tmp_path: Path) -> None:
     columns = [pa.array(["a.png", "b.png", "c.png"]), pa.array([1.0, float("nan"), 2.0])]
     (tmp_path / "img").mkdir()

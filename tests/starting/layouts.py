@@ -316,6 +316,20 @@ def phone_export(root: Path) -> Wanted:
     return Wanted("table", keys, 10, 0, ["raw", "ripe"], "multiclass")
 
 
+def phone_of_two_folders(root: Path) -> Wanted:
+    """Photos in the folders that a telephone began, what else it leaves there, and a table of which
+    a spreadsheet wrote every row and column that was ever touched."""
+    rows = [f"IMG_{each:04d};{('oak', 'maple')[each % 2]};;" for each in range(10)]
+    rows += ["IMG_0010.JPG;oak;;", ";;;", " ;;;"]
+    write(root, {"List.csv": "\r\n".join(["Photo;Tree;;", *rows]) + "\r\n", ".DS_Store": "Bud1"})
+    write(root, {f"DCIM/100APPLE/IMG_{each:04d}.JPG": each for each in range(6)})
+    write(root, {f"DCIM/101APPLE/IMG_{each:04d}.JPG": each for each in range(6, 11)})
+    write(root, {"DCIM/100APPLE/IMG_0003.AAE": "<plist/>", "DCIM/100APPLE/IMG_0004.MOV": "moov"})
+    keys = {"file": "List.csv", "column": "Photo", "suffix": ".JPG", "labels": "class"}
+    keys |= {"label": "Tree", "images": "DCIM/**"}
+    return Wanted("table", keys, 11, 0, ["maple", "oak"], "multiclass")
+
+
 def parquet_of_parts(root: Path) -> Wanted:
     names = [f"img/{each}.png" for each in range(12)]
     columns = {
@@ -350,5 +364,6 @@ LAYOUTS: list[Callable[[Path], Wanted]] = [
     dacon,
     several_archives,
     phone_export,
+    phone_of_two_folders,
     parquet_of_parts,
 ]

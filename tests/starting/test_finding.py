@@ -94,7 +94,41 @@ def test_rows_without_an_image_are_told(tmp_path: Path) -> None:
     assert data.data["on_error"] == "skip"
 
 
+def test_a_code_page_is_asked_for_and_taken(tmp_path: Path) -> None:
+    trees = "B\u00e4ume"
+    rows = [f"{each}.png,{(trees, 'x')[each % 2]}" for each in range(6)]
+    text = "\n".join(["file,label", *rows]).encode("cp1252")
+    write(tmp_path, {"t.csv": text, **{f"a/{each}.png": each for each in range(3)}})
+    write(tmp_path, {f"b/{each}.png": each for each in range(3, 6)})
+    with pytest.raises(
+        UserError, match=r"t.csv: row 2: is not UTF-8; .*--encoding.*--source folder"
+    ):
+        found(tmp_path)
+    assert found(tmp_path, source="folder").source.classes == ["a", "b"]
+    data = found(tmp_path, encoding="cp1252")
+    assert data.source.classes == [trees, "x"]
+    assert data.data["table"]["encoding"] == "cp1252"
+    assert data.data["table"]["images"] == "**"
+    with pytest.raises(UserError, match=r"t.csv: row 2: is not ascii; name another"):
+        found(tmp_path, encoding="ascii", table="t.csv")
+
+
+def test_a_code_page_is_no_matter_where_no_table_is_wanted(tmp_path: Path) -> None:
+    layouts.voc(tmp_path)
+    write(tmp_path, {"notes.csv": "f\u00fcr,x\n".encode("cp1252")})
+    assert found(tmp_path).data["source"] == "voc"
+
+
+@pytest.mark.parametrize("names", [("100APPLE", "101APPLE"), ("2026-07", "2026-08-01")])
+def test_folders_of_a_camera_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
+    write(tmp_path, {f"DCIM/{names[each % 2]}/{each}.png": each for each in range(6)})
+    with pytest.raises(UserError, match="no labels were found"):
+        found(tmp_path)
+    assert found(tmp_path, source="folder").source.classes == list(names)
+
+
 REFUSED: dict[str, tuple[dict[str, str | bytes | int], str]] = {
+    "heic": ({"a.HEIC": "ftypheic", "t.csv": "file,label\na.HEIC,x"}, "1 photos are HEIC"),
     "nothing": ({"a.txt": "a"}, "holds no images"),
     "images alone": ({"a.png": 0, "b.png": 1}, "no labels were found"),
     "yolo": ({"a.png": 0, "a.txt": "0 0.5 0.5 1 1"}, "YOLO"),
