@@ -123,7 +123,7 @@ def _by_onnxruntime(
     network: Classifier, image: torch.Tensor, last: LastFeatures | None
 ) -> Forward:
     outputs = ["logits"] if last is None else ["logits", "features"]
-    module = network if last is None else WithFeatures(network)
+    module = network if last is None else WithFeatures(network).eval()
     example = image.unsqueeze(0).repeat(2, *([1] * image.ndim))
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "network.onnx"
