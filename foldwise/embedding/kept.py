@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from foldwise.core import files
 from foldwise.core.damage import reading
-from foldwise.embedding.space import FoldFeatures, Space, common_space
+from foldwise.embedding.space import FeatureSpace, FoldFeatures, common_space
 
 
-def read_space(member: str, folds: Sequence[int]) -> Space | None:
+def read_feature_space(member: str, folds: Sequence[int]) -> FeatureSpace | None:
     """All images in one space, by the features of a member; None where none were kept.
 
     Args:

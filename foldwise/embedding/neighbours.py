@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from foldwise.embedding.space import Space
+from foldwise.embedding.space import FeatureSpace
 
 AT_ONCE = 256
 """Images whose neighbours are sought together."""
@@ -71,7 +71,7 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def neighbours_of(space: Space, count: int) -> Callable[[str], list[str]]:
+def neighbours_of(space: FeatureSpace, count: int) -> Callable[[str], list[str]]:
     """What gives the ids of an image's nearest ones, the nearest first; none of an unknown image.
 
     Args:
@@ -79,7 +79,7 @@ def neighbours_of(space: Space, count: int) -> Callable[[str], list[str]]:
         count: how many.
 
     >>> points = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]], np.float32)
-    >>> space = Space(np.array(["a", "b", "c"]), np.zeros(3, int), points, True)
+    >>> space = FeatureSpace(np.array(["a", "b", "c"]), np.zeros(3, int), points, True)
     >>> neighbours_of(space, 2)("a")
     ['b', 'c']
     """
@@ -96,7 +96,7 @@ def neighbours_of(space: Space, count: int) -> Callable[[str], list[str]]:
 
 
 def in_the_midst(
-    space: Space, labels: np.ndarray, ids: np.ndarray, single: bool, count: int, seed: int
+    space: FeatureSpace, labels: np.ndarray, ids: np.ndarray, single: bool, count: int, seed: int
 ) -> pd.DataFrame:
     """Labels of images that lie in the midst of images with another one.
 
@@ -126,7 +126,7 @@ def in_the_midst(
     >>> points = np.array([[1, 0], [1, 0.1], [1, 0.2], [1, 0.3], [0, 1], [0.1, 1]], np.float32)
     >>> ids = np.array(list("abcdef"))
     >>> labels = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]])
-    >>> space = Space(ids, np.zeros(6, int), points, True)
+    >>> space = FeatureSpace(ids, np.zeros(6, int), points, True)
     >>> in_the_midst(space, labels, ids, single=True, count=3, seed=0).values.tolist()
     [[3.0, 1.0, 0.0, 1.0, 0.0]]
     """

@@ -29,7 +29,7 @@ class FoldFeatures:
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """Images of all folds in one space, whose origin is the mean of the test part."""
 
     ids: np.ndarray
@@ -41,15 +41,15 @@ class Space:
     turned: bool
     """Whether the folds' spaces were turned onto the first one's; else only its images are here."""
 
-    def of(self, rows: np.ndarray) -> "Space":
+    def of(self, rows: np.ndarray) -> "FeatureSpace":
         """Some of the images, by indices or a mask.
 
         >>> ids = np.array(["a", "b"])
-        >>> space = Space(ids, np.array([0, 1]), np.zeros((2, 3), np.float32), True)
+        >>> space = FeatureSpace(ids, np.array([0, 1]), np.zeros((2, 3), np.float32), True)
         >>> space.of(np.array([1])).ids.tolist()
         ['b']
         """
-        return Space(self.ids[rows], self.folds[rows], self.points[rows], self.turned)
+        return FeatureSpace(self.ids[rows], self.folds[rows], self.points[rows], self.turned)
 
 
 def turned_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def turned_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     return rotation
 
 
-def common_space(folds: Mapping[int, FoldFeatures]) -> Space | None:
+def common_space(folds: Mapping[int, FoldFeatures]) -> FeatureSpace | None:
     """All images in the space of the first fold; None where no features were kept.
 
     Every fold's network has seen the test part alike. A fold's features are centred by its mean,
@@ -108,15 +108,15 @@ def common_space(folds: Mapping[int, FoldFeatures]) -> Space | None:
         return _turned(kept)
 
 
-def _first_alone(kept: Mapping[int, FoldFeatures]) -> Space:
+def _first_alone(kept: Mapping[int, FoldFeatures]) -> FeatureSpace:
     fold, own = next(iter(kept.items()))
     features = own.held_out_features.astype(np.float64)
     reduce = _reduction(features, min(features.shape[1], MOST_DIMENSIONS))
     points = reduce(features).astype(np.float32)
-    return Space(own.held_out, np.full(len(points), fold), points, False)
+    return FeatureSpace(own.held_out, np.full(len(points), fold), points, False)
 
 
-def _turned(kept: Mapping[int, FoldFeatures]) -> Space:
+def _turned(kept: Mapping[int, FoldFeatures]) -> FeatureSpace:
     first = next(iter(kept.values()))
     shared = first.shared
     most = max(1, min(len(shared) // IMAGES_PER_DIMENSION, MOST_DIMENSIONS))
@@ -135,7 +135,7 @@ def _turned(kept: Mapping[int, FoldFeatures]) -> Space:
         ids.append(own.held_out)
         numbers.append(np.full(len(own.held_out), fold))
     points.append(np.mean(tests, 0))
-    return Space(
+    return FeatureSpace(
         np.concatenate([*ids, shared]),
         np.concatenate([*numbers, np.full(len(shared), -1)]),
         np.concatenate(points).astype(np.float32),

@@ -119,9 +119,7 @@ def operations(network: Classifier, image: torch.Tensor, depthwise: int = 1) -> 
     return total
 
 
-def _by_onnxruntime(
-    network: Classifier, image: torch.Tensor, last: LastFeatures | None
-) -> Forward:
+def _by_onnxruntime(network: Classifier, image: torch.Tensor, last: LastFeatures | None) -> Forward:
     outputs = ["logits"] if last is None else ["logits", "features"]
     module = network if last is None else WithFeatures(network).eval()
     example = image.unsqueeze(0).repeat(2, *([1] * image.ndim))

@@ -9,7 +9,7 @@ import numpy as np
 from foldwise.core.progress import track
 from foldwise.embedding.flat import flattened
 from foldwise.embedding.settings import MapSettings
-from foldwise.embedding.space import LEAST_SHARED, Space
+from foldwise.embedding.space import LEAST_SHARED, FeatureSpace
 from foldwise.evaluation.predictions import Part
 from foldwise.images.store import ImageStore
 from foldwise.report.sprite import make_sprite
@@ -57,7 +57,7 @@ def drawn_rows(ids: np.ndarray, first: Iterable[str], most: int, seed: int) -> n
 
 
 def map_section(
-    space: Space,
+    space: FeatureSpace,
     parts: Mapping[str, Part],
     first: Iterable[str],
     settings: MapSettings,
@@ -112,7 +112,7 @@ def map_section(
     )
 
 
-def _lines(drawn: Space, settings: MapSettings, count: int, total: int) -> list[str]:
+def _lines(drawn: FeatureSpace, settings: MapSettings, count: int, total: int) -> list[str]:
     how = METHODS[settings.method]
     if drawn.turned:
         said = [

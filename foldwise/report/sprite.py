@@ -38,7 +38,7 @@ def make_sprite(pictures: Iterable[np.ndarray], room: int) -> Sprite:
     >>> sprite.side, sprite.columns
     (32, 2)
     """
-    cells = np.stack([_cell(each) for each in pictures])
+    cells = np.stack([_in_cell(each) for each in pictures])
     columns = int(np.ceil(len(cells) ** 0.5))
     rows = -(-len(cells) // columns)
     filled = np.full((rows * columns, *cells.shape[1:]), GREY, np.uint8)
@@ -53,12 +53,13 @@ def make_sprite(pictures: Iterable[np.ndarray], room: int) -> Sprite:
     return Sprite(side, columns, encoded)
 
 
-def _cell(picture: np.ndarray) -> np.ndarray:
+def _in_cell(picture: np.ndarray) -> np.ndarray:
     """A picture in the middle of a cell; one that is smaller than that is enlarged."""
     side = CELLS[0]
-    height, width = picture.shape[:2]
-    if max(height, width) < side:
-        size = (max(1, width * side // max(height, width)), max(1, height * side // max(height, width)))
+    longest = max(picture.shape[:2])
+    if longest < side:
+        height, width = (max(1, each * side // longest) for each in picture.shape[:2])
+        size = width, height
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
     picture = shrunk(picture, side)
     height, width = picture.shape[:2]

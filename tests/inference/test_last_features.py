@@ -49,7 +49,7 @@ def test_the_last_layers_input_of_the_first_view(
     pixels = pixels_for(settings, images)
     wanted = seen_by_hand(network, pixels)
     own = Model.model_validate({"image_size": 32} | settings)
-    batches = [(each, None) for each in pixels.split(2)]
+    batches = [(each, None) for each in (pixels[:2], pixels[2:4], pixels[4:])]
     logits = {}
     for last in (None, LastFeatures()):
         network, images = made(settings)
@@ -68,7 +68,7 @@ def test_the_last_layers_input_of_the_first_view(
 
 
 def test_a_head_on_kept_features_gives_what_its_layer_takes() -> None:
-    network, images = made(MODELS[0] | {"feature_norm": "unit"})
+    network, _ = made(MODELS[0] | {"feature_norm": "unit"})
     rng = np.random.default_rng(0)
     kept = rng.normal(size=(2, 2000, network.fc.in_features)).astype(np.float32)
 
