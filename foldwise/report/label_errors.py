@@ -113,9 +113,7 @@ def suspected_errors(
             # Where the models agree with the label it is the images around that say what it is.
             best[at[0]] = np.where(suspected[at], best[at[0]], midst["other"])
         suspected[at] = ~np.isnan(quality[at])
-    if settled is not None:
-        suspected &= ~settled
-    rows, columns = np.nonzero(suspected)
+    rows, columns = np.nonzero(suspected if settled is None else suspected & ~settled)
     ranked = both[rows, columns]
     # Of equal ones the first class, then the first image.
     order = np.lexsort((rows, columns, ranked))[:most]
