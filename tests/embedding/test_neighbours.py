@@ -102,7 +102,7 @@ def test_several_labels_only_what_is_missing_is_doubted() -> None:
 def test_unknown_and_undrawn_images_are_left_out() -> None:
     points, classes = clusters()
     labels = np.eye(3, dtype=np.int8)[classes]
-    labels[3] = -1
+    labels[70] = -1  # in the midst of the last class, and not of the first one
     space = space_of(points)
     ids = np.concatenate([space.ids, ["nowhere"]])
     more = np.concatenate([labels, [[1, 0, 0]]]).astype(np.int8)
