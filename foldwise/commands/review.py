@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from foldwise.core import files
 from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
@@ -103,13 +106,15 @@ def make_session(arguments: argparse.Namespace) -> ReviewSession:
         files.DUPLICATES, "split", list(kinds), dtype={"id": str}, keep_default_na=False
     )
     space, lacking = features_of_run()
-    midst, nearest = {}, None
+    midst: dict[str, pd.DataFrame] = {}
+    nearest = None
     if space is not None:
         oof, count = parts["oof"], read("map", MapSettings).neighbours
         seed = read("seed", Seed)
         # Of the test part nobody's labels are held against others'.
         midst["oof"] = in_the_midst(space, oof.labels, oof.ids, single, count, seed)
-        nearest = neighbours_of(space, MOST_ALIKE)
+        shown = [id for part in parts.values() for id in part.ids]
+        nearest = neighbours_of(space.of(np.isin(space.ids, shown)), MOST_ALIKE)
     suspects = ordered_suspects(parts, pictures, single, arguments.most, midst)
     scores, notes = member_scores(suspects, single)
     return ReviewSession(
