@@ -19,6 +19,7 @@ from foldwise.core.settings import (
     validated,
 )
 from foldwise.decision.settings import Threshold
+from foldwise.embedding.settings import MapSettings
 from foldwise.ensembling.settings import Ensemble, Tta
 from foldwise.evaluation.settings import Evaluate
 from foldwise.folds.settings import Split
@@ -48,6 +49,7 @@ class Params(Settings):
     ensemble: Ensemble
     threshold: Threshold
     evaluate: Evaluate
+    map: MapSettings
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -65,6 +67,11 @@ class Params(Settings):
                     f"tta.views: crops are cut from a larger image, which member '{member}' sees "
                     "whole; give it `shortest_edge` and `views: single`, or leave the crops out"
                 )
+        if self.map.member not in (None, *self.members):
+            raise ValueError(
+                f"map.member: '{self.map.member}' is not among `members` "
+                f"({', '.join(self.members)}); name one of them, or leave it out"
+            )
         if self.folds != tuple(range(len(self.folds))):
             raise ValueError(f"folds: got {list(self.folds)}, expected 0, 1, 2, ... in this order")
         if self.split.method == "holdout" and self.folds != (0,):

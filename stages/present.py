@@ -4,7 +4,7 @@ Reads what the stages before it wrote, and which commit its inputs come from; wr
 plots/report.html.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -15,15 +15,20 @@ from foldwise.core.corrected import read_corrected
 from foldwise.core.program import run
 from foldwise.core.progress import track
 from foldwise.core.settings import read_file
-from foldwise.evaluation.predictions import read_parts
+from foldwise.decision.decision import Decision
+from foldwise.embedding.kept import read_feature_space
+from foldwise.embedding.neighbours import in_the_midst
+from foldwise.embedding.space import FeatureSpace
+from foldwise.evaluation.predictions import Part, read_parts, unlabelled_part
 from foldwise.images.store import ImageStore
-from foldwise.params import read_params
+from foldwise.params import Params, read_params
 from foldwise.report.budget import picture_keys
 from foldwise.report.figures import Tables, figures, picked_classes
-from foldwise.report.galleries import confident_errors, shown_pairs, suspects_gallery
+from foldwise.report.galleries import Gallery, confident_errors, shown_pairs, suspects_gallery
 from foldwise.report.heatmaps import heat_maps_of
 from foldwise.report.label_errors import looked_at, suspected_errors
 from foldwise.report.learned import gains_over, kinds_of, learned_from
+from foldwise.report.map_section import MapSection, map_section
 from foldwise.report.page import (
     Report,
     class_galleries,
@@ -116,6 +121,31 @@ def read_plot_table(name: str) -> pd.DataFrame:
     return table.assign(**{name: table[name].map(files.plain_text) for name in texts})
 
 
+def kept_space(params: Params) -> FeatureSpace | None:
+    """All images by the features of a member, if they were kept."""
+    if not params.map.features:
+        return None
+    return read_feature_space(params.map.member or params.members[0], params.folds)
+
+
+def map_of(
+    params: Params,
+    space: FeatureSpace,
+    parts: dict[str, Part],
+    ensemble: dict[str, Any],
+    first: list[str],
+    single: bool,
+) -> MapSection | None:
+    """The map, of the test part too where that may be looked at."""
+    drawn = dict(parts)
+    if params.evaluate.test and "test" not in parts and len(ensemble["test_id"]):
+        decision = files.read_json(files.DECISION, "threshold", Decision.from_json)
+        drawn["test"] = unlabelled_part(ensemble, decision)
+    member = params.map.member or params.members[0]
+    store = ImageStore(files.IMAGES)
+    return map_section(space, drawn, first, params.map, member, single, params.seed, store)
+
+
 def main() -> None:
     params = read_params()
     dataset = files.read_dataset()
@@ -157,12 +187,26 @@ def main() -> None:
         review=review_data(dataset["classes"], names, single),
     )
     settled = looked_at(corrected, oof.ids, dataset["classes"])
-    suspects = suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS, settled)
+    space = kept_space(params)
+    midst = None
+    if space is not None:
+        how = params.map.neighbours, params.seed
+        midst = in_the_midst(space, oof.labels, oof.ids, single, *how)
+    suspects = suspected_errors(oof.labels, oof.calibrated, single, SUSPECTS, settled, midst)
     galleries = [
         confident_errors(parts[part]),
         suspects_gallery(oof, suspects),
         *class_galleries(parts[part], part, tables.classes, report.names),
     ]
+    if space is not None:
+        first = [*oof.ids[suspects["row"]], *(id for id, _ in shown_pairs(galleries))]
+        mapped = map_of(params, space, parts, ensemble, first, single)
+        report = replace(report, map=mapped)
+    write_page(params, report, galleries)
+
+
+def write_page(params: Params, report: Report, galleries: list[Gallery]) -> None:
+    """The page with the galleries' pictures, under heat maps where they are wanted."""
     heated = {}
     if params.evaluate.heatmaps:
         heated = heat_maps_of(shown_pairs(galleries), params.members[0], params.folds[0])

@@ -65,6 +65,7 @@ TINY: dict[str, Any] = {
     "ensemble": {"folds": "mean_probability", "members": "mean_probability"},
     "threshold": {"objective": "accuracy"},
     "evaluate": {"submission": "data/submission.csv", "examples": 5},
+    "map": {"features": True, "neighbours": 3},
     "compute": {"accelerator": "cpu", "workers": 0},
 }
 

@@ -85,6 +85,7 @@ def write_run(
         logits=logits["oof"],
         labels=predicted["oof"],
     )
+    write_features(folder, ids, labels)
     decision = plain_decision(single).as_json() | {"steps": {}}
     _write_json(folder / "data/decision.json", decision)
     _write_json(
@@ -119,6 +120,26 @@ def write_run(
     ]
     _write_json(folder / "metrics/evaluation.json", {"headline": headline, "all": found})
     write_no_study(folder)
+
+
+def write_features(
+    folder: Path, ids: dict[str, list[str]], labels: dict[str, np.ndarray], width: int = 12
+) -> None:
+    """Features of two folds, each in a space of its own: images of equal labels lie together."""
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(labels["oof"].shape[1], width))
+    points = {part: labels[part] @ centres + rng.normal(0, 0.3, (len(ids[part]), width))
+              for part in PARTS}  # fmt: skip
+    for fold in TINY["folds"]:
+        turn = np.linalg.qr(rng.normal(size=(width, width)))[0]
+        own = slice(fold, None, len(TINY["folds"]))
+        write_arrays(
+            folder / f"data/features/cnn/{fold}.npz",
+            oof_id=np.array(ids["oof"][own]),
+            oof_features=(points["oof"][own] @ turn).astype(np.float16),
+            test_id=np.array(ids["test"]),
+            test_features=(points["test"] @ turn).astype(np.float16),
+        )
 
 
 def _write_json(path: Path, content: Any) -> None:

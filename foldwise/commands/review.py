@@ -10,10 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from foldwise.core import files
 from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
-from foldwise.core.settings import Folds, Members, read, read_file
+from foldwise.core.settings import Folds, Members, Seed, read, read_file
+from foldwise.embedding.kept import read_feature_space
+from foldwise.embedding.neighbours import in_the_midst, neighbours_of
+from foldwise.embedding.settings import MapSettings
+from foldwise.embedding.space import FeatureSpace
 from foldwise.evaluation.predictions import Part, read_parts
 from foldwise.evaluation.settings import Evaluate
 from foldwise.images.store import ImageStore
@@ -21,7 +28,7 @@ from foldwise.review.answer_file import AnswerFile, read_answers
 from foldwise.review.heat import heat_maker
 from foldwise.review.member_scores import FoldScores, fold_scores
 from foldwise.review.server import ReviewServer
-from foldwise.review.session import ReviewSession
+from foldwise.review.session import MOST_ALIKE, ReviewSession
 from foldwise.review.suspects import Suspect, ordered_suspects
 
 NEEDED = (files.LABELS, files.DATASET, files.DUPLICATES, files.ENSEMBLE, files.OUT_OF_FOLD,
@@ -69,6 +76,21 @@ def member_scores(suspects: Sequence[Suspect], single: bool) -> tuple[list[FoldS
     return found, notes
 
 
+def features_of_run() -> tuple[FeatureSpace | None, list[str]]:
+    """All images by their features, and a line if those are not there.
+
+    A run before features were kept has no such section of params.yaml.
+    """
+    settings = read("map", MapSettings, MapSettings(features=False))
+    if not settings.features:
+        return None, ["The nearest images are left out: params.yaml has no `map: {features: true}`"]
+    member = settings.member or read("members", Members)[0]
+    try:
+        return read_feature_space(member, read("folds", Folds)), []
+    except UserError as error:
+        return None, [f"The nearest images are left out: {error}"]
+
+
 def make_session(arguments: argparse.Namespace) -> ReviewSession:
     """All that is asked about, read from the run in this folder.
 
@@ -83,7 +105,17 @@ def make_session(arguments: argparse.Namespace) -> ReviewSession:
     pictures = files.read_csv(
         files.DUPLICATES, "split", list(kinds), dtype={"id": str}, keep_default_na=False
     )
-    suspects = ordered_suspects(parts, pictures, single, arguments.most)
+    space, lacking = features_of_run()
+    midst: dict[str, pd.DataFrame] = {}
+    nearest = None
+    if space is not None:
+        oof, count = parts["oof"], read("map", MapSettings).neighbours
+        seed = read("seed", Seed)
+        # Of the test part nobody's labels are held against others'.
+        midst["oof"] = in_the_midst(space, oof.labels, oof.ids, single, count, seed)
+        shown = [id for part in parts.values() for id in part.ids]
+        nearest = neighbours_of(space.of(np.isin(space.ids, shown)), MOST_ALIKE)
+    suspects = ordered_suspects(parts, pictures, single, arguments.most, midst)
     scores, notes = member_scores(suspects, single)
     return ReviewSession(
         title=dataset["name"],
@@ -94,7 +126,8 @@ def make_session(arguments: argparse.Namespace) -> ReviewSession:
         file=AnswerFile(arguments.out or corrections_path(read_file())),
         store=ImageStore(files.IMAGES),
         scores=scores,
-        notes=notes,
+        notes=notes + lacking,
+        nearest=nearest,
         heated=files.MODELS.is_dir(),
         again=arguments.again,
     )

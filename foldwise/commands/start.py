@@ -181,7 +181,7 @@ def next_commands(params: Params) -> list[str]:
     """The three commands that come next."""
     gone = [
         str(path)
-        for folder in (files.MODELS, files.PREDICTIONS, files.CURVES)
+        for folder in (files.MODELS, files.PREDICTIONS, files.LAST_FEATURES, files.CURVES)
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if path.is_dir() and path.name not in params.members

@@ -88,3 +88,22 @@ def read_parts(
             labels = rows.to_numpy(np.int8)
             parts[part] = Part(ids, labels, ensemble[f"{part}_logits"], calibrated, predicted)
     return parts
+
+
+def unlabelled_part(ensemble: dict[str, np.ndarray], decision: Decision) -> Part:
+    """The test part as one of which nothing is known: all of its labels are -1.
+
+    Args:
+        ensemble: what data/ensemble.npz holds.
+        decision: what turns its logits into labels.
+
+    >>> from foldwise.decision.decision import plain_decision
+    >>> logits = np.array([[1.0, -1.0]], np.float32)
+    >>> ensemble = {"test_id": np.array(["a"]), "test_logits": logits}
+    >>> part = unlabelled_part(ensemble, plain_decision(single=False))
+    >>> part.labels.tolist(), part.predicted.tolist()
+    ([[-1, -1]], [[1, 0]])
+    """
+    logits = ensemble["test_logits"]
+    labels = np.full(logits.shape, -1, np.int8)
+    return Part(ensemble["test_id"], labels, logits, decision.calibrator(logits), decision(logits))

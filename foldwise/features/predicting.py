@@ -14,6 +14,7 @@ from foldwise.core.progress import track
 from foldwise.features.kept import FeatureFolder, frozen_features, image_sets
 from foldwise.features.shared import shared
 from foldwise.images.store import ImageStore
+from foldwise.inference.last_features import LastFeatures
 from foldwise.inference.runtime import ready
 from foldwise.inference.view_logits import (
     ThroughViews,
@@ -43,6 +44,7 @@ def member_logits(
     kept: FeatureFolder,
     source: str,
     title: str,
+    last: LastFeatures | None = None,
 ) -> Predicted:
     """What gives the logits of every part.
 
@@ -54,10 +56,12 @@ def member_logits(
         kept: where features of frozen backbones are kept.
         source: of the network, where its logits are no numbers.
         title: of the network, while it works.
+        last: keeps the last features of the images whose logits were given, seen through the first
+            view.
     """
     if trained.frozen:
-        return _by_features(trained, data, names, compute, kept, source)
-    return _by_network(trained, data, names, compute, source, title)
+        return _by_features(trained, data, names, compute, kept, source, last)
+    return _by_network(trained, data, names, compute, source, title, last)
 
 
 def _by_network(
@@ -67,6 +71,7 @@ def _by_network(
     compute: Compute,
     source: str,
     title: str,
+    last: LastFeatures | None,
 ) -> Predicted:
     """Every image is seen by the whole network."""
     network, views = trained.network, [make_view(name) for name in names]
@@ -76,6 +81,9 @@ def _by_network(
     first = next(each for each in data.values() if len(each))
     normalized = Normalizer(*first.model.mean_and_std())(first.input(0, 0))
     if compute.compile:
+        if last is not None:
+            # What comes after would not be compiled.
+            last.watch(network)
         network.compile()
     forward = ready(
         network,
@@ -83,8 +91,9 @@ def _by_network(
         device,
         "torch" if compute.compile else compute.engine,
         passes=len(views) * sum(map(len, data.values())),
+        last=last,
     )
-    seen = ThroughViews(forward, first.model, views, trained.softmax)
+    seen = ThroughViews(forward, first.model, views, trained.softmax, last=last)
     workers = worker_count(compute.workers, device)
 
     def predicted(part: str) -> np.ndarray:
@@ -102,14 +111,19 @@ def _by_features(
     compute: Compute,
     kept: FeatureFolder,
     source: str,
+    last: LastFeatures | None,
 ) -> Predicted:
     """The same by a head of this fold's own, on features that all folds share."""
     network = trained.network
+    if last is not None:
+        last.watch(network)
 
     def predicted(part: str) -> np.ndarray:
         features = frozen_features(kept, network, data[part], names, compute)
         ids = data[part].ids
-        return head_logits(network, features.through, len(names), ids, trained.softmax, source)
+        return head_logits(
+            network, features.through, len(names), ids, trained.softmax, source, last
+        )
 
     return predicted
 
@@ -134,7 +148,9 @@ def images_of_fold(folder: Path, fold: int, store: ImageStore) -> dict[str, list
     }
 
 
-def predict_fold(member: str, fold: int, names: tuple[str, ...], compute: Compute) -> None:
+def predict_fold(
+    member: str, fold: int, names: tuple[str, ...], compute: Compute, features: bool
+) -> None:
     """Predict, and write what the model of a fold says of every view.
 
     Args:
@@ -142,6 +158,7 @@ def predict_fold(member: str, fold: int, names: tuple[str, ...], compute: Comput
         fold: that it never saw.
         names: of the views.
         compute: where it runs.
+        features: whether the last features are kept; else their file is empty.
 
     Raises:
         UserError: the model knows other classes, or saw images of this fold.
@@ -160,10 +177,17 @@ def predict_fold(member: str, fold: int, names: tuple[str, ...], compute: Comput
     sets = image_sets(files.read_folds(), files.own_ids())
     kept = FeatureFolder(shared(files.FEATURES), sets)
     title = f"{member} fold {fold}"
-    predicted = member_logits(trained, data, names, compute, kept, str(folder), title)
+    last = LastFeatures() if features else None
+    predicted = member_logits(trained, data, names, compute, kept, str(folder), title, last)
     nothing = np.empty((len(names), 0, len(trained.classes)), np.float32)
     arrays = {"views": np.array(names, dtype=str)}
+    seen = {}
     for part, dataset in data.items():
-        arrays[f"{part}_id"] = np.array(dataset.ids, dtype=str)
+        ids = np.array(dataset.ids, dtype=str)
+        arrays[f"{part}_id"] = ids
         arrays[f"{part}_logits"] = predicted(part) if dataset.ids else nothing
+        some = last is not None and bool(dataset.ids)
+        seen[f"{part}_id"] = ids if some else ids[:0]
+        seen[f"{part}_features"] = last.taken() if last and some else np.empty((0, 0), np.float16)
+    files.write_arrays(files.LAST_FEATURES / member / f"{fold}.npz", **seen)
     files.write_arrays(files.PREDICTIONS / member / f"{fold}.npz", **arrays)

@@ -3,6 +3,7 @@
 Running needs onnxruntime alone; only writing imports torch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,11 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def export_network(
-    module: "nn.Module", example: "torch.Tensor", path: Path, metadata: dict[str, str]
+    module: "nn.Module",
+    example: "torch.Tensor",
+    path: Path,
+    metadata: dict[str, str],
+    outputs: Sequence[str] = ("logits",),
 ) -> None:
     """Write a network as ONNX, any number of images at a time: `images` in, `logits` out.
 
@@ -30,6 +35,7 @@ def export_network(
         example: at least two images.
         path: file to write.
         metadata: is put into the file.
+        outputs: what the module gives, by names.
 
     Raises:
         ValueError: torch cannot bring it to ONNX; the message says why.
@@ -42,7 +48,7 @@ def export_network(
             module,
             (example,),
             input_names=["images"],
-            output_names=["logits"],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )

@@ -14,6 +14,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from foldwise.core.errors import UserError
+from foldwise.inference.last_features import LastFeatures, WithFeatures
 from foldwise.inference.onnx import export_network, open_session
 from foldwise.model.classifier import Classifier
 
@@ -51,6 +52,7 @@ def ready(
     device: torch.device,
     engine: Literal["auto", "torch", "onnx"],
     passes: int,
+    last: LastFeatures | None = None,
 ) -> Forward:
     """The network's forward pass, of `features_alone` to features.
 
@@ -60,6 +62,7 @@ def ready(
         device: to run on.
         engine: `auto` takes onnxruntime on a CPU where it is worth it.
         passes: how many images will go through.
+        last: is to see what the last layer is given.
 
     Raises:
         UserError: onnxruntime is asked for, and cannot run this network or on this device.
@@ -71,7 +74,7 @@ def ready(
     worth = device.type == "cpu" and passes * operations(network, image, DEPTHWISE) >= WORTH
     if engine == "onnx" or (engine == "auto" and worth):
         try:
-            return _by_onnxruntime(network, image)
+            return _by_onnxruntime(network, image, last)
         except ValueError as error:
             if engine == "onnx":
                 raise UserError(
@@ -80,6 +83,8 @@ def ready(
                 ) from None
             print(f"not by onnxruntime, but by torch: {error}", file=sys.stderr)
     fuse_batch_norm(network, image)
+    if last is not None:
+        last.watch(network)
     return network
 
 
@@ -114,16 +119,20 @@ def operations(network: Classifier, image: torch.Tensor, depthwise: int = 1) -> 
     return total
 
 
-def _by_onnxruntime(network: Classifier, image: torch.Tensor) -> Forward:
+def _by_onnxruntime(network: Classifier, image: torch.Tensor, last: LastFeatures | None) -> Forward:
+    outputs = ["logits"] if last is None else ["logits", "features"]
+    module = network if last is None else WithFeatures(network).eval()
     example = image.unsqueeze(0).repeat(2, *([1] * image.ndim))
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "network.onnx"
-        export_network(network, example, path, {})
+        export_network(module, example, path, {}, outputs)
         graph = open_session(path, torch.get_num_threads())
 
     def forward(images: torch.Tensor) -> torch.Tensor:
-        (logits,) = graph.run(["logits"], {"images": images.contiguous().numpy()})
-        return torch.from_numpy(logits)
+        found = graph.run(outputs, {"images": images.contiguous().numpy()})
+        if last is not None:
+            last.saw(torch.from_numpy(found[1]))
+        return torch.from_numpy(found[0])
 
     return forward
 

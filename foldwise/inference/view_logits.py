@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from foldwise.inference.finite import check_finite
+from foldwise.inference.last_features import LastFeatures
 from foldwise.inference.log_odds import softmax_log_odds
 from foldwise.inference.runtime import Forward
 from foldwise.model.classifier import Classifier, Normalizer
@@ -28,6 +29,7 @@ class ThroughViews(nn.Module):
         views: Sequence[View],
         softmax: bool = False,
         together: bool = False,
+        last: LastFeatures | None = None,
     ) -> None:
         """
         Args:
@@ -38,6 +40,7 @@ class ThroughViews(nn.Module):
             softmax: the network's outputs are a softmax's; each class's log-odds are given.
             together: all views in one pass, so that a graph has every layer once; else one after
                 the other, in the memory of one.
+            last: keeps what the last layer is given through the first view, which it watches.
         """
         super().__init__()
         self.network = network
@@ -45,6 +48,7 @@ class ThroughViews(nn.Module):
         self._views = tuple(views)
         self._softmax = softmax
         self._together = together
+        self._last = last
         self.cut = cut_to_crops(views)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -60,7 +64,11 @@ class ThroughViews(nn.Module):
             found = self.network(seen)
             logits = found.reshape(len(self._views), images.shape[0], found.shape[1])
         else:
-            each = [self.network(view(crops[view.crop])).float() for view in self._views]
+            each = []
+            for view in self._views:
+                each.append(self.network(view(crops[view.crop])).float())
+                if self._last is not None and len(each) == 1:
+                    self._last.keep(images.shape[0])
             logits = torch.stack(each)
         if logits.device.type == "mps":
             # Apple's GPUs have no float64, which log-odds and merging need.
@@ -86,6 +94,7 @@ def head_logits(
     ids: Sequence[str],
     softmax: bool,
     source: str,
+    last: LastFeatures | None = None,
 ) -> np.ndarray:
     """float32 (views, images, classes), of features that were computed before.
 
@@ -96,6 +105,7 @@ def head_logits(
         ids: of the images.
         softmax: as for `ThroughViews`.
         source: of the network, for people.
+        last: keeps what the last layer is given of the first view, which it watches.
 
     Raises:
         UserError: some logits are no finite numbers.
@@ -103,7 +113,11 @@ def head_logits(
     parts = []
     for start in range(0, len(ids), AT_ONCE):
         some = ids[start : start + AT_ONCE]
-        each = [network.head(torch.from_numpy(features(view, some))) for view in range(views)]
+        each = []
+        for view in range(views):
+            each.append(network.head(torch.from_numpy(features(view, some))))
+            if last is not None and view == 0:
+                last.keep(len(some))
         logits = torch.stack(each)
         parts.append(
             check_finite((softmax_log_odds(logits) if softmax else logits).numpy(), source)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.evaluation.predictions import Part
+from foldwise.report.label_errors import reasons_of
 from foldwise.scoring.probability import sigmoid
 
 EACH = 5
@@ -107,12 +108,12 @@ def suspects_gallery(part: Part, suspects: pd.DataFrame) -> Gallery:
 
     Args:
         part: the out-of-fold images.
-        suspects: `row`, `class_index`, `given` (1 or 0), `probability`, `quality` (0 is worst).
+        suspects: as `suspected_errors` gives them.
     """
     cards = []
     for each in suspects.to_dict("records"):
         kind: Kind = "missed" if each["given"] else "added"
-        says = f"label quality {each['quality']:.3f}"
+        says = "; ".join(reasons_of(each["quality"], each["around"]))
         cards.append(_card(part, each["row"], each["class_index"], says, kind))
     rows = {
         "Labelled so, but hardly there": [card for card in cards if card.kind == "missed"],

@@ -9,7 +9,7 @@ from cleanlab.rank import get_label_quality_scores
 from foldwise.core.corrected import judged
 from foldwise.scoring.probability import sigmoid
 
-COLUMNS = ["row", "class_index", "given", "probability", "quality", "suggested"]
+COLUMNS = ["row", "class_index", "given", "probability", "quality", "suggested", "around"]
 
 
 def label_quality(labels: np.ndarray, logits: np.ndarray, single: bool) -> np.ndarray:
@@ -74,8 +74,12 @@ def suspected_errors(
     single: bool,
     most: int,
     settled: np.ndarray | None = None,
+    midst: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The labels that predictions contradict, worst first.
+    """The labels that predictions contradict, or images that lie around theirs, worst first.
+
+    One that the images around contradict has the mean of its quality and the share of them that
+    agree with it, where that is less: two witnesses, who count alike.
 
     Args:
         labels: (images, classes): 1, 0 or -1.
@@ -83,12 +87,13 @@ def suspected_errors(
         single: whether every image has one label; it is suspected once at most then.
         most: how many rows at the most.
         settled: (images, classes) bool: labels that are not suspected, as `looked_at` gives them.
+        midst: labels that the images around contradict, as `in_the_midst` gives them.
 
     Returns:
         `row` (of the image), `class_index`, `given` (the label, 1 or 0), `probability` (of the
-        class, 0-1), `quality` (see `label_quality`) and `suggested`, the index of the class that
-        the image probably is where images have one label; else `class_index`, and it is the label
-        that is probably the other one.
+        class, 0-1), `quality` (see `label_quality`), `suggested`, the index of the class that the
+        image probably is where images have one label; else `class_index`, whose label is probably
+        the other one; and `around`, the share of the nearest images that contradict it, or nan.
     """
     quality = label_quality(labels, logits, single)
     if single:
@@ -99,20 +104,51 @@ def suspected_errors(
     else:
         best = np.empty(0, int)
         suspected = quality < 0.5
-    if settled is not None:
-        suspected &= ~settled
-    rows, columns = np.nonzero(suspected)
-    score = quality[rows, columns]
+    both, around = quality, np.full(quality.shape, np.nan)
+    if midst is not None and len(midst):
+        at = midst["row"].to_numpy(int), midst["class_index"].to_numpy(int)
+        around[at] = midst["share"]
+        both = _by_both(quality, at, midst["agree"].to_numpy(np.float64))
+        if single:
+            # Where the models agree with the label it is the images around that say what it is.
+            best[at[0]] = np.where(suspected[at], best[at[0]], midst["other"])
+        suspected[at] = ~np.isnan(quality[at])
+    rows, columns = np.nonzero(suspected if settled is None else suspected & ~settled)
+    ranked = both[rows, columns]
     # Of equal ones the first class, then the first image.
-    order = np.lexsort((rows, columns, score))[:most]
-    rows, columns, score = rows[order], columns[order], score[order]
-    given = labels[rows, columns].astype(np.int64)
+    order = np.lexsort((rows, columns, ranked))[:most]
+    rows, columns, ranked = rows[order], columns[order], ranked[order]
+    given, score = labels[rows, columns].astype(np.int64), quality[rows, columns]
     table = {
         "row": rows,
         "class_index": columns,
         "given": given,
         "probability": np.where(given == 1, score, 1 - score),
-        "quality": score,
+        "quality": ranked,
         "suggested": best[rows] if single else columns,
+        "around": around[rows, columns],
     }
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def _by_both(
+    quality: np.ndarray, at: tuple[np.ndarray, np.ndarray], agree: np.ndarray
+) -> np.ndarray:
+    """Quality, at some labels its mean with the share of images around that agree, if less."""
+    found = quality.copy()
+    found[at] = np.minimum(quality[at], (quality[at] + agree) / 2)
+    return found
+
+
+def reasons_of(quality: float, around: float) -> list[str]:
+    """Why a label is suspected, in words; both as `suspected_errors` gives them.
+
+    >>> reasons_of(0.25, around=0.9)
+    ['label quality 0.250', '90 % of the images around say otherwise']
+    >>> reasons_of(0.25, around=float("nan"))
+    ['label quality 0.250']
+    """
+    found = [f"label quality {quality:.3f}"]
+    if not np.isnan(around):
+        found.append(f"{100 * around:.0f} % of the images around say otherwise")
+    return found

@@ -16,6 +16,7 @@ from foldwise.evaluation.predictions import Part
 from foldwise.report.budget import LIMIT, Pictured, as_json, pictured
 from foldwise.report.figures import Figure
 from foldwise.report.galleries import SUSPECTS_TITLE, Gallery, class_gallery
+from foldwise.report.map_section import MapSection
 from foldwise.report.thumbnails import SIDES, Key, Thumbnails
 from foldwise.report.tuning import TuningSection
 
@@ -37,7 +38,8 @@ COLUMNS = {
 }
 MOST_GALLERIES = 100
 """Classes with a gallery of their own."""
-SCRIPTS = ("answers", "page")
+SCRIPTS = ("answers", "map", "page")
+STYLES = ("page", "map")
 MARGIN = 4_000
 """Bytes for notes that a page gets once it is known what does not fit."""
 
@@ -73,6 +75,8 @@ class Report:
     """Of the search that chose the settings, if there was one."""
     review: dict[str, Any] | None = None
     """What answers to suspected label errors need: see `review_data`."""
+    map: MapSection | None = None
+    """Where images lie by their features, if those were kept."""
 
 
 def review_data(classes: list[str], names: dict[str, str], single: bool) -> dict[str, Any]:
@@ -115,6 +119,8 @@ def render_page(report: Report, pictured: Pictured) -> str:
         "side": pictured.thumbnails.side,
         "pictures": pictured.thumbnails.encoded,
     }
+    if report.map:
+        data["map"] = report.map.data
     if report.review and any(each["title"] == SUSPECTS_TITLE for each in pictured.galleries):
         data["review"] = report.review | {"title": SUSPECTS_TITLE}
     return environment.get_template("page.html").render(
@@ -125,7 +131,7 @@ def render_page(report: Report, pictured: Pictured) -> str:
         metrics=list(
             dict.fromkeys(name for each in report.evaluation["all"].values() for name in each)
         ),
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        style="".join((FOLDER / f"{each}.css").read_text("utf-8") for each in STYLES),
         script="".join((FOLDER / f"{each}.js").read_text("utf-8") for each in SCRIPTS),
         libraries=libraries(),
         data=as_json(data),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from foldwise.evaluation.predictions import Part
 from foldwise.report.galleries import confident_errors
-from foldwise.report.label_errors import label_quality, suspected_errors
+from foldwise.report.label_errors import label_quality, reasons_of, suspected_errors
 from foldwise.scoring.probability import sigmoid
 
 LIKELY = 0.5
@@ -52,26 +52,32 @@ class _Found:
 
 
 def ordered_suspects(
-    parts: Mapping[str, Part], pictures: pd.DataFrame, single: bool, most: int
+    parts: Mapping[str, Part],
+    pictures: pd.DataFrame,
+    single: bool,
+    most: int,
+    midst: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Suspect]:
     """Every image with a doubted label once, the worst first.
 
-    Three things doubt one: it is of a low quality (`suspected_errors`), it is a confident error of
-    the ensemble, or an image that looks the same is labelled otherwise. An image comes by the
-    quality of its worst label, which the last of the three sets to `LIKELY` at most.
+    Four things doubt one: it is of a low quality, or the images around it are labelled otherwise
+    (`suspected_errors` has both), it is a confident error of the ensemble, or an image that looks
+    the same is labelled otherwise. An image comes by the quality of its worst label, which the last
+    of the four sets to `LIKELY` at most.
 
     Args:
         parts: images that may be asked about, by the name of their part.
         pictures: `picture` and `id` of every image that has a duplicate, as `split` writes it.
         single: whether every image has one label.
         most: how many images at the most.
+        midst: of a part what `in_the_midst` gives, where features were kept.
     """
     found: dict[tuple[str, int], _Found] = {}
     qualities = {
         name: label_quality(part.labels, part.calibrated, single) for name, part in parts.items()
     }
     for name, part in parts.items():
-        _by_models(found, name, part, qualities[name], single, most)
+        _by_models(found, name, part, qualities[name], single, most, (midst or {}).get(name))
     _by_duplicates(found, parts, qualities, pictures, single)
     order = sorted(found, key=lambda key: (found[key].quality, key))[:most]
     suspects = []
@@ -91,14 +97,16 @@ def _by_models(
     quality: np.ndarray,
     single: bool,
     most: int,
+    midst: pd.DataFrame | None,
 ) -> None:
-    """Labels that the ensemble contradicts, and its most confident errors."""
-    table = suspected_errors(part.labels, part.calibrated, single, part.labels.size)
+    """Labels that the ensemble or the images around contradict, and its most confident errors."""
+    table = suspected_errors(part.labels, part.calibrated, single, part.labels.size, midst=midst)
     # Only what can be among the first: a large set has a great many labels below one half.
     rows = table["row"].drop_duplicates().head(most)
     for each in table[table["row"].isin(rows)].to_dict("records"):
         own = found.setdefault((name, int(each["row"])), _Found())
-        own.add(int(each["class_index"]), f"label quality {each['quality']:.3f}", each["quality"])
+        for reason in reasons_of(each["quality"], each["around"]):
+            own.add(int(each["class_index"]), reason, each["quality"])
     places = {str(id): row for row, id in enumerate(part.ids)}
     for card in confident_errors(part, most).cards:
         row = places[card.id]

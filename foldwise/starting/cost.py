@@ -31,6 +31,8 @@ OTHERS = {
 """Of the stages without a network: seconds, and seconds per million images x classes."""
 EVIDENCE = 8.0
 """Seconds that `auto` adds to `threshold`: all steps are cross-fitted."""
+TSNE = 0.007
+"""Seconds that `present` takes for each image of a map by t-SNE."""
 DVC = 1.5
 """Seconds in which DVC looks at a stage, and takes its outs into its cache; of the same machine."""
 LIGHT = 0.5
@@ -138,6 +140,8 @@ def cost_of(
     million = images * counted.classes / 1e6
     stages = {"fetch": light + images * decode}
     others = {name: light + speed * (a + b * million) for name, (a, b) in OTHERS.items()}
+    if params.map.features and params.map.method == "tsne":
+        others["present"] += speed * TSNE * min(params.map.images, images)
     if params.threshold.auto:
         others["threshold"] += speed * EVIDENCE * (1 + million)
     stages |= {"split": others.pop("split")}

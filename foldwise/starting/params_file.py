@@ -18,7 +18,7 @@ from foldwise.starting.tiers import Fitted, recipe_for
 
 ORDER = (
     *("lr", "epochs", "seed", "folds", "members", "data", "split", "models", "train", "tta"),
-    *("ensemble", "threshold", "evaluate", "compute"),
+    *("ensemble", "threshold", "evaluate", "map", "compute"),
 )
 COMPUTE = {
     "accelerator": "auto",
@@ -69,6 +69,7 @@ def make_params(
     content = recipe_for(tier, fitted) | {
         "data": found.data,
         "evaluate": {"submission": submission, "examples": 12},
+        "map": {"features": True},
         "compute": old.get("compute") or COMPUTE,
     }
     ordered = {key: content[key] for key in ORDER}

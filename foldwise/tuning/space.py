@@ -41,6 +41,7 @@ FIXED = {
     "folds": "trials are compared on the same folds",
     "seed": "it decides the folds, and to choose among seeds is to choose luck",
     "evaluate": "it decides no prediction",
+    "map": "it decides no prediction",
     "compute": "it decides no result",
     "threshold.objective": "it says what is better",
 }

@@ -140,7 +140,7 @@ class Workspace:
 
     def drop_others(self, members: Sequence[str]) -> None:
         """Remove what members have left here that are not among these: DVC does not."""
-        for folder in (files.MODELS, files.PREDICTIONS, files.CURVES):
+        for folder in (files.MODELS, files.PREDICTIONS, files.LAST_FEATURES, files.CURVES):
             for path in (self.folder / folder).glob("*"):
                 if path.is_dir() and path.name not in members:
                     shutil.rmtree(path)

@@ -17,7 +17,7 @@ from tests.conftest import TINY, Project
 
 TRAIN = (sys.executable, "-m", "stages.train", "--member", "cnn", "--fold", "0")
 WRITTEN = ("data/models/cnn/0", "plots/train/cnn/0")
-BOTH = ("data/models", "data/predictions", "plots/train")
+BOTH = ("data/models", "data/predictions", "data/features", "plots/train")
 LONG = TINY | {"epochs": 60}
 
 

@@ -23,6 +23,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "data/models/cnn/0/model.json": ("predict", "--member", "cnn", "--fold", "0"),
     "data/models/cnn/0/weights.safetensors": ("predict", "--member", "cnn", "--fold", "0"),
     "data/predictions/cnn/1.npz": ("ensemble",),
+    "data/features/cnn/1.npz": ("present",),
     "data/ensemble.npz": ("threshold",),
     "data/outoffold.npz": ("evaluate",),
     "data/decision.json": ("evaluate",),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.imports import MODULES, parsed
 
-RUN = ("scoring", "ensembling", "decision", "evaluation", "tuning", "starting")
+RUN = ("scoring", "ensembling", "decision", "embedding", "evaluation", "tuning", "starting")
 COMPLETE = ("scoring", "decision", "evaluation")
 """Rooms whose every public name has an example."""
 EXEMPT = {

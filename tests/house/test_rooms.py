@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "view_names",
     },
     "cluster": GROUND | {"deploy", "model", "revisions", "training"},
+    "embedding": GROUND,
     "evaluation": GROUND | {"scoring", "decision", "revisions"},
     "charts": GROUND | {"scoring", "evaluation"},
     "deploy": GROUND
@@ -73,6 +74,7 @@ DOORS = {
     Path("foldwise/cluster/job.py"),
     Path("foldwise/cluster/stage.py"),
     Path("foldwise/deploy/ensemble.py"),
+    Path("foldwise/embedding/kept.py"),
     Path("foldwise/ensembling/included.py"),
     Path("foldwise/evaluation/predictions.py"),
     Path("foldwise/evaluation/runs.py"),

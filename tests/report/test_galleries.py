@@ -99,11 +99,13 @@ def test_no_errors_no_cards(part: Part) -> None:
 def test_suspects_are_shown_by_what_they_are_labelled(part: Part) -> None:
     table = pd.DataFrame({"row": [4, 9, 2], "class_index": [1, 0, 5], "given": [1, 0, 1]})
     table = table.assign(probability=[0.1, 0.9, 0.2], quality=[0.01, 0.02, 0.03])
+    table["around"] = [np.nan, 0.9, np.nan]
     gallery = suspects_gallery(part, table)
     there, absent = gallery.rows.values()
     assert [card.id for card in there] == ["image 4", "image 2"]
     assert [card.id for card in absent] == ["image 9"]
     assert there[1].says == "label quality 0.030"
+    assert absent[0].says == "label quality 0.020; 90 % of the images around say otherwise"
 
 
 def test_a_thumbnail_keeps_the_shape_and_takes_a_heat_map() -> None:

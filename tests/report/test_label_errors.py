@@ -195,3 +195,52 @@ def test_planted_errors_are_in_the_train_part_alone() -> None:
     for id, name, right in planted.to_numpy():
         row = int(id.removesuffix(".png"))
         assert labels.loc[row, name] == right == 1 - wrong.loc[row, name]
+
+
+MIDST = pd.DataFrame(
+    {
+        "row": [3, 8],
+        "class_index": [1, 0],
+        "agree": [0.1, 0.2],
+        "share": [0.9, 0.8],
+        "other": [2, 5],
+    }
+)
+
+
+def test_images_around_and_models_are_one_list() -> None:
+    labels = np.zeros((10, 6), np.int8)
+    labels[4] = -1
+    logits = np.full((10, 6), -2.0, np.float32)
+    logits[7, 2], logits[3, 1], logits[8, 0] = 3.0, -1.0, 4.0
+    plain = suspected_errors(labels, logits, False, 100)
+    assert list(zip(plain["row"], plain["class_index"], strict=True)) == [(8, 0), (7, 2)]
+    assert plain["around"].isna().all()
+    found = suspected_errors(labels, logits, False, 100, midst=MIDST)
+    quality = {(3, 1): 1 - sigmoid(-1.0), (7, 2): 1 - sigmoid(3.0), (8, 0): 1 - sigmoid(4.0)}
+    # Where the models are surer than those around, their word alone counts.
+    expected = {(8, 0): quality[8, 0], (7, 2): quality[7, 2], (3, 1): (quality[3, 1] + 0.1) / 2}
+    assert list(zip(found["row"], found["class_index"], strict=True)) == list(expected)
+    assert found["quality"].to_numpy() == pytest.approx(list(expected.values()))
+    assert found["around"].fillna(-1).tolist() == [0.8, -1, 0.9]
+    p = sigmoid(logits[found["row"], found["class_index"]])
+    assert found["probability"].to_numpy() == pytest.approx(p)
+    settled = np.zeros(labels.shape, bool)
+    settled[3, 1] = True
+    assert 3 not in suspected_errors(labels, logits, False, 100, settled, MIDST)["row"].tolist()
+
+
+def test_images_around_say_what_one_label_is_where_the_models_do_not() -> None:
+    labels = np.eye(6, dtype=np.int8)[[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]]
+    logits = np.full((10, 6), -2.0, np.float32)
+    logits[np.arange(10), labels.argmax(1)] = 2.0
+    logits[8, 4] = 5.0
+    found = suspected_errors(labels, logits, True, 100, midst=MIDST)
+    # Of row 8 the models say which class it is; of row 3 they agree with the label.
+    assert found[["row", "class_index", "suggested"]].to_numpy().tolist() == [[8, 0, 4], [3, 1, 2]]
+    assert suspected_errors(labels, logits, True, 100)["row"].tolist() == [8]
+
+
+def test_what_is_unknown_is_not_suspected_by_those_around() -> None:
+    labels = np.full((10, 6), -1, np.int8)
+    assert suspected_errors(labels, np.zeros((10, 6)), False, 100, midst=MIDST).empty

@@ -201,3 +201,35 @@ def test_the_test_part_is_asked_about_where_it_is_wanted(tmp_path: Path) -> None
     folder = made_run(tmp_path / "run", False)
     assert {each.part for each in session_of(folder).suspects} == {"oof"}
     assert {each.part for each in session_of(folder, test=True).suspects} == {"oof", "test"}
+
+
+def test_the_nearest_images_are_shown(session: ReviewSession) -> None:
+    folder = session.store.folder.parents[1]
+    spaces = [np.load(folder / f"data/features/cnn/{fold}.npz") for fold in (0, 1)]
+    labels = session.parts["oof"].labels
+    own = dict(zip(session.parts["oof"].ids.tolist(), labels.tolist(), strict=True))
+    assert not session.notes or not any("nearest" in each for each in session.notes)
+    alike, shown = [], set()
+    for number, suspect in enumerate(session.suspects):
+        near = session.item(number)["near"]
+        assert len(near) == 8
+        # Of both folds' images; neither itself nor the test part, which is not asked about.
+        assert suspect.id not in [each["id"] for each in near]
+        assert {each["id"] for each in near} <= {*own}
+        for each in near:
+            assert each["labels"] == [
+                name for name, there in zip(CLASSES, own[each["id"]], strict=True) if there
+            ]
+        alike.append(own[near[0]["id"]] == own[suspect.id])
+        shown |= {each["id"] for each in near}
+    assert np.mean(alike) > 0.8
+    assert all(shown & {*each["oof_id"].tolist()} for each in spaces)
+
+
+def test_without_features_no_image_is_near_and_a_line_says_so(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", False)
+    (folder / "data/features/cnn/0.npz").unlink()
+    found = session_of(folder)
+    assert found.item(0)["near"] == []
+    assert any("nearest images are left out: data/features/cnn/0.npz" in each
+               for each in found.notes)  # fmt: skip

@@ -102,3 +102,17 @@ def test_the_test_part_comes_where_it_is_given() -> None:
     assert {each.part for each in found} == {"oof", "test"}
     assert all(each.id.startswith("t") == (each.part == "test") for each in found)
     assert [each.quality for each in found] == sorted(each.quality for each in found)
+
+
+def test_who_lies_among_others_is_asked_about() -> None:
+    labels = np.zeros((6, 4), np.int8)
+    labels[:, 0] = 1
+    logits = np.where(labels == 1, 4.0, -4.0).astype(np.float32)
+    part = Part(np.array(list("abcdef")), labels, logits, logits, labels)
+    assert ordered_suspects({"oof": part}, no_pictures(), False, 10) == []
+    row = {"row": [2], "class_index": [3], "agree": [0.1], "share": [0.9], "other": [3]}
+    midst = {"oof": pd.DataFrame(row)}
+    (found,) = ordered_suspects({"oof": part}, no_pictures(), False, 10, midst)
+    assert (found.id, list(found.asked)) == ("c", [3])
+    assert found.asked[3][1] == "90 % of the images around say otherwise"
+    assert found.quality == pytest.approx((sigmoid(np.array(4.0)) + 0.1) / 2)

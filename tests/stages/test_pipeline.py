@@ -11,6 +11,7 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score, f1_score
 
+from foldwise.model.saved import load_member
 from foldwise.params import read_params
 from foldwise.training.fold import datasets
 from tests.conftest import TINY, Project
@@ -43,6 +44,7 @@ def test_every_file_of_the_design_is_written(reproduced: Project) -> None:
         *(f"data/models/cnn/{fold}/{name}" for fold in "01" for name in
           ("weights.safetensors", "model.json")),
         *(f"data/predictions/cnn/{fold}.npz" for fold in "01"),
+        *(f"data/features/cnn/{fold}.npz" for fold in "01"),
         "data/extra/README.md",
         "data/incoming/README.md",
         "data/.gitignore",
@@ -69,6 +71,23 @@ def test_predictions_are_out_of_fold(reproduced: Project) -> None:
         assert arrays["oof_logits"].dtype == np.float32
         assert arrays["test_id"].tolist() == labels.loc[labels["part"] == "test", "id"].tolist()
         assert not np.array_equal(arrays["oof_logits"][0], arrays["oof_logits"][1])
+
+
+def test_last_features_are_what_the_logits_are_made_of(reproduced: Project) -> None:
+    for fold in (0, 1):
+        arrays = np.load(reproduced.path / f"data/predictions/cnn/{fold}.npz")
+        seen = np.load(reproduced.path / f"data/features/cnn/{fold}.npz")
+        folder = reproduced.path / f"data/models/cnn/{fold}"
+        fc = load_member(folder).network.fc
+        for part in ("oof", "test"):
+            assert seen[f"{part}_id"].tolist() == arrays[f"{part}_id"].tolist()
+            features = seen[f"{part}_features"]
+            assert features.dtype == np.float16
+            logits = features.astype(np.float32) @ fc.weight.detach().numpy().T
+            logits += fc.bias.detach().numpy()
+            # Of the first view, the image as it is.
+            np.testing.assert_allclose(logits, arrays[f"{part}_logits"][0], atol=0.02)
+            assert np.abs(logits - arrays[f"{part}_logits"][1]).max() > 0.02
 
 
 def test_no_fold_trains_on_what_it_holds_out(
@@ -151,6 +170,7 @@ EDITS = {
     "foldwise/charts/examples.py": ["split", "evaluate", "present"],
     "foldwise/decision/count_prior.py": ["threshold", "evaluate", "present"],
     "foldwise/ensembling/weights.py": ["ensemble"],
+    "foldwise/embedding/space.py": ["present"],
     "foldwise/folds/assign.py": ["split"],
     "foldwise/inference/view_logits.py": [*TRAIN, *PREDICT],
     "foldwise/looks/look.py": ["split"],

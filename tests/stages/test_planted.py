@@ -24,6 +24,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "data/models/cnn/0/weights.safetensors": ("predict", *FOLD),
     "data/models/cnn/0/model.json": ("predict", *FOLD),
     "data/predictions/cnn/0.npz": ("ensemble",),
+    "data/features/cnn/0.npz": ("present",),
     "data/ensemble.npz": ("threshold",),
     "data/outoffold.npz": ("evaluate",),
     "data/decision.json": ("evaluate",),

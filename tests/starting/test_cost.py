@@ -27,6 +27,8 @@ def test_the_cost_of_a_fine_tuning_is_its_formula() -> None:
     begun = START * LIGHT + 1.5
     assert cost.stages["predict"] == pytest.approx(5 * (begun + 300 * 0.11))
     assert cost.stages["fetch"] == pytest.approx(begun + 1100 * 0.02)
+    present = START * LIGHT + 1.5 + 4.2 + 0.2 * 1100 * 10 / 1e6 + 0.007 * 1100
+    assert cost.stages["present"] == pytest.approx(present)
     assert cost.disk == pytest.approx(2 * (5e7 + 5 * 10**7))
     assert list(cost.stages) == [
         *("fetch", "split", "train", "predict", "ensemble", "threshold", "evaluate", "present")

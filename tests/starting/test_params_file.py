@@ -18,6 +18,7 @@ from tests.starting.test_finding import found
 REST: dict[str, Any] = {
     "data": {"source": "folder", "path": "pets", "extra_path": "extra"},
     "evaluate": {"submission": "data/submission.csv"},
+    "map": {"features": True},
 }
 
 

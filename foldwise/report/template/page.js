@@ -122,6 +122,27 @@
   }
 
   const answers = data.review ? answersOf(data, make) : null;
+  const galleriesOf = new Map(); // of an image's id what builds the first gallery that shows it
+  const map = data.map
+    ? mapOf(data, make, dark, { has: (id) => galleriesOf.has(id), show: showCard })
+    : null;
+
+  /** Bring an image before the reader, in the first gallery that shows it. */
+  function showCard(id) {
+    galleriesOf.get(id)();
+    const card = [...document.querySelectorAll(".shot")].find((each) => each.dataset.image === id);
+    document.querySelector(".shot.sought")?.classList.remove("sought");
+    card.classList.add("sought");
+    card.scrollIntoView({ block: "center" });
+    card.focus({ preventScroll: true });
+  }
+
+  function toMap(id) {
+    if (!map?.has(id)) return [];
+    const button = make("button", "to-map", ["On the map"], { type: "button", "aria-label": `image ${id} on the map` });
+    button.addEventListener("click", () => map.show(id));
+    return [button];
+  }
 
   function card(each, ofClass, answered) {
     const pictures = [image(each.picture, `image ${each.id}`)];
@@ -135,13 +156,16 @@
       make("span", `label ${kind}`, [`${data.names[index]} ${p.toFixed(2)}`]),
     );
     if (each.more) labels.push(make("span", "label ignored", [`and ${each.more} more`]));
-    return make("li", `shot ${each.kind}`, [
+    const shot = make("li", `shot ${each.kind}`, [
       make("div", "pictures", pictures),
       make("p", "why", why),
       make("p", "id", [each.id], { title: each.id }),
       make("p", "labels", labels),
       ...(answered ? [answers.buttons(each)] : []),
-    ]);
+      ...toMap(each.id),
+    ], { tabindex: -1 });
+    shot.dataset.image = each.id;
+    return shot;
   }
 
   function rows(gallery) {
@@ -153,9 +177,19 @@
     );
   }
 
+  /** What is to be done so that a gallery's images are there. */
+  function noted(gallery, build) {
+    for (const row of gallery.rows) {
+      for (const each of row.cards) {
+        if (!galleriesOf.has(each.id)) galleriesOf.set(each.id, build);
+      }
+    }
+  }
+
   const ofClasses = [];
   for (const gallery of data.galleries) {
     if (gallery.class === null) {
+      noted(gallery, () => {});
       const content = rows(gallery);
       if (content.length && answers && gallery.title === data.review.title) content.unshift(answers.lead);
       if (!content.length) content.push(make("p", "note", ["There are none."]));
@@ -167,10 +201,16 @@
     const details = make("details", "box class", [summary]);
     details.dataset.name = name.toLowerCase();
     // Only what is opened is built: long lists of classes stay quick.
-    details.addEventListener("toggle", () => {
+    const build = () => {
       if (details.open && details.children.length === 1) {
         details.append(make("div", "", rows(gallery)));
       }
+    };
+    details.addEventListener("toggle", build);
+    noted(gallery, () => {
+      details.hidden = false;
+      details.open = true;
+      build();
     });
     ofClasses.push(details);
     byId("class-galleries").append(details);
