@@ -29,6 +29,7 @@ CODE = (
     "foldwise/core",
     "foldwise/features",
     "foldwise/images",
+    "foldwise/inference/last_features.py",
     "foldwise/inference/onnx.py",
     "foldwise/inference/runtime.py",
     "foldwise/model",

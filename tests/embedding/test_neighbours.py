@@ -120,8 +120,8 @@ def test_the_order_of_images_changes_nothing(single: bool) -> None:
 
     def said(rows: np.ndarray) -> set[tuple[str, int]]:
         found = in_the_midst(space.of(order), labels[rows], space.ids[rows], single, 5, 0)
-        return {(str(space.ids[rows][each.row]), int(each.class_index))
-                for each in found.itertuples()}  # fmt: skip
+        pairs = found[["row", "class_index"]].to_numpy(int).tolist()
+        return {(str(space.ids[rows][row]), index) for row, index in pairs}
 
     assert said(order) == said(np.arange(len(order)))
     assert said(order)

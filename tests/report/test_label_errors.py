@@ -217,7 +217,7 @@ def test_images_around_and_models_are_one_list() -> None:
     assert list(zip(plain["row"], plain["class_index"], strict=True)) == [(8, 0), (7, 2)]
     assert plain["around"].isna().all()
     found = suspected_errors(labels, logits, False, 100, midst=MIDST)
-    quality = {(3, 1): 1 - sigmoid(-1.0), (7, 2): 1 - sigmoid(3.0), (8, 0): 1 - sigmoid(4.0)}
+    quality = {pair: float(sigmoid(-logits[pair])) for pair in ((3, 1), (7, 2), (8, 0))}
     # Where the models are surer than those around, their word alone counts.
     expected = {(8, 0): quality[8, 0], (7, 2): quality[7, 2], (3, 1): (quality[3, 1] + 0.1) / 2}
     assert list(zip(found["row"], found["class_index"], strict=True)) == list(expected)

@@ -1,5 +1,6 @@
 """The map in a real browser: by pointer, finger and keyboard, in the light and in the dark."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,9 @@ def test_the_pointer_shows_an_image(browser: Browser, reports: dict[str, Path], 
     assert mapped.page.text_content("#map-said") == ""
     mapped.page.mouse.click(*mapped.at(number))
     assert mapped.map["ids"][number] in (mapped.page.text_content("#map-said") or "")
-    other = mapped.map["ids"].index(next(
-        id for each, id in enumerate(mapped.map["ids"])
-        if np.hypot(*(mapped.at(each)[axis] - mapped.at(number)[axis] for axis in (0, 1))) > 60
-    ))  # fmt: skip
+    here = mapped.at(number)
+    far = [math.dist(mapped.at(each), here) for each in range(len(mapped.map["ids"]))]
+    other = next(each for each, apart in enumerate(far) if apart > 60)
     mapped.page.mouse.move(*mapped.at(other))
     assert mapped.chosen() == mapped.map["ids"][number]
     mapped.done()

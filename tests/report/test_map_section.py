@@ -13,6 +13,7 @@ import yaml
 
 from foldwise.core.errors import UserError
 from foldwise.core.files import write_arrays
+from foldwise.images.decode import decode
 from foldwise.report.budget import LIMIT
 from foldwise.report.map_section import ROOM, SCALE, drawn_rows
 from foldwise.report.sprite import CELLS, make_sprite
@@ -90,10 +91,10 @@ def test_images_of_equal_labels_lie_together_whichever_fold_saw_them(
 
 def test_the_pictures_are_those_of_the_images(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = data_of(made(run, monkeypatch))["map"]
-    sheet = cv2.imdecode(np.frombuffer(base64.b64decode(found["sprite"]), np.uint8), 1)
+    sheet = decode(base64.b64decode(found["sprite"]), 3)
     side, columns = found["side"], found["columns"]
     order = [f"train/{each}.png" for each in range(60)] + [f"test/{each}.png" for each in range(30)]
-    seen = cv2.imdecode(np.frombuffer(picture(order.index("train/7.png")), np.uint8), 1)
+    seen = decode(picture(order.index("train/7.png")), 3)
     number = found["ids"].index("train/7.png")
     top, left = number // columns * side, number % columns * side
     cell = sheet[top : top + side, left : left + side].astype(float)
