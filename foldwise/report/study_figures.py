@@ -93,8 +93,8 @@ def study_figures(
             slices.append(figure(f"tune_key_{number}", chart))
     lines = []
     if below:
-        score = "trial scores" if below == 1 else "trials score"
-        lines = [f"{below:,} {score} below {floor:.4f} and stand at the edge of the charts."]
+        score, stand = ("trial scores", "stands") if below == 1 else ("trials score", "stand")
+        lines = [f"{below:,} {score} below {floor:.4f} and {stand} at the edge of the charts."]
     return {"overview": [*found, *parallel], "keys": slices}, lines
 
 
