@@ -300,6 +300,9 @@ def test_points_stand_out_in_the_light_and_in_the_dark(
     for scheme in ("light", "dark"):
         mapped.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         mapped.page.wait_for_timeout(50)
+        # At once, before another colour is asked for.
+        drawn = mapped.page.evaluate("document.getElementById('map-canvas').toDataURL()")
+        assert drawn not in seen
         for colour in ("class", "error", "part"):
             mapped.page.select_option("#map-colour", colour)
             least, count = mapped.page.evaluate(LOOKS)
