@@ -299,7 +299,11 @@ def test_points_stand_out_in_the_light_and_in_the_dark(
     seen = []
     for scheme in ("light", "dark"):
         mapped.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        mapped.page.wait_for_timeout(50)
+        # At once, before another colour is asked for.
+        mapped.page.wait_for_function(
+            "(seen) => !seen.includes(document.getElementById('map-canvas').toDataURL())",
+            arg=seen,
+        )
         for colour in ("class", "error", "part"):
             mapped.page.select_option("#map-colour", colour)
             least, count = mapped.page.evaluate(LOOKS)
