@@ -37,7 +37,7 @@ SLEEPS = 20.0
 GPUS = (1, 4, 8, 20)
 OWN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
 """Of each node of a cluster."""
-OUTS = ("data/models", "data/predictions", "plots/train")
+OUTS = ("data/features", "data/models", "data/predictions", "plots/train")
 SLEEPER = """
 import sys, time
 time.sleep(float(sys.argv[1]))
@@ -98,7 +98,7 @@ def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
 def undone() -> None:
     """Bring the project to where its images are split, and nothing is trained."""
     subprocess.run(["git", "checkout", "-q", "dvc.lock"], check=True)
-    for folder in (".dvc/cache", "data/models", "data/predictions", "plots/train"):
+    for folder in (".dvc/cache", *OUTS):
         shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["dvc", "repro", "-q", "split"], check=True, capture_output=True)
     lock = Path("dvc.lock")

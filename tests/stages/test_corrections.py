@@ -151,11 +151,9 @@ def test_a_review_through_dvc(copied: Project, monkeypatch: pytest.MonkeyPatch) 
     dataset = files.read_dataset()
     oof = read_parts(dataset, files.read_arrays(files.ENSEMBLE, "ensemble"))["oof"]
     found = suspected_errors(oof.labels, oof.calibrated, False, 48).head(3)
-    rows = [
-        (oof.ids[each.row], dataset["classes"][each.class_index], int(each.given))
-        for each in found.itertuples()
-    ]
-    asked = [(oof.ids[row], index) for row, index in found[["row", "class_index"]].to_numpy()]
+    pairs = found[["row", "class_index", "given"]].to_numpy(int).tolist()
+    rows = [(oof.ids[row], dataset["classes"][index], given) for row, index, given in pairs]
+    asked = [(oof.ids[row], index) for row, index, _ in pairs]
     assert set(asked) <= set(before)
     right = [f"{id},{name},{given},{given},@,right" for id, name, given in rows]
     write(copied.path, {"corrections.csv": answers(*right)})
