@@ -296,7 +296,7 @@ def test_points_stand_out_in_the_light_and_in_the_dark(
 ) -> None:
     """Contrast of 3 to 1, as WCAG 2.1 asks of graphics, and colours that follow the theme."""
     mapped = Mapped(browser, reports["several"])
-    seen = []
+    seen: list[str] = []
     for scheme in ("light", "dark"):
         mapped.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         # At once, before another colour is asked for.
