@@ -7,12 +7,13 @@ the last commit is not overwritten, unless --force says so.
 """
 
 import argparse
-import codecs
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from foldwise.core.errors import UserError
 from foldwise.core.settings import PARAMS, read_file
 from foldwise.params import Params
 from foldwise.sources.names import printable
+from foldwise.sources.settings import code_page
 from foldwise.starting.cost import Counted, cost_of, told_cost
 from foldwise.starting.facts import Look, facts, look_at
 from foldwise.starting.finding import LOADERS, DataSet, find
@@ -49,8 +51,9 @@ def main() -> None:
         if not arguments.dry and not arguments.force:
             refuse_uncommitted()
         given = given_by(arguments.data, DOWNLOADS, INCOMING)
-        extra = old.get("data", {}).get("extra_path", EXTRA)
-        found = find(given, wishes_of(arguments), extra)
+        before_data = old.get("data") or {}
+        found = find(given, wishes_of(arguments), before_data.get("extra_path", EXTRA))
+        kept = kept_keys(before_data, found.data)
         look = look_at(found)
         if look.failed:
             found.data["on_error"] = "skip"
@@ -60,14 +63,15 @@ def main() -> None:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         fitted = fitted_to(found, look, gpus > 0, not arguments.no_mirror)
         content, params = make_params(found, fitted, arguments.tier, old, SUBMISSION)
-        said = [*said_of(found, look), recipe_told(arguments.tier, params)]
+        said = [*said_of(found, look), *kept, recipe_told(arguments.tier, params)]
+        if not fitted.stratifies:
+            said.append("  folds are not stratified: a class has too few images")
         if "hflip" in params.tta.views:
             said.append("  a mirrored image is taken to show the same; if not: --no-mirror")
         print("\n".join(map(printable, said)), flush=True)
         if arguments.steps:
             print("\n".join(estimate(params, found, look, gpus, arguments.steps)), flush=True)
-    command = f"python -m foldwise start {shlex.join(arguments.data)} --tier {arguments.tier}"
-    text = params_text(content, [f"Written by `{command}`.", *found.reading.why])
+    text = params_text(content, [f"Written by `{command_of(arguments)}`.", *found.reading.why])
     before = PARAMS.read_text(encoding="utf-8") if PARAMS.exists() else ""
     print(f"\n{difference(before, text) or f'{PARAMS} is so already'}\n")
     if arguments.dry:
@@ -95,6 +99,9 @@ def start_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--label-column", nargs="+", default=(), help="column of classes, or several of 0 and 1"
     )
+    parser.add_argument(
+        "--images", help="folder that the table's names are relative to; photos/**: or any below"
+    )
     parser.add_argument("--encoding", help="code page of tables that are not UTF-8: cp1252, ...")
     parser.add_argument("--group-column", help="what must stay together; none: nothing")
     parser.add_argument("--test", help="table, annotations or list of the test part; none: none")
@@ -105,11 +112,9 @@ def start_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.encoding is not None:
         try:
-            codecs.lookup(arguments.encoding)
-        except LookupError:
-            raise UserError(
-                f"--encoding: {arguments.encoding!r} is no code page; cp1252, cp949, cp932, ..."
-            ) from None
+            code_page(arguments.encoding)
+        except ValueError as error:
+            raise UserError(f"--encoding: {error}") from None
     if arguments.steps < 0:
         raise UserError(f"--steps: got {arguments.steps}; write 1 or more, or 0 for none")
     return arguments
@@ -125,6 +130,7 @@ def wishes_of(arguments: argparse.Namespace) -> Wishes:
         id_column=arguments.id_column,
         label_column=tuple(arguments.label_column),
         encoding=arguments.encoding,
+        images=arguments.images,
         **named,
     )
 
@@ -140,8 +146,42 @@ def in_one_line() -> Iterator[None]:
         raise UserError(f"{' '.join(str(first).split())}{more}") from None
 
 
+def kept_keys(old: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    """What is said of keys of `data` that no reading finds: they stay where the data set does.
+
+    Args:
+        old: `data` of params.yaml as it was.
+        data: as it will be; what stays is added.
+    """
+    lines = []
+    for key in ("corrections", "extra"):
+        if not old.get(key):
+            continue
+        if old.get("path") == data["path"]:
+            data[key] = old[key]
+            lines.append(f"  data.{key} stays")
+        else:
+            lines.append(f"  data.{key} is dropped: it was of the data set in {old.get('path')}")
+    return lines
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """The command that writes the same file anew."""
+    words, given = [], iter(sys.argv[1:])
+    for word in given:
+        if word == "--steps":
+            next(given, None)
+        elif word not in ("--dry", "--force") and not word.startswith("--steps="):
+            words.append(word)
+    tier = [] if any(word.startswith("--tier") for word in words) else ["--tier", arguments.tier]
+    return f"python -m foldwise start {shlex.join([*words, *tier])}"
+
+
 def refuse_uncommitted() -> None:
     """Raise `UserError` for a params.yaml whose content is in no commit."""
+    inside = git(Path(), "rev-parse", "--is-inside-work-tree", quiet=True) == "true"
+    if PARAMS.exists() and not inside:
+        raise UserError(f"{PARAMS}: is in no git repository; run `git init`, or write --force")
     if PARAMS.exists() and git(Path(), "status", "--porcelain", "--", str(PARAMS)):
         raise UserError(f"{PARAMS}: differs from the last commit; commit it, or write --force")
 
@@ -159,7 +199,12 @@ def said_of(found: DataSet, look: Look) -> list[str]:
 
 def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) -> list[str]:
     """What a run will take, from steps on trial."""
-    from foldwise.starting.trying import measure_members, peak_memory, start_seconds
+    from foldwise.starting.trying import (
+        measure_members,
+        peak_gpu_memory,
+        peak_memory,
+        start_seconds,
+    )
 
     source = found.source
     test = source.parts.count("test")
@@ -174,7 +219,7 @@ def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) 
     learned = max(2, round(counted.train * share * (1 if test else 1 - params.split.test)))
     measured = measure_members(params, look, labels, learned, steps)
     cost = cost_of(params, counted, measured, look.seconds, start_seconds())
-    return told_cost(cost, peak_memory(), gpus, os.cpu_count() or 1)
+    return told_cost(cost, peak_memory(), gpus, os.cpu_count() or 1, peak_gpu_memory())
 
 
 def next_commands(params: Params) -> list[str]:

@@ -21,6 +21,8 @@ are as wide as a letter of East Asia."""
 FEW = 5
 """Rows of which each may be told by itself."""
 CELLS = {"1": 1, "0": 0, "-1": -1, "1.0": 1, "0.0": 0, "-1.0": -1}
+CELLS |= {"TRUE": 1, "FALSE": 0, "True": 1, "False": 0, "true": 1, "false": 0}
+"""What spreadsheets and pandas write."""
 
 
 def class_order(

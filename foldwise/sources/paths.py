@@ -20,8 +20,8 @@ class Resolver:
 
     A name that is there counts as it stands. Else what can mean only one thing is taken for it:
     blanks around, `\\` for `/`, `./` and `a/../`, a path from the root of the disk or of the data
-    set, a suffix in another case. Of a folder `a/**` it may be in any folder below, if it is in one
-    alone.
+    set, a suffix in another case. Of a folder `a/**` what is not in `a` itself may be in any folder
+    below, if it is in one alone.
     """
 
     def __init__(self, tree: Tree, folder: str, suffix: str = "") -> None:
@@ -54,6 +54,20 @@ class Resolver:
             for name, cell in zip(found, cells, strict=True)
         ]
 
+    def several(self, cell: str) -> list[str]:
+        """The files that a row may mean, where they are several in folders below one."""
+        if not self._below or self._find(cell) is not None:
+            return []
+        for name in self._spellings(_slashes(normal(cell).strip())):
+            if alike := self._alike_below(name):
+                return alike
+        return []
+
+    def _alike_below(self, name: str) -> list[str]:
+        wanted = _lower_suffix(name.removeprefix(self._folder))
+        alike = self._below.get(posixpath.basename(wanted), [])
+        return [each for each in alike if _lower_suffix(f"/{each}").endswith(f"/{wanted}")]
+
     def _find(self, cell: str) -> str | None:
         exact = normal(self._folder + cell + self._suffix)
         if exact in self._files:
@@ -67,9 +81,7 @@ class Resolver:
             if len(alike) == 1:
                 return alike[0]
         for name in spelled if self._below else ():
-            wanted = _lower_suffix(name.removeprefix(self._folder))
-            alike = self._below.get(posixpath.basename(wanted), [])
-            alike = [each for each in alike if _lower_suffix(f"/{each}").endswith(f"/{wanted}")]
+            alike = self._alike_below(name)
             if len(alike) == 1:
                 return alike[0]
         return None

@@ -50,7 +50,12 @@ Text = Annotated[str, Field(min_length=1)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
-def _code_page(name: str) -> str:
+def code_page(name: str) -> str:
+    """The name of a code page in which ASCII is as ever; `ValueError` for any other name.
+
+    >>> code_page("cp949")
+    'cp949'
+    """
     ascii_bytes = bytes(range(32, 127))
     try:
         keeps_ascii = ascii_bytes.decode(name) == ascii_bytes.decode()
@@ -99,8 +104,8 @@ class Table(Settings):
 
     file: Text = "labels.csv"
     images: str = ""
-    """Folder, below data.path, that the file column is relative to; `photos/**`: any folder below
-    that one, where each name is in one of them alone."""
+    """Folder, below data.path, that the file column is relative to; `photos/**`: that one or any
+    folder below, where each name is in one of them alone."""
     column: Text = "file"
     """Column of the image's file name."""
     suffix: str = ""
@@ -126,7 +131,7 @@ class Table(Settings):
     """Folder that the test part's file column is relative to; null: `images`."""
     sample: Text | None = None
     """A sample submission, which lists the test part: its columns of labels do not count."""
-    encoding: Annotated[str, AfterValidator(_code_page)] | None = None
+    encoding: Annotated[str, AfterValidator(code_page)] | None = None
     """Code page of tables that are not UTF-8: of Excel's CSV in the west cp1252, in Korea cp949, in
     Japan cp932, in China gbk."""
 
@@ -179,7 +184,7 @@ class SourceSettings(Settings):
     source: str
     downloads: Many[Download] = ()
     """Files from the web that the source's files are in, instead of `path`."""
-    zip_encoding: Annotated[str, AfterValidator(_code_page)] | None = None
+    zip_encoding: Annotated[str, AfterValidator(code_page)] | None = None
     """Code page of names in zip files that are not said to be UTF-8: cp949 of Korean Windows, cp932
     of Japanese, gbk of Chinese, cp437 of old programs."""
     on_error: Literal["stop", "skip"] = "stop"

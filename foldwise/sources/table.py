@@ -52,9 +52,13 @@ def load_table(data: Data, tree: Tree, problems: Problems) -> Source:
     held_out: list[int] = []
     labels = []
     extra: dict[str, list[str]] = {key: [] for key in ("group", "fold") if getattr(settings, key)}
-    for file, (rows, present) in found.items():
-        whole = pd.Series("test" if file == settings.tested else "train", rows.index)
-        part = parts[rows.index] if file == settings.file else whole
+    for file, (given_rows, given_names) in found.items():
+        whole = pd.Series("test" if file == settings.tested else "train", given_rows.index)
+        part = parts[given_rows.index] if file == settings.file else whole
+        rows, present = _with_class(
+            settings, given_rows, given_names, part, tree.label(file), problems
+        )
+        part = part[rows.index]
         labels.append(table_labels(settings, rows, part, classes, tree.label(file), problems))
         names += present
         cells += rows[settings.column].tolist()
@@ -136,7 +140,9 @@ def _resolved(
     """
     cells = table[settings.column]
     folder = settings.folder_of(name)
-    found = Resolver(tree, folder, settings.suffix).names(cells.tolist())
+    resolver = Resolver(tree, folder, settings.suffix)
+    table, cells = _in_one_folder(table, cells, resolver, tree.label(name), problems)
+    found = resolver.names(cells.tolist())
     beside = posixpath.dirname(name)
     if beside and not folder and any(each not in tree.files for each in found):
         near = Resolver(tree, beside, settings.suffix).names(cells.tolist())
@@ -147,6 +153,42 @@ def _resolved(
     names = pd.Series(found, table.index)
     again = repeated(names, tree.label(name), "file", problems, cells)
     return table.assign(**{IMAGE: names})[~again]
+
+
+def _in_one_folder(
+    table: pd.DataFrame, cells: pd.Series, resolver: Resolver, label: str, problems: Problems
+) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows, and their cells, but for those whose image is in several folders below one."""
+    several = {row: resolver.several(cell) for row, cell in cells.items()}
+    for row, places in several.items():
+        if places:
+            problems.bad_image(
+                f"{label}: {row}",
+                f"may be {' or '.join(places)}",
+                "write the folder into the cell",
+            )
+    alone = np.array([not places for places in several.values()], bool)
+    return table[alone], cells[alone]
+
+
+def _with_class(
+    settings: Table,
+    rows: pd.DataFrame,
+    names: list[str],
+    parts: pd.Series,
+    label: str,
+    problems: Problems,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows to learn from that have a class, where each must have one, and all of the test part;
+    and their images' names."""
+    if settings.labels != "class" or settings.label not in rows:
+        return rows, names
+    lacks = ((rows[settings.label] == "") & (parts == "train")).to_numpy()
+    for row in rows.index[lacks]:
+        problems.bad_image(
+            f"{label}: {row}", f"has no class in '{settings.label}'", "add it or remove the row"
+        )
+    return rows[~lacks], [name for name, lack in zip(names, lacks, strict=True) if not lack]
 
 
 def _parts(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.Series:
@@ -214,8 +256,6 @@ def table_labels(
         return labels
     names = class_names(settings, rows)
     for row, found in zip(rows.index, names, strict=True):
-        if settings.labels == "class" and not found:
-            problems.add(f"{label}: {row}", f"has no class in '{settings.label}'; add it")
         for name in sorted(found - set(classes)):
             # In the train part, `class_order` says it once for all rows.
             if parts[row] == "test":

@@ -69,13 +69,25 @@ class Labelling:
 
 
 def id_column(
-    table: pd.DataFrame, index: ImageIndex, wanted: str | None, liked: tuple[str, ...]
+    table: pd.DataFrame,
+    index: ImageIndex,
+    wanted: str | None,
+    liked: tuple[str, ...],
+    images: str | None = None,
 ) -> tuple[str, Place] | None:
-    """The column whose cells find the most images, if half of them do; and where they lie."""
+    """The column whose cells find the most images, if half of them do; and where they lie.
+
+    Args:
+        table: of the rows.
+        index: of the images.
+        wanted: the column, if the user names it.
+        liked: parts of folders' names that come first where several find as many.
+        images: the folder, if the user names it.
+    """
     best: tuple[str, Place] | None = None
     columns = [str(each) for each in table.columns]
     for name in [each for each in columns if each == wanted] or columns:
-        place = index.place(table[name].tolist(), liked)
+        place = index.place(table[name].tolist(), liked, images)
         # Numbers of rows may be names of images too: of two, the one whose cells differ.
         different = table[name].is_unique
         if best is None or (place.share, different) > (best[1].share, table[best[0]].is_unique):
@@ -142,7 +154,9 @@ def _of_one_column(name: str, cells: pd.Series) -> Labelling | None:
     separator = separator_of(filled)
     if separator is not None:
         return Labelling("separated", (name,), separator, rank)
-    if not 2 <= distinct <= MOST_CLASSES or len(filled) < len(cells):
+    # Of a column that is called so, rows without a class are rows to leave out.
+    gaps = len(filled) < len(cells) and (not hinted or 2 * len(filled) < len(cells))
+    if not 2 <= distinct <= MOST_CLASSES or gaps:
         return None
     numbers = pd.to_numeric(filled, errors="coerce")
     if numbers.notna().all() and (numbers % 1 != 0).any():

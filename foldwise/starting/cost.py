@@ -5,7 +5,7 @@ and h = (N - T) / k held out, V views, s what starting a stage takes, and of eve
 measured of it (`Measured`):
 
     fetch     s + N d                                     d: to decode and hash an image
-    train     s + epochs (ceil(n / batch) step + h (r + f))      of each fold; r: to read an image
+    train     s + epochs (n / batch step + h (r + f))            of each fold; r: to read an image
     predict   s + (h + T) (r + V f)                       of each fold; f: a forward pass
     frozen    once per member N (r + V f), and of each fold s + its head's solution, s for predict
     others    s + a + b N C                               C classes; a, b: of OTHERS
@@ -14,7 +14,6 @@ a and b were measured on one machine (benchmarks/results/evaluate.md), and are s
 starting a stage takes there and here.
 """
 
-import math
 from dataclasses import dataclass
 
 from foldwise.params import Params
@@ -134,7 +133,7 @@ def cost_of(
             once[name] = images * one
             folds[name] = heavy + own.solve, light
         else:
-            steps = math.ceil((train - held) / recipe.train.batch_size)
+            steps = (train - held) / recipe.train.batch_size
             epoch = steps * own.step + held * (own.read + own.forward)
             folds[name] = heavy + recipe.epochs * epoch, light + (held + test) * one
     million = images * counted.classes / 1e6
@@ -154,7 +153,9 @@ def cost_of(
     return Cost(stages | others, folds, once, disk, count)
 
 
-def told_cost(cost: Cost, memory: float, gpus: int, cores: int) -> list[str]:
+def told_cost(
+    cost: Cost, memory: float, gpus: int, cores: int, gpu_memory: float = 0.0
+) -> list[str]:
     """What is said of it, a line each.
 
     Args:
@@ -162,12 +163,14 @@ def told_cost(cost: Cost, memory: float, gpus: int, cores: int) -> list[str]:
         memory: bytes at most.
         gpus: of this machine.
         cores: of this machine.
+        gpu_memory: bytes at most, of one GPU.
     """
     stages = ", ".join(f"{name} {_time(seconds)}" for name, seconds in cost.stages.items())
     lines = [
         f"about {_time(cost.seconds)} on this machine ({cores} cores, {gpus or 'no'} GPU"
         f"{'s' if gpus > 1 else ''}): {stages}",
-        f"about {cost.disk / 1e9:.1f} GB of disk, {memory / 1e9:.1f} GB of memory",
+        f"about {cost.disk / 1e9:.1f} GB of disk, {memory / 1e9:.1f} GB of memory"
+        + (f", {gpu_memory / 1e9:.1f} GB of a GPU's" if gpus else ""),
     ]
     stages_of = len(cost.folds) * cost.count
     if gpus > 1:

@@ -122,8 +122,14 @@ def _classes_told(found: DataSet) -> list[str]:
     kind = "one of each image"
     if source.task == "multilabel":
         kind = f"{per_image.mean():.2f} of an image ({per_image.min()} to {per_image.max()})"
+    exclusive = source.task == "multilabel" and bool((per_image == 1).all())
     ignored = int((source.labels[train] == -1).sum())
     lines = [f"{len(source.classes)} classes, {kind}: {', '.join(listed)}"]
+    if exclusive and len(source.classes) > 1:
+        lines.append(
+            "every image has exactly one of them: if no image can have two, a column of the class "
+            "says so (--label-column)"
+        )
     if ignored:
         lines.append(f"{ignored} labels are unknown (-1) and count for nothing")
     rarest = int(shown.min())

@@ -63,7 +63,7 @@ def find(given: Given, wishes: Wishes, extra_path: str) -> DataSet:
         extra_path: of params.yaml.
 
     Raises:
-        UserError: no reading loads; what is wrong under the likeliest.
+        UserError: no reading loads; what is wrong under the likeliest; or a wish is for another.
     """
     tree = open_tree(given.paths)
     loaded: list[DataSet] = []
@@ -79,7 +79,32 @@ def find(given: Given, wishes: Wishes, extra_path: str) -> DataSet:
     if not loaded:
         assert refused is not None
         raise refused
+    _refuse_unused(loaded[0].reading, wishes)
     return replace(loaded[0], others=[each.reading for each in loaded[1:]])
+
+
+def _refuse_unused(reading: Reading, wishes: Wishes) -> None:
+    """Raise `UserError` for a flag that the data set's source has no use for."""
+    source = reading.data["source"]
+    given = {
+        "--table": wishes.table,
+        "--id-column": wishes.id_column,
+        "--label-column": wishes.label_column or None,
+        "--group-column": wishes.group_column,
+        "--encoding": wishes.encoding,
+        "--images": wishes.images,
+    }
+    for flag, value in given.items():
+        if value is not None and source != "table":
+            raise UserError(
+                f"{flag}: is for a table, and this is read as {source} ({reading.why[0]}); drop "
+                "it, or write --source table"
+            )
+    if wishes.test is not None and source in ("folder", "dacon"):
+        raise UserError(
+            f"--test: the test part of {source} is what lies in its place; drop the flag, or move "
+            "that away"
+        )
 
 
 def _load(given: Given, tree: Tree, reading: Reading, extra_path: str) -> DataSet:

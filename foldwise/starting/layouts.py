@@ -77,6 +77,8 @@ def _voc(tree: Tree, _: ImageIndex, wishes: Wishes) -> list[Reading]:
         tested = "test" if "test" in lists else None
         if wishes.test is not None:
             tested = wishes.test or None
+            if tested is not None and not devkit.lines(tested):
+                raise UserError(f"--test: no list '{tested}' (there are {', '.join(lists)})")
         keys["test_list"] = tested
         named = [keys["train_list"], keys.get("valid_list"), tested]
         why.append(f"lists: {', '.join(filter(None, named))} (there are {', '.join(lists)})")
@@ -106,7 +108,9 @@ def _annotations(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Reading]
     train = _first(files, [name for name, role in roles.items() if role == "train"])
     if train is None:
         return []
-    given = wishes.test if wishes.test in files else None
+    given = wishes.test or None
+    if given is not None and given not in files:
+        raise UserError(f"--test: no annotations '{given}' (there are {', '.join(files)})")
     likely = [
         name
         for role in ("test", "valid")

@@ -48,6 +48,7 @@ def fitted_to(found: DataSet, look: Look, gpu: bool, mirror: bool) -> Fitted:
         folds=folds,
         groups=len(set(source.groups)) if source.groups else None,
         mirror=mirror,
+        classes=len(source.classes),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from foldwise.images.decode import SUFFIXES
 from foldwise.sources.names import normal
 from foldwise.sources.pairs import is_called_an_image
+from foldwise.sources.paths import folder_and_below
 from foldwise.sources.tree import Tree
 
 
@@ -28,6 +29,8 @@ class Wishes:
     """The table, or the list of VOC, of the test part; empty: none."""
     encoding: str | None = None
     """Code page of tables that are not UTF-8."""
+    images: str | None = None
+    """Folder that tables' names are relative to."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Place:
     """That the cells leave out."""
     share: float
     """Of the cells that find an image there."""
+    others: tuple[tuple[str, int], ...] = ()
+    """Other folders in which some of these names are too, and how many, the most first."""
 
 
 class ImageIndex:
@@ -67,17 +72,32 @@ class ImageIndex:
         for name in self.names:
             self._by_stem[PurePosixPath(name).stem].append(name)
 
-    def place(self, cells: Sequence[str], liked: Iterable[str] = ()) -> Place:
+    def outside(self, folders: Iterable[str]) -> list[str]:
+        """Images that lie in none of some folders, `a/**` among them."""
+        starts = [f"{plain}/" if plain else "" for plain, _ in map(folder_and_below, folders)]
+        return [name for name in self.names if not name.startswith(tuple(starts))]
+
+    def place(
+        self, cells: Sequence[str], liked: Iterable[str] = (), images: str | None = None
+    ) -> Place:
         """The folder and suffix by which the most cells find their images.
 
         Args:
             cells: of a column.
             liked: parts of folders' names that come first where several find as many.
+            images: the only folder that counts; `a/**`: the folders below `a`.
         """
+        wanted, below = folder_and_below(images or "")
         votes: Counter[tuple[str, str]] = Counter()
         alone: Counter[tuple[str, str]] = Counter()
         for cell in cells:
             found = set(self._places(normal(cell).strip().replace("\\", "/")))
+            if images is not None:
+                found = {
+                    (wanted if below else each, suffix)
+                    for each, suffix in found
+                    if each == wanted or (below and f"{each}/".startswith(f"{wanted}/".lstrip("/")))
+                }
             votes.update(found)
             alone.update(found if len(found) == 1 else ())
         if not votes:
@@ -90,13 +110,24 @@ class ImageIndex:
         # Where a suffix is added, names that have one are files all the same.
         suffixes = {best[1], ""}
         most = sum(votes[best[0], suffix] for suffix in suffixes)
+        if below and images is not None:
+            return Place(images, best[1], most / max(1, len(cells)))
         # A camera, or a telephone, begins a folder anew every so often.
         spread = {each: count for each, count in alone.items() if each[1] in suffixes}
         if sum(spread.values()) > most:
             above = posixpath.commonpath([f"/{folder}" for folder, _ in spread])
             best = f"{above}/**".strip("/"), best[1]
             most = sum(spread.values())
-        return Place(*best, most / max(1, len(cells)))
+        shared = Counter(
+            {each: count for (each, suffix), count in votes.items() if suffix == best[1]}
+        )
+        # What lies in one folder alone is no other reading of these names.
+        for (each, suffix), count in alone.items():
+            shared[each] -= count if suffix == best[1] else 0
+        others = [(each, count) for each, count in shared.most_common() if count > 0]
+        return Place(
+            *best, most / max(1, len(cells)), tuple(each for each in others if each[0] != best[0])
+        )
 
     def _places(self, cell: str) -> Iterable[tuple[str, str]]:
         path = PurePosixPath(cell)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.core.errors import UserError
+from foldwise.sources.corrections import COLUMNS as CORRECTIONS
 from foldwise.sources.csv_files import NotUtf8Error, read_table
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
@@ -112,13 +113,22 @@ def _tables(
             said = str(error).partition(";")[0]
             unread.append(NotUtf8Error(f"{said}; {CODE_PAGES}"))
             continue
-        except UserError:
+        except UserError as error:
             if name == wishes.table:
                 raise
+            if wishes.encoding is not None:
+                unread.append(NotUtf8Error(str(error)))
             continue
-        column = id_column(table, index, wishes.id_column, LIKED[role_of(name)])
+        if list(table.columns) == CORRECTIONS:
+            # Answers about a data set, which may lie in it.
+            continue
+        liked = LIKED[role_of(name)]
+        column = id_column(table, index, wishes.id_column, liked, wishes.images)
         if column is not None:
             found.append(Found(name, table, *column))
+    if wishes.test and found and wishes.test not in {each.name for each in found}:
+        known = ", ".join(each.name for each in found)
+        raise UserError(f"--test: no table '{wishes.test}' names images (there are {known})")
     columns = {str(column) for each in found for column in each.table.columns}
     asked = {"--id-column": [wishes.id_column], "--label-column": wishes.label_column}
     for flag, given in (asked | {"--group-column": [wishes.group_column]}).items():
@@ -198,9 +208,16 @@ def _reading(
         why.append(f"columns that are not used: {', '.join(rest[:8])}")
     if "test" not in keys and "sample" not in keys and settled["part"] is None:
         why.append(_no_test(index, main, beside))
+    used = [each.place.folder for each in (main, *beside.values())]
+    outside = index.outside(used)
+    if outside:
+        why.append(
+            f"{len(outside)} images elsewhere are not used, such as {outside[0]}; if they are "
+            "meant: --images"
+        )
     split: dict[str, Any] = {"group": True} if "group" in keys else {}
     split |= {"method": "list"} if "fold" in keys else {}
-    return Reading(data, why, _choices(main, way, wishes), split)
+    return Reading(data, why, [*_choices(main, way, wishes), *_other_places(main)], split)
 
 
 def _beside(
@@ -268,3 +285,10 @@ def _choices(main: Found, way: Labelling, wishes: Wishes) -> list[str]:
         return []
     others = [each for each in _ways(main, wishes) if each.columns != way.columns]
     return [f"{each.told}: {each.flag}" for each in others if each.rank >= 0.5][:3]
+
+
+def _other_places(main: Found) -> list[str]:
+    return [
+        f"{count} of these names are in {folder or 'DATA itself'} too: --images {folder or '.'}"
+        for folder, count in main.place.others[:2]
+    ]

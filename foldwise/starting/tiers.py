@@ -41,6 +41,17 @@ class Fitted:
     groups: int | None = None
     mirror: bool = True
     """A mirrored image shows the same."""
+    classes: int = 1
+
+    @property
+    def stratifies(self) -> bool:
+        """Whether folds can hold every class alike: of one label, scikit-learn asks for two images
+        of each class, and for a test part of no fewer images than classes.
+
+        >>> Fitted(9, 1, 99, single=True, source="folder", gpu=False, split={}).stratifies
+        False
+        """
+        return not self.single or (self.rarest >= 2 and self.images >= 5 * self.classes)
 
 
 def recipe_for(tier: str, fitted: Fitted) -> dict[str, Any]:
@@ -50,6 +61,7 @@ def recipe_for(tier: str, fitted: Fitted) -> dict[str, Any]:
     >>> recipe_for("quick", fitted)["members"], recipe_for("best", fitted)["folds"]
     (['lite0'], [0, 1, 2, 3, 4])
     """
+    listed = fitted.split.get("method") == "list"
     views = _views(fitted)
     models = _models(tier, fitted, views)
     quick = tier == "quick"
@@ -68,7 +80,7 @@ def recipe_for(tier: str, fitted: Fitted) -> dict[str, Any]:
         "folds": list(range(_folds(fitted))),
         "members": list(models),
         "split": {"method": "kfold", "shuffle": True, "duplicates": "together"}
-        | ({} if fitted.split.get("method") == "list" else {"stratify": True})
+        | ({"stratify": True} if not listed and fitted.stratifies else {})
         | fitted.split,
         "models": models,
         "train": _train(tier, fitted, views),

@@ -44,11 +44,16 @@ def start_seconds() -> float:
 
 
 def peak_memory() -> float:
-    """Bytes that this process has had at most; of a GPU, those where there is one."""
+    """Bytes of memory that this process has had at most; a GPU's are not among them."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024
     )
     return float(own)
+
+
+def peak_gpu_memory() -> float:
+    """Bytes of a GPU's memory that this process has had at most; 0 without one."""
+    return float(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else 0.0
 
 
 def measure_members(

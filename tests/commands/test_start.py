@@ -64,6 +64,49 @@ def test_params_are_written_and_nothing_else(
     assert "params.yaml is so already" in capsys.readouterr().out
 
 
+def test_what_belongs_to_the_data_set_stays_with_it(
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(here, "../skin", "--no-mirror", "--force")
+    path = Path("params.yaml")
+    assert path.read_text().startswith(
+        "# Written by `python -m foldwise start ../skin --no-mirror --tier quick`.\n"
+    )
+    content = yaml.safe_load(path.read_text())
+    content["data"]["corrections"] = "corrections.csv"
+    path.write_text(yaml.safe_dump(content))
+    here.commit("Corrections")
+    capsys.readouterr()
+    start(here, "../skin", "--tier", "good")
+    assert read_params().data.corrections == "corrections.csv"
+    assert "data.corrections stays" in capsys.readouterr().out
+    here.commit("Good")
+    layouts.class_folders(tmp_path / "pets")
+    start(here, "../pets")
+    assert read_params().data.corrections is None
+    assert "data.corrections is dropped" in capsys.readouterr().out
+
+
+def test_a_class_of_one_image_is_no_reason_to_fail(
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "few", {**layouts.numbered("a/", 20), **layouts.numbered("b/", 1, 50)})
+    start(here, "../few")
+    assert "folds are not stratified" in capsys.readouterr().out
+    params = read_params()
+    assert not params.split.stratify
+    for stage in ("fetch", "split"):
+        here.stage(stage)
+
+
+def test_outside_git_it_says_what_to_do(here: Project) -> None:
+    shutil.rmtree(".git")
+    assert "run `git init`, or write --force" in start(here, "../skin", code=1)
+    Path("params.yaml").write_text("data:\n")
+    start(here, "../skin", "--force")
+    assert read_params().data.source == "table"
+
+
 def test_what_is_in_no_commit_is_not_overwritten(here: Project) -> None:
     path = Path("params.yaml")
     path.write_text(path.read_text() + "# mine\n")
@@ -100,6 +143,7 @@ def test_there_may_be_no_params_yet(here: Project) -> None:
         (["../skin", "--label-column", "colour"], "no table has a column 'colour'"),
         (["../broken"], "(and 5 more problems)"),
         (["http://localhost/a.zip", "../skin"], "cannot be mixed"),
+        (["../skin", "--encoding", "base64"], "--encoding: 'base64' is no code page"),
     ],
 )
 def test_bad_input_is_a_line_and_nothing_is_written(

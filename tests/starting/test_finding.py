@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,8 +110,10 @@ def test_a_code_page_is_asked_for_and_taken(tmp_path: Path) -> None:
     assert data.source.classes == [trees, "x"]
     assert data.data["table"]["encoding"] == "cp1252"
     assert data.data["table"]["images"] == "**"
-    with pytest.raises(UserError, match=r"t.csv: row 2: is not ascii; name another"):
-        found(tmp_path, encoding="ascii", table="t.csv")
+    (tmp_path / "a").rename(tmp_path / "b/a")
+    for named in ({}, {"table": "t.csv"}):
+        with pytest.raises(UserError, match=r"t.csv: row 2: is not ascii; name another"):
+            found(tmp_path, encoding="ascii", **named)
 
 
 def test_a_code_page_is_no_matter_where_no_table_is_wanted(tmp_path: Path) -> None:
@@ -125,6 +128,77 @@ def test_folders_of_a_camera_are_no_classes(names: tuple[str, str], tmp_path: Pa
     with pytest.raises(UserError, match="no labels were found"):
         found(tmp_path)
     assert found(tmp_path, source="folder").source.classes == list(names)
+
+
+def test_answers_beside_the_images_are_no_table(tmp_path: Path) -> None:
+    layouts.class_folders(tmp_path)
+    rows = [f"cat/{each}.png,{'dog' if each % 2 else 'cat'},0,0,t,right" for each in range(6)]
+    write(tmp_path, {"corrections.csv": "\n".join(["id,class,was,is,when,why", *rows])})
+    assert found(tmp_path).data["source"] == "folder"
+
+
+def test_names_in_two_folders_are_told_with_the_flag(tmp_path: Path) -> None:
+    """A camera's counter began anew: of most names there are two."""
+    rows = [f"IMG_{each:04d}.JPG,{'ab'[each % 2]}" for each in range(12)]
+    write(tmp_path, {"t.csv": "\n".join(["file,label", *rows])})
+    write(tmp_path, {f"DCIM/100APPLE/IMG_{each:04d}.JPG": each for each in range(10)})
+    write(tmp_path, {f"DCIM/101APPLE/IMG_{each:04d}.JPG": 50 + each for each in range(12)})
+    data = found(tmp_path)
+    assert data.data["table"]["images"] == "DCIM/101APPLE"
+    said = "\n".join([*data.reading.choices, *data.reading.why])
+    assert "10 of these names are in DCIM/100APPLE too: --images DCIM/100APPLE" in said
+    assert "10 images elsewhere are not used, such as DCIM/100APPLE/" in said
+    other = found(tmp_path, images="DCIM/100APPLE")
+    assert other.data["table"]["images"] == "DCIM/100APPLE"
+    assert len(other.source.ids) == 10
+    # Anywhere: then it is the rows that must say where.
+    both = found(tmp_path, images="DCIM/**")
+    assert len(both.source.ids) == 2
+    reasons = "\n".join(each["reason"] for each in both.dropped)
+    assert "may be DCIM/100APPLE/IMG_0003.JPG or DCIM/101APPLE/IMG_0003.JPG" in reasons
+
+
+def test_rows_without_a_class_are_told_and_left_out(tmp_path: Path) -> None:
+    labels = ["x", "y", "", "x", "y", "x", "", "y", "x", "y"]
+    rows = [f"{each}.png,{label},{each % 3}" for each, label in enumerate(labels)]
+    write(tmp_path, {"t.csv": "\n".join(["file,label,rating", *rows])})
+    write(tmp_path, layouts.numbered("", 10))
+    data = found(tmp_path)
+    assert data.source.classes == ["x", "y"]
+    assert len(data.source.ids) == 8
+    assert data.data["on_error"] == "skip"
+    assert [each["reason"] for each in data.dropped] == ["has no class in 'label'"] * 2
+
+
+def test_columns_of_true_and_false_are_labels(tmp_path: Path) -> None:
+    rows = [f"{each}.png;{'TRUE' if each % 2 else 'FALSE'};{'FALSE' if each % 3 else 'TRUE'}"
+            for each in range(6)]  # fmt: skip
+    write(tmp_path, {"t.csv": "\n".join(["file;Has dog;Has cat", *rows])})
+    write(tmp_path, layouts.numbered("", 6))
+    data = found(tmp_path)
+    assert data.source.classes == ["Has dog", "Has cat"]
+    assert data.source.labels.tolist() == [[each % 2, each % 3 == 0] for each in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("make", "wishes", "said"),
+    [
+        (layouts.class_folders, {"table": "t.csv", "source": "folder"}, "--table: is for a table"),
+        (layouts.class_folders, {"label_column": ("x",)}, "--label-column: is for a table"),
+        (layouts.class_folders, {"id_column": "x"}, "--id-column: is for a table"),
+        (layouts.parts_of_folders, {"test": ""}, "--test: the test part of folder"),
+        (layouts.kaggle_columns, {"test": "nope.csv"}, "--test: no table 'nope.csv'"),
+        (layouts.coco, {"test": "nope.json"}, "--test: no annotations 'nope.json'"),
+        (layouts.voc, {"test": "nope"}, "--test: no list 'nope'"),
+        (layouts.voc, {"encoding": "cp949"}, "--encoding: is for a table"),
+    ],
+)
+def test_a_flag_that_decides_nothing_is_refused(
+    make: Any, wishes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path)
+    with pytest.raises(UserError, match=said):
+        found(tmp_path, **wishes)
 
 
 REFUSED: dict[str, tuple[dict[str, str | bytes | int], str]] = {
