@@ -89,7 +89,8 @@ def answer(page: Page, truth: pd.DataFrame) -> None:
     """Answer all that is asked of the image that is shown."""
     before = page.get_attribute("html", "data-shown")
     id = (page.text_content("#id") or "").removesuffix(" (test part)")
-    for _ in range(page.locator("#classes .asked").count()):
+    open_ones = page.locator("#classes .asked:not(:has(.chip:text-matches('^answered')))")
+    for _ in range(open_ones.count()):
         chosen = page.locator("#classes button[aria-current=true]")
         name = chosen.get_attribute("data-name") or ""
         labelled = chosen.locator(".chip.there").count()
@@ -98,7 +99,7 @@ def answer(page: Page, truth: pd.DataFrame) -> None:
 
 
 def review(folder: Path, images: int) -> None:
-    """Look at the first so many suspected images."""
+    """Look at the first so many suspected images, those apart that were looked at before."""
     truth = pd.read_csv(folder / "data/incoming/right.csv", dtype={"file": str}).set_index("file")
     script = [sys.executable, "-m", "foldwise", "review", "--most", str(images + 1)]
     server = subprocess.Popen(
@@ -112,7 +113,9 @@ def review(folder: Path, images: int) -> None:
             page = browser.new_context(bypass_csp=True).new_page()
             page.goto(url)
             page.wait_for_selector("html[data-shown]")
-            for _ in range(images):
+            # Of an interrupted review the first are answered already.
+            done = int((page.text_content("#counted") or "").split()[0])
+            for _ in range(images - done):
                 answer(page, truth)
             page.wait_for_timeout(1000)
     finally:

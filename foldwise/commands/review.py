@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core import files
+from foldwise.core.corrected import read_corrected
 from foldwise.core.damage import refuse_changed
 from foldwise.core.errors import UserError
 from foldwise.core.settings import Folds, Members, Seed, read, read_file
@@ -24,15 +25,17 @@ from foldwise.embedding.space import FeatureSpace
 from foldwise.evaluation.predictions import Part, read_parts
 from foldwise.evaluation.settings import Evaluate
 from foldwise.images.store import ImageStore
+from foldwise.review.adding import taken_over
 from foldwise.review.answer_file import AnswerFile, read_answers
 from foldwise.review.heat import heat_maker
 from foldwise.review.member_scores import FoldScores, fold_scores
 from foldwise.review.server import ReviewServer
 from foldwise.review.session import MOST_ALIKE, ReviewSession
+from foldwise.review.source_labels import of_the_source, source_labels
 from foldwise.review.suspects import Suspect, ordered_suspects
 
-NEEDED = (files.LABELS, files.DATASET, files.DUPLICATES, files.ENSEMBLE, files.OUT_OF_FOLD,
-          files.DECISION)  # fmt: skip
+LABELLED = (files.LABELS, files.DATASET, files.CORRECTED)
+NEEDED = (*LABELLED, files.DUPLICATES, files.ENSEMBLE, files.OUT_OF_FOLD, files.DECISION)
 DEFAULT = "corrections.csv"
 MOST = 5000
 """Images that are asked about, where nothing else is said."""
@@ -123,14 +126,56 @@ def make_session(arguments: argparse.Namespace) -> ReviewSession:
         single=single,
         parts=parts,
         suspects=suspects,
-        file=AnswerFile(arguments.out or corrections_path(read_file())),
+        file=AnswerFile(answers_path(arguments)),
         store=ImageStore(files.IMAGES),
         scores=scores,
         notes=notes + lacking,
         nearest=nearest,
         heated=files.MODELS.is_dir(),
         again=arguments.again,
+        sources=source_labels(read_corrected()),
     )
+
+
+def answers_path(arguments: argparse.Namespace) -> Path:
+    """Where answers go."""
+    return Path(arguments.out or corrections_path(read_file()))
+
+
+def add(path: Path, other: Path) -> None:
+    """Take over the answers of another file, and say what is left out.
+
+    Args:
+        path: of ours.
+        other: of the other one.
+
+    Raises:
+        UserError: one of them is no such table, or a file of the run is missing or damaged.
+    """
+    refuse_changed(LABELLED)
+    dataset = files.read_dataset()
+    current = files.read_labels().set_index("id")[dataset["classes"]]
+    labels = of_the_source(current, source_labels(read_corrected()))
+    theirs = read_answers(other)
+    with AnswerFile(path).held() as rows:
+        found = taken_over(rows, theirs, labels, dataset["task"] == "multiclass")
+        rows += found.rows
+    for line in found.left_out:
+        print(f"left out: {line}")
+    new = f"{len(found.rows):,} rows of {other} are new"
+    print(f"{path}: {new}, {len(found.left_out):,} answers left out")
+
+
+def refuse_odd(arguments: argparse.Namespace) -> None:
+    """Refuse numbers that mean nothing.
+
+    Raises:
+        UserError: names the option.
+    """
+    if arguments.most < 1:
+        raise UserError(f"--most: {arguments.most}: must be 1 or more")
+    if not 0 <= arguments.port <= 65535:
+        raise UserError(f"--port: {arguments.port}: must be 1 to 65535, or 0 for any that is free")
 
 
 def main() -> None:
@@ -144,11 +189,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="of this machine (any that is free)")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     arguments = parser.parse_args()
-    session = make_session(arguments)
+    refuse_odd(arguments)
     if arguments.add:
-        new = session.add(read_answers(arguments.add))
-        print(f"{session.file.path}: {new:,} rows of {arguments.add} are new")
+        add(answers_path(arguments), arguments.add)
         return
+    session = make_session(arguments)
     if not session.suspects:
         print("no label is suspected; there is nothing to review")
         return

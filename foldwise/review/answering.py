@@ -1,6 +1,6 @@
 """What an answer makes of labels, and what is written of it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,22 +13,44 @@ class ReviewError(Exception):
     """What was asked makes no sense, or no more; its text is for the reviewer."""
 
 
-def label_after(label: int, answer: Answer) -> int:
+class AnsweredElsewhereError(ReviewError):
+    """The labels are no longer those that the reviewer saw."""
+
+    def __init__(self, item: dict[str, Any], answered: str) -> None:
+        """
+        Args:
+            item: what is to be shown by now.
+            answered: a sign for every suspect.
+        """
+        super().__init__("answered in another window; look at it again")
+        self.present = {"item": item, "answered": answered}
+
+
+def label_after(label: int, answer: Answer, source: int) -> int:
     """The label of one class, where images have several.
 
-    >>> [label_after(1, each) for each in ("right", "wrong", "unsure", "unknown")]
+    Args:
+        label: as it is.
+        answer: what was said of it.
+        source: as it was before any answer.
+
+    >>> [label_after(1, each, 1) for each in ("right", "wrong", "unsure", "unknown")]
     [1, 0, 1, -1]
-    >>> label_after(-1, "wrong")
-    1
+    >>> label_after(-1, "wrong", 0), label_after(0, "unsure", 1)
+    (1, 1)
     """
     if answer == "unknown":
         return -1
+    if answer == "unsure":
+        return source
     if answer != "wrong":
         return label
     return 0 if label == 1 else 1
 
 
-def one_label_after(label: np.ndarray, answer: Answer, instead: int | None) -> dict[int, int]:
+def one_label_after(
+    label: np.ndarray, answer: Answer, instead: int | None, source: np.ndarray
+) -> dict[int, int]:
     """Of the classes that an answer is about the labels that they are to have, where images have
     one.
 
@@ -36,17 +58,24 @@ def one_label_after(label: np.ndarray, answer: Answer, instead: int | None) -> d
         label: (classes,): 1, 0 or -1.
         answer: what was said of the class that is 1.
         instead: the class that it is instead, if that is wrong.
+        source: (classes,) as they were before any answer.
 
     Raises:
         ReviewError: the answer makes no sense.
 
-    >>> one_label_after(np.array([0, 1, 0]), "wrong", instead=2)
+    >>> source = np.array([0, 1, 0])
+    >>> one_label_after(source, "wrong", 2, source)
     {1: 0, 2: 1}
+    >>> one_label_after(np.array([0, 0, 1]), "unsure", None, source)
+    {1: 1, 2: 0}
     """
     there = np.flatnonzero(label == 1).tolist()
     if answer == "unknown":
         raise ReviewError("an image of one label cannot have an unknown one; say unsure")
-    if answer != "wrong":
+    if answer == "unsure":
+        back = np.flatnonzero((label == 1) | (source == 1)).tolist()
+        return {each: int(source[each]) for each in back}
+    if answer == "right":
         return dict.fromkeys(there, 1)
     if instead is None:
         raise ReviewError("say which class it is instead")

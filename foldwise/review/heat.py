@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,7 +44,13 @@ def heat_maker(store: ImageStore, member: str, first_fold: int) -> Iterator[Made
         first_fold: whose model looks at the test part.
     """
     # Not forked: the server has threads, which a fork would not bring along.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        1,
+        mp_context=get_context("spawn"),
+        # Ctrl-C reaches it as well; it ends when the server does.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
 
         def made(id: str, index: int) -> bytes:
             try:

@@ -9,6 +9,7 @@ import hmac
 import json
 import secrets
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foldwise.core.errors import UserError
 from foldwise.review.answer_file import AnswerRow
-from foldwise.review.answering import Answer, ReviewError
+from foldwise.review.answering import Answer, AnsweredElsewhereError, ReviewError
 from foldwise.review.pictures import shown_picture
 from foldwise.review.session import ReviewSession
 
@@ -64,14 +65,20 @@ class Said(BaseModel):
     index: int
     instead: int | None = None
     note: str = ""
+    shown: list[tuple[int, int]] = []
+    """Indices of classes, and their labels when the key was pressed."""
 
 
 class Taken(BaseModel):
-    """What is to be undone: the rows of an answer, or the last one of all."""
+    """What is to be undone: the rows of an answer, or the last one that was given here."""
 
     model_config = ConfigDict(extra="forbid")
 
     rows: list[tuple[str, str, str, str, str, str]] | None = None
+
+
+class HeatMapError(Exception):
+    """There is no heat map; its text says why."""
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -126,7 +133,11 @@ class ReviewHandler(BaseHTTPRequestHandler):
         """Nobody wants to read of every request, and the address is a secret."""
 
     def _reply(self, make: Callable[[list[str], dict[str, list[str]]], tuple[str, bytes]]) -> None:
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:
+            # No address at all, which lacks the secret as well.
+            parts = urlsplit("")
         token, _, rest = parts.path.lstrip("/").partition("/")
         try:
             if not self._is_own() or not hmac.compare_digest(
@@ -138,6 +149,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
                 return
             kind, content = make(rest.split("/"), parse_qs(parts.query))
             self._send(200, kind, content)
+        except AnsweredElsewhereError as error:
+            self._send(409, *_as_json({"error": str(error), **error.present}))
+        except HeatMapError as error:
+            self._send(500, *_as_json({"error": str(error)}))
         except (ReviewError, UserError) as error:
             self._send(409, *_as_json({"error": str(error)}))
         except (LookupError, ValueError):
@@ -175,7 +190,8 @@ class ReviewHandler(BaseHTTPRequestHandler):
             case ["small"]:
                 return shown_picture(session.store, self._id(query), SMALL)
             case ["heat", index] if self.server.heat_map and 0 <= int(index) < len(session.classes):
-                return "image/jpeg", self.server.heat_map(self._id(query), int(index))
+                make = partial(self.server.heat_map, self._id(query), int(index))
+                return "image/jpeg", _heated(make)
         raise LookupError(path)
 
     def _id(self, query: dict[str, list[str]]) -> str:
@@ -217,6 +233,17 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
         self.wfile.flush()
+
+
+def _heated(make: Callable[[], bytes]) -> bytes:
+    """A heat map; whatever went wrong with it instead is one line, and a bug's trace is printed."""
+    try:
+        return make()
+    except UserError as error:
+        raise HeatMapError("; ".join(error.args)) from None
+    except Exception as error:
+        traceback.print_exc()
+        raise HeatMapError(type(error).__name__) from None
 
 
 def _as_json(content: Any) -> tuple[str, bytes]:

@@ -13,14 +13,14 @@ from foldwise.images.store import ImageStore
 from foldwise.review.answer_file import AnswerFile, AnswerRow, last_answers
 from foldwise.review.answering import (
     Answer,
+    AnsweredElsewhereError,
     ReviewError,
     label_after,
     one_label_after,
     reason_of,
-    said_by,
-    since,
 )
 from foldwise.review.member_scores import FoldScores
+from foldwise.review.source_labels import SourceLabels
 from foldwise.review.suspects import Suspect, shown_probabilities
 
 LISTED = 9
@@ -51,8 +51,12 @@ class ReviewSession:
     """Whether heat maps can be asked for."""
     again: bool = False
     """Whether what was answered before is asked anew."""
+    sources: SourceLabels = field(default_factory=dict)
+    """Labels before corrections were applied, of images to which some were."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _before: Counter[AnswerRow] = field(default_factory=Counter)
+    _written: list[list[AnswerRow]] = field(default_factory=list)
+    """The rows of every answer that was given here and is not undone, the last one last."""
 
     def __post_init__(self) -> None:
         self._numbers = {each.id: number for number, each in enumerate(self.suspects)}
@@ -80,6 +84,11 @@ class ReviewSession:
 
     def answered(self, rows: Iterable[AnswerRow]) -> str:
         """A sign for every suspect: 1 if all that is asked of it is answered, else 0."""
+        known = last_answers(self._asked_for(rows))
+        return "".join(str(int(self._is_answered(each, known))) for each in self.suspects)
+
+    def _asked_for(self, rows: Iterable[AnswerRow]) -> list[AnswerRow]:
+        """The rows that count as answers: not those of before where that is asked anew."""
         left = Counter(self._before)
         new = []
         for row in rows:
@@ -87,8 +96,7 @@ class ReviewSession:
                 left[row] -= 1
             else:
                 new.append(row)
-        known = last_answers(new)
-        return "".join(str(int(self._is_answered(each, known))) for each in self.suspects)
+        return new
 
     def _is_answered(self, suspect: Suspect, known: dict[str, dict[str, AnswerRow]]) -> bool:
         own = known.get(suspect.id, {})
@@ -104,23 +112,23 @@ class ReviewSession:
             also: indices of classes that are to be among those shown.
         """
         suspect = self._suspect(number)
-        given = self.parts[suspect.part].labels[suspect.row]
-        own = last_answers(self.file.rows()).get(suspect.id, {})
-        label = self._labels(given, own)
+        rows = self.file.rows()
+        source, label = self._labels(suspect, rows)
+        said = last_answers(self._asked_for(rows)).get(suspect.id, {})
         logits = self.parts[suspect.part].calibrated[suspect.row]
         p = shown_probabilities(logits.astype(np.float64), self.single)
-        shown = self._shown(suspect, label, p, also)
+        shown = self._shown(suspect, (source == 1) | (label == 1), p, also)
         by = [(each, found) for each in self.scores if (found := each.of(suspect.id)) is not None]
-        rows = [
+        classes = [
             {
                 "index": index,
                 "name": self.classes[index],
-                "given": int(given[index]),
+                "given": int(source[index]),
                 "label": int(label[index]),
                 "p": round(float(p[index]), 4),
                 "by": [round(float(found[index]), 3) for _, found in by],
                 "asked": list(suspect.asked.get(index, ())),
-                "answer": own[self.classes[index]].reason if self.classes[index] in own else "",
+                "answer": said[self.classes[index]].reason if self.classes[index] in said else "",
             }
             for index in shown
         ]
@@ -132,16 +140,16 @@ class ReviewSession:
             "quality": round(suspect.quality, 4),
             "why": [] if not self.single else list(next(iter(suspect.asked.values()), ())),
             "by": [{"member": each.member, "fold": each.fold} for each, _ in by],
-            "classes": rows,
+            "classes": classes,
             "alike": alike,
             "near": near,
         }
 
     def _shown(
-        self, suspect: Suspect, label: np.ndarray, p: np.ndarray, also: Sequence[int]
+        self, suspect: Suspect, there: np.ndarray, p: np.ndarray, also: Sequence[int]
     ) -> list[int]:
-        """Indices of classes: those asked about, the labels, then the likeliest of the rest."""
-        first = [*suspect.asked, *also, *np.flatnonzero(label == 1).tolist()]
+        """Indices of classes: those asked about, those there, then the likeliest of the rest."""
+        first = [*suspect.asked, *also, *np.flatnonzero(there).tolist()]
         rest = np.argsort(-p, kind="stable")[: LISTED + len(first)].tolist()
         kept = list(dict.fromkeys(each for each in first if 0 <= each < len(self.classes)))
         more = [each for each in rest if each not in kept]
@@ -168,105 +176,99 @@ class ReviewSession:
             raise ReviewError(f"there is no image {number}")
         return self.suspects[number]
 
-    def _labels(self, given: np.ndarray, own: Mapping[str, AnswerRow]) -> np.ndarray:
-        """(classes,) labels after what was answered so far."""
-        label = given.astype(int)
+    def _labels(self, suspect: Suspect, rows: Iterable[AnswerRow]) -> tuple[np.ndarray, np.ndarray]:
+        """(classes,) labels of the source, and what was made of them by the answers so far.
+
+        Once corrections are applied, labels.parquet has the source's own no more; and an answer
+        that is undone then leaves the source's label, not the one that it had made.
+        """
+        own = last_answers(rows).get(suspect.id, {})
+        source = self.parts[suspect.part].labels[suspect.row].astype(int)
+        before = {name: int(row.was) for name, row in own.items()}
+        for name, was in (before | dict(self.sources.get(suspect.id, {}))).items():
+            if name in self._index:
+                source[self._index[name]] = was
+        label = source.copy()
         for name, row in own.items():
             if name in self._index:
                 label[self._index[name]] = int(row.label)
-        return label
+        return source, label
 
     def answer(
-        self, number: int, answer: Answer, index: int, instead: int | None = None, note: str = ""
+        self,
+        number: int,
+        answer: Answer,
+        index: int,
+        instead: int | None = None,
+        note: str = "",
+        shown: Sequence[tuple[int, int]] = (),
     ) -> dict[str, Any]:
         """Write down what the reviewer says; it is on the disk when this returns.
 
         Args:
             number: of the suspect.
             answer: `right`: the label is; `wrong`: it is the other one; `unsure`: nobody knows, it
-                stays; `unknown`: likewise, and it is to be ignored.
+                is as it was before any answer; `unknown`: nobody can, and it is to be ignored.
             index: of the class; where images have one label it is not looked at.
             instead: of the class that the image is, where images have one label and it is wrong.
             note: free text.
+            shown: indices of classes, and their labels as the reviewer saw them.
 
         Raises:
+            AnsweredElsewhereError: the labels are not those that were shown.
             ReviewError: there is no such image or class, or the answer is none.
             UserError: the file is no table of answers.
         """
         suspect = self._suspect(number)
-        for each in (index, instead):
+        for each in (index, instead, *(place for place, _ in shown)):
             if each is not None and not 0 <= each < len(self.classes):
                 raise ReviewError(f"there is no class {each}")
-        given = self.parts[suspect.part].labels[suspect.row]
         with self.file.held() as rows:
-            own = last_answers(rows).get(suspect.id, {})
-            label = self._labels(given, own)
+            source, label = self._labels(suspect, rows)
+            if any(label[each] != seen for each, seen in shown):
+                also = [each for each, _ in shown]
+                raise AnsweredElsewhereError(self.item(number, also), self.answered(rows))
             if self.single:
-                wanted = one_label_after(label, answer, instead)
+                wanted = one_label_after(label, answer, instead, source)
             else:
-                wanted = {index: label_after(int(label[index]), answer)}
+                wanted = {index: label_after(int(label[index]), answer, int(source[index]))}
             when = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
             added = []
             for each, target in wanted.items():
-                name = self.classes[each]
-                # The label of the source: once corrections are applied, no other file has it.
-                was = int(own[name].was) if name in own else int(given[each])
+                was = int(source[each])
                 why = reason_of(was, target, answer, note)
+                name = self.classes[each]
                 added.append(AnswerRow(suspect.id, name, str(was), str(target), when, why))
             rows += added
-            return {"rows": added, "answered": self.answered(rows)}
+            now = self.answered(rows)
+        if added:
+            self._written.append(added)
+        return {"rows": added, "answered": now}
 
     def undo(self, wanted: Sequence[AnswerRow] | None) -> dict[str, Any]:
-        """Take the rows of an answer out of the file.
+        """Take the rows of an answer out of the file, if it was given here: nobody else's.
 
         Args:
-            wanted: the rows, or None for the last answer of any image that is asked about.
+            wanted: the rows, or None for the last answer.
 
         Raises:
             ReviewError: there is nothing to undo, or the rows are not the last ones of their image
                 and class any more.
         """
         with self.file.held() as rows:
-            taken = list(wanted) if wanted is not None else self._last_answer(rows)
-            if not taken:
-                raise ReviewError("there is nothing to undo")
+            own = [each for each in self._written if wanted is None or each == list(wanted)]
+            if not own:
+                raise ReviewError("there is nothing to undo of what was answered since the start")
+            taken = own[-1]
             known = last_answers(rows)
             for row in taken:
                 if known.get(row.id, {}).get(row.class_name) != row:
+                    self._written.remove(taken)
                     raise ReviewError(f"{row.id} was answered anew elsewhere; nothing is undone")
             for row in reversed(taken):
                 # The last of its like.
                 place = len(rows) - 1 - rows[::-1].index(row)
                 del rows[place]
-            number = self._numbers.get(taken[-1].id)
-            return {"number": number, "rows": taken, "answered": self.answered(rows)}
-
-    def _last_answer(self, rows: Sequence[AnswerRow]) -> list[AnswerRow]:
-        """The rows of the last answer; where images have one label, a change is several."""
-        own = [row for row in rows if row.id in self._numbers]
-        if not own or not self.single:
-            return own[-1:]
-        last = own[-1]
-        taken: list[AnswerRow] = []
-        for row in reversed(own):
-            new = row.class_name not in {each.class_name for each in taken}
-            if (row.id, row.when) != (last.id, last.when) or not new:
-                break
-            taken.insert(0, row)
-        return taken
-
-    def add(self, others: Iterable[AnswerRow]) -> int:
-        """Take over answers that were given elsewhere, those that are there already apart.
-
-        Returns:
-            How many rows are new.
-        """
-        with self.file.held() as rows:
-            known = {said_by(row) for row in rows}
-            new = [row for row in others if said_by(row) not in known]
-            last = last_answers(rows)
-            for row in new:
-                earlier = last.get(row.id, {}).get(row.class_name)
-                # Who gave the answer may have seen labels that were corrected already.
-                rows.append(since(row, earlier.was) if earlier else row)
-            return len(new)
+            now = self.answered(rows)
+        self._written.remove(taken)
+        return {"number": self._numbers[taken[-1].id], "rows": taken, "answered": now}

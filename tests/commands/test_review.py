@@ -1,20 +1,24 @@
 """The command in a small project, its page in a real browser: the file holds what was answered."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Request
 
-from foldwise.commands.review import corrections_path
-from foldwise.review.answer_file import AnswerRow, read_answers
+from foldwise.commands.review import add, corrections_path, refuse_odd
+from foldwise.core.errors import UserError
+from foldwise.review.answer_file import AnswerFile, AnswerRow, as_csv, read_answers
 from foldwise.review.server import ReviewServer
 from tests.chromium import launched, needs_chromium
 from tests.conftest import Project, environment
@@ -221,6 +225,89 @@ def test_two_windows_do_no_harm(browser: Browser, server: ReviewServer) -> None:
 
 
 @needs_chromium
+@pytest.mark.parametrize("key", ["w", "r", "u"])
+def test_what_was_answered_of_another_label_does_not_count(
+    browser: Browser, server: ReviewServer, key: str
+) -> None:
+    """Two windows show the same: when one has answered, the other's key was about that no more."""
+    folder = server.session.file.path.parent
+    with (
+        serving(session_of(folder)) as second,
+        opened(browser, server.url) as one,
+        opened(browser, second.url, quiet=False) as other,
+    ):
+        answer_by_key(one, server, 0, "w")
+        count = 2 if server.session.single else len(server.session.suspects[0].asked)
+        rows = rows_of(server, count, one)
+        answer_by_key(other, second, 0, key)
+        other.wait_for_selector("#alert:text-matches('answered in another window')")
+        # It is shown anew, as it is by now, and nothing was written.
+        wait_for(other, 0)
+        other.wait_for_selector(".chip:text-is('answered: wrong')")
+        other.wait_for_selector(".chip.changed")
+        assert server.session.file.rows() == rows
+        # Now it is known what is meant.
+        other.keyboard.press("r")
+        more = rows_of(server, count + 1, other)
+        assert more[-1].label == rows[-1 if server.session.single else 0].label
+        other.wait_for_selector("#alert", state="hidden")
+
+
+@needs_chromium
+def test_asked_again_a_key_goes_on(browser: Browser, server: ReviewServer) -> None:
+    session = server.session
+    for number in (0, 1):
+        for index in session.suspects[number].asked:
+            session.answer(number, "right", index)
+    before = len(session.file.rows())
+    with (
+        serving(session_of(session.file.path.parent, again=True)) as again,
+        opened(browser, again.url) as page,
+    ):
+        count = answer_by_key(page, again, 0, "r")
+        wait_for(page, 1)
+        count += answer_by_key(page, again, 1, "u")
+        wait_for(page, 2)
+        rows_of(again, before + count, page)
+
+
+@needs_chromium
+def test_unsure_after_wrong_is_shown_as_it_is_written(
+    browser: Browser, server: ReviewServer
+) -> None:
+    with opened(browser, server.url) as page:
+        # Of several labels one that nobody asked about would do; the first of those asked does.
+        count = answer_by_key(page, server, 0, "w")
+        rows_of(server, count, page)
+        wait_for(page, 1)
+        page.keyboard.press("ArrowLeft")
+        wait_for(page, 0)
+        assert page.locator(".chip.changed").count() == count
+        page.keyboard.press("u")
+        more = 2 if server.session.single else 1
+        rows = rows_of(server, count + more, page)[count:]
+        assert {(each.was == each.label, each.why) for each in rows} == {(True, "unsure")}
+        wait_for(page, 0 if not server.session.single else 1)
+        if server.session.single:
+            page.keyboard.press("ArrowLeft")
+            wait_for(page, 0)
+        assert page.locator(".chip.changed").count() == count - more
+        assert page.locator(".chip:text-is('answered: unsure')").count() == 1
+
+
+@needs_chromium
+def test_why_there_is_no_heat_map_is_told(browser: Browser, server: ReviewServer) -> None:
+    def failing(id: str, index: int) -> bytes:
+        raise UserError("models: are missing")
+
+    server.session.heated = True
+    server.heat_map = failing
+    with opened(browser, server.url, quiet=False) as page:
+        page.keyboard.press("h")
+        page.wait_for_selector(".waiting:text-is('no heat map: models: are missing')")
+
+
+@needs_chromium
 def test_what_is_not_saved_is_told(browser: Browser, server: ReviewServer) -> None:
     path = server.session.file.path
     with opened(browser, server.url, quiet=False) as page:
@@ -311,15 +398,19 @@ def started(project: Project, *arguments: str) -> Iterator[str]:
     """The command, as a user starts and ends it; gives its address."""
     command = [sys.executable, "-m", "foldwise", "review", *arguments]
     process = subprocess.Popen(
-        command, cwd=project.path, env=environment(), stdout=subprocess.PIPE, text=True
-    )
+        command, cwd=project.path, env=environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     try:
         assert process.stdout
+        assert process.stderr
         assert re.fullmatch(r"[\d,]+ images to review, [\d,]+ of them answered; .*\n",
                             process.stdout.readline())  # fmt: skip
         yield process.stdout.readline().strip()
-        process.send_signal(signal.SIGINT)
+        # As a terminal sends Ctrl-C: to all of its processes.
+        os.killpg(process.pid, signal.SIGINT)
         assert "images answered" in process.stdout.read()
+        assert "Traceback" not in process.stderr.read()
         assert process.wait() == 0
     finally:
         process.kill()
@@ -349,7 +440,7 @@ def test_the_command_in_a_project(copied: Project, browser: Browser) -> None:
     assert read_answers(path) == rows
     other = copied.path / "colleague.csv"
     path.rename(other)
-    copied.command("review", "--add", str(other))
+    assert "0 answers left out" in copied.command("review", "--add", str(other))
     assert read_answers(path) == rows
 
 
@@ -357,6 +448,7 @@ def test_what_the_command_refuses(copied: Project) -> None:
     params = yaml.safe_load((copied.path / "params.yaml").read_text())
     copied.write_params(params | {"evaluate": params["evaluate"] | {"test": False}})
     assert "evaluate.test: false" in copied.command("review", "--test", code=1)
+    assert "--most: 0: must be 1 or more" in copied.command("review", "--most", "0", code=1)
     (copied.path / "corrections.csv").write_text("id\n")
     assert "its first line must be" in copied.command("review", code=1)
     labels = copied.path / "data/labels.parquet"
@@ -364,6 +456,46 @@ def test_what_the_command_refuses(copied: Project) -> None:
     labels.unlink()
     labels.write_bytes(content[:-1])
     assert "labels.parquet: is not what dvc.lock has on record" in copied.command("review", code=1)
+
+
+@pytest.mark.parametrize(
+    ("most", "port", "said"),
+    [(0, 0, "--most: 0: "), (-1, 0, "--most: -1: "), (1, -1, "--port: -1: "),
+     (1, 65536, "--port: 65536: ")],
+)  # fmt: skip
+def test_numbers_that_mean_nothing(most: int, port: int, said: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(said)}must be"):
+        refuse_odd(Namespace(most=most, port=port))
+    refuse_odd(Namespace(most=1, port=65535))
+
+
+def test_what_is_added_and_what_is_left_out_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made_run(tmp_path / "run", False)
+    monkeypatch.chdir(folder)
+    labels = pd.read_parquet("data/labels.parquet").set_index("id")
+    was = str(labels.at["train/0.png", "cat"])
+    first, other = AnswerFile(Path("corrections.csv")), Path("theirs.csv")
+    ours = AnswerRow("train/0.png", "cat", was, str(1 - int(was)), "2026-11-26T18:00:00Z", "wrong")
+    # Of an image of the test part, whose label was corrected meanwhile: `was` is the source's.
+    now = str(labels.at["test/0.png", "007"])
+    source = str(1 - int(now))
+    Path("data/corrected.csv").write_text(
+        f"id,class,was,is,why\ntest/0.png,007,{source},{now},wrong\n"
+    )
+    new = AnswerRow("test/0.png", "007", source, source, "2026-11-26T18:00:01Z", "right")
+    with first.held() as rows:
+        rows.append(ours)
+    theirs = [ours._replace(label=was, why="right", when="2026-11-26T17:00:00Z"), new]
+    other.write_text(as_csv([*theirs, new._replace(class_name="owl")]), encoding="utf-8")
+    add(first.path, other)
+    assert first.rows() == [ours, new]
+    assert capsys.readouterr().out.splitlines() == [
+        "left out: test/0.png, owl: there is no such class",
+        f"left out: train/0.png, cat: is {was} there; ours, {1 - int(was)}, stays",
+        "corrections.csv: 1 rows of theirs.csv are new, 2 answers left out",
+    ]
 
 
 def test_where_answers_go() -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from foldwise.core.errors import UserError
 from foldwise.review.server import MOST_BYTES, ReviewServer
 from tests.review.made import made_run, serving, session_of
 
@@ -161,6 +163,56 @@ def test_what_cannot_be_saved_is_said(asker: Asker) -> None:
     assert status == 409
     assert "its first line must be" in json.loads(content)["error"]
     assert path.read_text() == "something else\n"
+
+
+def test_an_answer_to_an_old_view_is_told_what_there_is(asker: Asker) -> None:
+    label = asker.server.session.item(0)["classes"][0]
+    body = RIGHT | {"answer": "wrong", "index": label["index"]}
+    body |= {"shown": [[label["index"], label["label"]]]}
+    assert asker.ask("answer", body)[0] == 200
+    status, content, _ = asker.ask("answer", body)
+    assert status == 409
+    told = json.loads(content)
+    assert told["error"] == "answered in another window; look at it again"
+    assert told["item"] == asker.server.session.item(0)
+    assert len(told["answered"]) == len(asker.server.session.suspects)
+    assert len(asker.server.session.file.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "traced"),
+    [
+        (UserError("model x: is missing", "so is y"), "model x: is missing; so is y", False),
+        (KeyError("secret"), "KeyError", True),
+        (ValueError("bug"), "ValueError", True),
+        (OSError("disk"), "OSError", True),
+        (ConnectionError("gone"), "ConnectionError", True),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_why_there_is_no_heat_map(
+    asker: Asker, capsys: pytest.CaptureFixture[str], error: Exception, said: str, traced: bool
+) -> None:
+    def failing(id: str, index: int) -> bytes:
+        raise error
+
+    asker.server.heat_map = failing
+    id = asker.server.session.suspects[0].id
+    status, content, _ = asker.ask(f"heat/0?id={id}")
+    assert (status, json.loads(content)) == (500, {"error": said})
+    assert ("Traceback" in capsys.readouterr().err) == traced
+    # An image that there is not is no failure.
+    assert asker.ask("heat/0?id=elsewhere")[0] == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_address_at_all(
+    server: ReviewServer, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
+        connection.sendall(f"{method} http://[ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_only_this_machine_is_served(server: ReviewServer) -> None:

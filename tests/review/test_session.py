@@ -6,10 +6,12 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from foldwise.core.corrected import CORRECTED_COLUMNS
 from foldwise.review.answer_file import AnswerRow, read_answers
-from foldwise.review.answering import ReviewError
+from foldwise.review.answering import AnsweredElsewhereError, ReviewError
 from foldwise.review.session import ReviewSession
 from tests.review.made import CLASSES, made_run, session_of
 
@@ -134,16 +136,23 @@ def test_undo_takes_the_rows_out_and_asks_anew(session: ReviewSession) -> None:
     assert answered(session) == []
 
 
-def test_undo_of_a_window_without_answers_takes_the_last_one(session: ReviewSession) -> None:
-    wrong(session, 0)
-    content = session.file.path.read_bytes()
-    last = wrong(session, 1)
+def test_undo_takes_back_only_what_was_answered_here(session: ReviewSession) -> None:
+    """Of any window of this server, but nothing of another one or of a colleague."""
     other = session_of(session.file.path.parent)
-    # Somebody's answer to an image that nobody is asked about stays.
+    first, second = wrong(session, 0), wrong(session, 1)
     with session.file.held() as rows:
         rows.append(AnswerRow("elsewhere", CLASSES[0], "1", "1", WHEN, "right"))
-    assert other.undo(None)["rows"] == last
-    assert session.file.path.read_bytes() == content + f"elsewhere,cat,1,1,{WHEN},right\n".encode()
+    content = session.file.path.read_bytes()
+    for wanted in (None, second):
+        with pytest.raises(ReviewError, match="nothing to undo of what was answered since"):
+            other.undo(wanted)
+    assert session.file.path.read_bytes() == content
+    theirs = wrong(other, 2)
+    assert session.undo(None)["rows"] == second
+    assert session.undo(None)["rows"] == first
+    with pytest.raises(ReviewError, match="nothing to undo"):
+        session.undo(None)
+    assert session.file.rows()[1:] == theirs
 
 
 def test_an_answer_that_was_given_anew_is_not_undone(session: ReviewSession) -> None:
@@ -153,9 +162,6 @@ def test_an_answer_that_was_given_anew_is_not_undone(session: ReviewSession) -> 
     other.clock = lambda: datetime(2027, 1, 1, 0, 0, next(numbers), tzinfo=UTC)
     name = first[0].class_name
     other.answer(0, "unsure", CLASSES.index(name))
-    if session.single:
-        # The label of another class by now, so that of the old one is what it was.
-        other.answer(0, "wrong", 0, CLASSES.index(name))
     content = session.file.path.read_bytes()
     with pytest.raises(ReviewError, match="answered anew elsewhere"):
         session.undo(first)
@@ -187,14 +193,70 @@ def test_what_there_is_not_is_refused(session: ReviewSession, wanted: tuple[int,
     assert not session.file.path.exists()
 
 
-def test_answers_from_elsewhere_are_taken_over_once(session: ReviewSession) -> None:
-    own = wrong(session, 0)
-    # A colleague who saw the label after it was corrected, and one who saw what nobody here did.
-    seen = own[0]._replace(was=own[0].label, when="2027-01-01T00:00:00Z", why="right: yes")
-    new = AnswerRow(session.suspects[1].id, CLASSES[0], "0", "1", WHEN, "wrong")
-    assert session.add([*own, seen, new]) == 2
-    assert session.add([*own, seen, new]) == 0
-    assert session.file.rows() == [*own, seen._replace(was=own[0].was, why="wrong: yes"), new]
+def test_an_answer_to_what_is_shown_no_longer_is_refused(session: ReviewSession) -> None:
+    """Two who agree do not cancel each other."""
+    other = session_of(session.file.path.parent)
+    item = session.item(0)
+    first = next(each for each in item["classes"] if each["asked"])
+    seen = [each for each in item["classes"] if session.single or each is first]
+    shown = [(each["index"], each["label"]) for each in seen]
+    instead = next(each["index"] for each in seen if each["label"] != 1) if session.single else None
+    rows = session.answer(0, "wrong", first["index"], instead, shown=shown)["rows"]
+    for answer in ("wrong", "right", "unsure"):
+        with pytest.raises(AnsweredElsewhereError, match="answered in another window") as refused:
+            other.answer(0, answer, first["index"], instead, shown=shown)  # type: ignore[arg-type]
+        assert other.file.rows() == rows
+        present = refused.value.present["item"]["classes"]
+        now = [(each["index"], each["label"]) for each in present if each["index"] in dict(shown)]
+    other.answer(0, "right", first["index"], shown=now)
+    assert len(other.file.rows()) == len(rows) + 1
+
+
+def test_unsure_is_the_label_before_any_answer(session: ReviewSession) -> None:
+    before = labels_of(session, 0)
+    first = wrong(session, 0)
+    assert labels_of(session, 0) != before
+    index = CLASSES.index(first[0].class_name)
+    rows = session.answer(0, "unsure", index)["rows"]
+    assert {(each.label == each.was, each.why) for each in rows} == {(True, "unsure")}
+    assert {each.class_name for each in rows} == {each.class_name for each in first}
+    assert labels_of(session, 0) == before
+    shown = session.item(0)["classes"]
+    assert all(each["label"] == each["given"] for each in shown)
+
+
+def test_after_undo_of_an_applied_answer_the_label_is_the_sources(session: ReviewSession) -> None:
+    folder = session.file.path.parent
+    before = labels_of(session, 0)
+    rows = wrong(session, 0)
+    id = rows[0].id
+    # What `fetch` writes then.
+    told = [(each.id, each.class_name, each.was, each.label, "wrong") for each in rows]
+    table = pd.DataFrame(told, columns=CORRECTED_COLUMNS)
+    table.to_csv(folder / "data/corrected.csv", index=False)
+    labels = pd.read_parquet(folder / "data/labels.parquet")
+    for each in rows:
+        labels.loc[labels["id"] == id, each.class_name] = int(each.label)
+    labels.to_parquet(folder / "data/labels.parquet")
+    session.file.path.unlink()
+    fresh = session_of(folder, most=40)
+    number = next(n for n, each in enumerate(fresh.suspects) if each.id == id)
+    assert labels_of(fresh, number) == before
+    again = CLASSES.index(rows[-1].class_name)
+    added = fresh.answer(number, "wrong", again, again if fresh.single else None)["rows"]
+    assert [each[1:4] for each in added] == [each[1:4] for each in rows]
+
+
+def test_asked_again_nothing_is_said_to_be_answered(session: ReviewSession) -> None:
+    for index in session.suspects[0].asked:
+        session.answer(0, "right", index)
+    again = session_of(session.file.path.parent, again=True)
+    assert {each["answer"] for each in again.item(0)["classes"]} == {""}
+    index = next(iter(again.suspects[0].asked))
+    again.answer(0, "right", index)
+    said = {each["index"]: each["answer"] for each in again.item(0)["classes"] if each["answer"]}
+    assert set(said.values()) == {"right"}
+    assert len(said) == 1
 
 
 def test_the_test_part_is_asked_about_where_it_is_wanted(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async function asked(path, body) {
     throw new Error("the server has ended: start `python -m foldwise review` again, and open its new address");
   }
   const content = await reply.json().catch(() => ({ error: `refused (${reply.status})` }));
-  if (!reply.ok) throw new Error(content.error);
+  if (!reply.ok) throw Object.assign(new Error(content.error), { content });
   return content;
 }
 
@@ -51,7 +51,10 @@ function complain(text) {
 
 async function fetched(which, also = []) {
   const query = also.map((each) => `also=${each}`).join("&");
-  const found = await asked(`item/${which}${query && `?${query}`}`);
+  return pictured(await asked(`item/${which}${query && `?${query}`}`));
+}
+
+async function pictured(found) {
   const picture = make("img", "");
   picture.src = `image?id=${encodeURIComponent(found.id)}`;
   picture.alt = `image ${found.id}`;
@@ -223,13 +226,16 @@ function wrong() {
 function answer(kind) {
   if (!item) return;
   const row = item.classes[selected];
-  const sent = { number, answer: kind, index: row.index, note: byId("note").value };
+  // Another window may have changed them since: then this answer was about something else.
+  const seen = start.single ? item.classes : [row];
+  const shown = seen.map((each) => [each.index, each.label]);
+  const sent = { number, answer: kind, index: row.index, note: byId("note").value, shown };
   if (start.single && kind === "wrong") sent.instead = row.index;
   byId("note").value = "";
   const wasComplete = isComplete(item);
   applied(row, kind);
   underway.set(number, (underway.get(number) ?? 0) + 1);
-  const rows = sentAnswer(sent);
+  const rows = sentAnswer(sent, item);
   rows.catch(() => {});
   history.push({ number, rows });
   const told = `${row.name}: ${kind}. `;
@@ -252,20 +258,26 @@ function applied(row, kind) {
   if (changed) for (const each of item.classes) each.label = each === row ? 1 : each.label === 1 ? 0 : each.label;
   else if (kind === "wrong") row.label = row.label === 1 ? 0 : 1;
   else if (kind === "unknown") row.label = -1;
+  else if (kind === "unsure") for (const each of start.single ? item.classes : [row]) each.label = each.given;
   const told = start.single && !changed ? item.classes[given()] ?? row : row;
-  told.answer = kind === "unknown" ? "unsure" : kind;
+  // Right and wrong are said of the source's label, in the file as well.
+  told.answer = kind === "unknown" || kind === "unsure" ? "unsure" : told.label === told.given ? "right" : "wrong";
 }
 
-function sentAnswer(sent) {
+function sentAnswer(sent, view) {
   const own = line.then(async () => {
     try {
+      // What was pressed on top of an answer that did not count does not count either.
+      if (view.refused) throw view.refused;
       const reply = await asked("answer", sent);
       complain("");
       landed(sent.number, reply.answered);
       return reply.rows;
     } catch (error) {
-      landed(sent.number);
+      view.refused = error;
+      landed(sent.number, error.content?.answered);
       loaded.delete(sent.number);
+      if (error.content?.item) loaded.set(sent.number, pictured(error.content.item));
       history.splice(0, history.length, ...history.filter((each) => each.rows !== own));
       complain(`Not saved: ${error.message}`);
       show(sent.number);
