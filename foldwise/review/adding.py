@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -57,7 +57,8 @@ def taken_over(
     for id, said in last_answers(sound).items():
         if all(said_by(row) in known for row in said.values()):
             continue
-        own, given = mine.get(id, {}), labels.loc[id].to_dict()
+        own = mine.get(id, {})
+        given: dict[str, Any] = {str(name): label for name, label in labels.loc[id].items()}
         if single and (refused := _one_label_refused(given, said, own)):
             found.left_out.append(f"{id}: {refused}")
             continue
@@ -81,7 +82,7 @@ def _fault(row: AnswerRow, labels: pd.DataFrame, reached: set[tuple[str, str, st
         return "there is no such class"
     if not TIME.fullmatch(row.when):
         return f"{row.when!r} is no time as 2026-11-26T18:00:00Z"
-    given = labels.at[row.id, row.class_name]
+    given: Any = labels.at[row.id, row.class_name]
     if pd.isna(given):
         return "the image has no labels to correct"
     if row.was != str(int(given)) and (row.id, row.class_name, row.was) not in reached:

@@ -23,7 +23,7 @@ class AnsweredElsewhereError(ReviewError):
             answered: a sign for every suspect.
         """
         super().__init__("answered in another window; look at it again")
-        self.present = {"item": item, "answered": answered}
+        self.present: dict[str, Any] = {"item": item, "answered": answered}
 
 
 def label_after(label: int, answer: Answer, source: int) -> int:

@@ -52,9 +52,9 @@ def test_an_older_answer_that_differs_is_left_out(tmp_path: Path) -> None:
         found = added(tmp_path, ours, [row("a", "cat", 1, 1, when)], SEVERAL)
         assert found == ([], ["a, cat: is 1 there; ours, 0, stays"])
     # One that agrees stays, whenever it was given.
-    found = added(tmp_path, ours, [row("a", "cat", 1, 0, EARLY), row("b", "hen", 0, 1)], SEVERAL)
-    assert found == ([row("a", "cat", 1, 0, EARLY), row("b", "hen", 0, 1)], [])
-    again = taken_over([*ours, *found.rows], found.rows, SEVERAL, False)
+    theirs = [row("a", "cat", 1, 0, EARLY), row("b", "hen", 0, 1)]
+    assert added(tmp_path, ours, theirs, SEVERAL) == (theirs, [])
+    again = taken_over([*ours, *theirs], theirs, SEVERAL, False)
     assert again == ([], [])
 
 
@@ -114,13 +114,13 @@ def answers(draw: st.DrawFn, single: bool, first: str) -> list[AnswerRow]:
         id, name = draw(st.sampled_from(["a", "b"])), draw(st.sampled_from(CLASSES))
         when = f"{first}{number}:00Z"
         if single:
-            there = current.columns[current.loc[id] == 1][0]
+            there = next(each for each in CLASSES if current.loc[id, each] == 1)
             targets = {there: 0, name: 1}
         else:
             targets = {name: draw(st.sampled_from([0, 1, -1]))}
         for each, target in targets.items():
             current.loc[id, each] = target
-            found.append(row(id, each, int(labels.loc[id, each]), target, when))
+            found.append(row(id, each, int(labels.loc[id].to_dict()[each]), target, when))
     return found
 
 

@@ -204,10 +204,11 @@ def test_an_answer_to_what_is_shown_no_longer_is_refused(session: ReviewSession)
     rows = session.answer(0, "wrong", first["index"], instead, shown=shown)["rows"]
     for answer in ("wrong", "right", "unsure"):
         with pytest.raises(AnsweredElsewhereError, match="answered in another window") as refused:
-            other.answer(0, answer, first["index"], instead, shown=shown)  # type: ignore[arg-type]
+            other.answer(0, answer, first["index"], instead, shown=shown)
         assert other.file.rows() == rows
-        present = refused.value.present["item"]["classes"]
-        now = [(each["index"], each["label"]) for each in present if each["index"] in dict(shown)]
+        item = refused.value.present["item"]
+        there = {each["index"]: each["label"] for each in item["classes"]}
+        now = [(each, there[each]) for each, _ in shown]
     other.answer(0, "right", first["index"], shown=now)
     assert len(other.file.rows()) == len(rows) + 1
 
