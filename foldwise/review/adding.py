@@ -94,19 +94,19 @@ def _one_label_refused(
     given: dict[str, int], theirs: dict[str, AnswerRow], ours: dict[str, AnswerRow]
 ) -> str | None:
     """Why an image's answers are left out where images have one label, if they are."""
-    there, here = _named(given, theirs), _named(given, ours)
+    there, here = _classes_said(given, theirs), _classes_said(given, ours)
     if ours and there != here:
-        return f"is {_listed(there)} there; ours, {_listed(here)}, stays"
+        return f"is {_in_words(there)} there; ours, {_in_words(here)}, stays"
     if len(there) != 1:
-        return f"would be {_listed(there)}, where images have one label"
+        return f"would be {_in_words(there)}, where images have one label"
     return None
 
 
-def _named(given: dict[str, int], said: dict[str, AnswerRow]) -> list[str]:
+def _classes_said(given: dict[str, int], said: dict[str, AnswerRow]) -> list[str]:
     """The classes that are 1 after some answers."""
     answers = {name: int(row.label) for name, row in said.items()}
     return [name for name, label in given.items() if answers.get(name, label) == 1]
 
 
-def _listed(names: list[str]) -> str:
+def _in_words(names: list[str]) -> str:
     return " and ".join(f"'{each}'" for each in names) or "no class"

@@ -191,7 +191,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
                 return shown_picture(session.store, self._id(query), SMALL)
             case ["heat", index] if self.server.heat_map and 0 <= int(index) < len(session.classes):
                 make = partial(self.server.heat_map, self._id(query), int(index))
-                return "image/jpeg", _heated(make)
+                return "image/jpeg", _drawn_heat(make)
         raise LookupError(path)
 
     def _id(self, query: dict[str, list[str]]) -> str:
@@ -235,7 +235,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def _heated(make: Callable[[], bytes]) -> bytes:
+def _drawn_heat(make: Callable[[], bytes]) -> bytes:
     """A heat map; whatever went wrong with it instead is one line, and a bug's trace is printed."""
     try:
         return make()
