@@ -96,9 +96,9 @@ def _one_label_refused(
     """Why an image's answers are left out where images have one label, if they are."""
     there, here = _classes_said(given, theirs), _classes_said(given, ours)
     if ours and there != here:
-        return f"is {_in_words(there)} there; ours, {_in_words(here)}, stays"
+        return f"is {_joined_names(there)} there; ours, {_joined_names(here)}, stays"
     if len(there) != 1:
-        return f"would be {_in_words(there)}, where images have one label"
+        return f"would be {_joined_names(there)}, where images have one label"
     return None
 
 
@@ -108,5 +108,5 @@ def _classes_said(given: dict[str, int], said: dict[str, AnswerRow]) -> list[str
     return [name for name, label in given.items() if answers.get(name, label) == 1]
 
 
-def _in_words(names: list[str]) -> str:
+def _joined_names(names: list[str]) -> str:
     return " and ".join(f"'{each}'" for each in names) or "no class"
