@@ -60,8 +60,11 @@ def heat_maker(store: ImageStore, member: str, first_fold: int) -> Iterator[Made
             pixels = shrunk(store.pixels(id, 3), LARGE)
             return as_jpeg(under_heat(pixels, heat))
 
-        yield made
-        pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            yield made
+        finally:
+            # Waited for: a pool that is left behind at the process's end never hears of it.
+            pool.shutdown(cancel_futures=True)
 
 
 def _heat_of(id: str, index: int, member: str, first_fold: int) -> np.ndarray:
