@@ -418,7 +418,9 @@ def started(project: Project, *arguments: str) -> Iterator[str]:
 
 
 @needs_chromium
-def test_the_command_in_a_project(copied: Project, browser: Browser) -> None:
+def test_the_command_in_a_project(
+    copied: Project, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Answered, ended, started again: what was answered is not asked again."""
     path = copied.path / "corrections.csv"
     with started(copied) as url, opened(browser, url) as page:
@@ -440,7 +442,8 @@ def test_the_command_in_a_project(copied: Project, browser: Browser) -> None:
     assert read_answers(path) == rows
     other = copied.path / "colleague.csv"
     path.rename(other)
-    assert "0 answers left out" in copied.command("review", "--add", str(other))
+    copied.command("review", "--add", str(other))
+    assert f"{len(rows)} rows of {other} are new, 0 answers left out" in capsys.readouterr().out
     assert read_answers(path) == rows
 
 
