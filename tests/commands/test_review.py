@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Dialog, Page, Request
 
 from foldwise.commands.review import add, corrections_path, refuse_odd
 from foldwise.core.errors import UserError
@@ -415,6 +416,36 @@ def started(project: Project, *arguments: str) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+@needs_chromium
+def test_a_page_with_answers_on_their_way_asks_before_it_is_closed(
+    browser: Browser, server: ReviewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may, answer = threading.Event(), server.session.answer
+
+    def late(*given: Any, **named: Any) -> Any:
+        may.wait(30)
+        return answer(*given, **named)
+
+    monkeypatch.setattr(server.session, "answer", late)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    with opened(browser, server.url) as page:
+        count = answer_by_key(page, server, 0, "r")
+        page.on("dialog", stay)
+        page.close(run_before_unload=True)
+        page.wait_for_timeout(500)
+        assert asked == ["beforeunload"]
+        may.set()
+        rows_of(server, count, page)
+        page.wait_for_timeout(200)
+        page.close(run_before_unload=True)
+        assert asked == ["beforeunload"]
 
 
 @needs_chromium

@@ -438,6 +438,11 @@ byId("search").addEventListener("keydown", async (event) => {
 byId("note").addEventListener("keydown", (event) => event.key === "Enter" && event.target.blur());
 
 // What other windows answered meanwhile.
+addEventListener("beforeunload", (event) => {
+  // Keys may be faster than the disk: what is on its way would be lost.
+  if (underway.size) event.preventDefault();
+});
+
 document.addEventListener("visibilitychange", async () => {
   if (document.hidden) return;
   const now = await asked("start").catch((error) => complain(error.message));
