@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import yaml
 from filelock import FileLock
+from playwright.sync_api import Browser
 
 from foldwise.core.errors import UserError
+from tests.chromium import launched
 from tests.server import Server
 from tests.studies import write_no_study
 
@@ -242,6 +244,13 @@ def copied(reproduced: Project, tmp_path: Path) -> Project:
     locks = shutil.ignore_patterns("index.lock", "lock", "rwlock", "rwlock.lock")
     shutil.copytree(reproduced.path, tmp_path / "copy", symlinks=True, ignore=locks)
     return Project(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser; a module's, as its event loop would be in the way of others' tests."""
+    with launched() as opened:
+        yield opened
 
 
 @pytest.fixture

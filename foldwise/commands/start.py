@@ -10,7 +10,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def main() -> None:
         return
     with files.replacing(PARAMS) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print("\n".join(next_commands(params)))
+    print("\n".join(next_commands(params.members)))
 
 
 def start_arguments() -> argparse.Namespace:
@@ -222,14 +222,14 @@ def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) 
     return told_cost(cost, peak_memory(), gpus, os.cpu_count() or 1, peak_gpu_memory())
 
 
-def next_commands(params: Params) -> list[str]:
-    """The three commands that come next."""
+def next_commands(members: Sequence[str]) -> list[str]:
+    """The three commands that come next, where these are the ensemble's members."""
     gone = [
         str(path)
         for folder in (files.MODELS, files.PREDICTIONS, files.LAST_FEATURES, files.CURVES)
         if folder.is_dir()
         for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name not in params.members
+        if path.is_dir() and path.name not in members
     ]
     remove = f"rm -rf {shlex.join(gone)} && " if gone else ""
     return [

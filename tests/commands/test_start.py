@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,7 +15,8 @@ from stages.fetch import open_source
 from tests.conftest import ROOT, Project, environment
 from tests.pictures import write
 from tests.server import Server
-from tests.starting import layouts
+from tests.starting import layouts, tables
+from tests.starting.wanted import numbered
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         shutil.copy(ROOT / name, made.path / name)
     made.run("git", "init", "-q", "-b", "main")
     made.commit("Start")
-    layouts.lesions(tmp_path / "skin")
+    tables.lesions(tmp_path / "skin")
     monkeypatch.chdir(made.path)
     return made
 
@@ -90,7 +90,7 @@ def test_what_belongs_to_the_data_set_stays_with_it(
 def test_a_class_of_one_image_is_no_reason_to_fail(
     here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path / "few", {**layouts.numbered("a/", 20), **layouts.numbered("b/", 1, 50)})
+    write(tmp_path / "few", {**numbered("a/", 20), **numbered("b/", 1, 50)})
     start(here, "../few")
     assert "folds are not stratified" in capsys.readouterr().out
     params = read_params()
@@ -150,7 +150,7 @@ def test_bad_input_is_a_line_and_nothing_is_written(
     here: Project, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     rows = "".join(f"{each}.png,{each % 2}\n" * (1 + (each < 6)) for each in range(12))
-    write(tmp_path / "broken", {"t.csv": "file,label\n" + rows, **layouts.numbered("", 12)})
+    write(tmp_path / "broken", {"t.csv": "file,label\n" + rows, **numbered("", 12)})
     before = Path("params.yaml").read_bytes()
     lines = start(here, *arguments, code=1).splitlines()
     assert len(lines) == 1
@@ -189,7 +189,7 @@ def test_several_archives_lie_in_one_folder(here: Project, tmp_path: Path) -> No
 
 
 def test_nothing_is_removed_where_nothing_is_left(here: Project) -> None:
-    commands = next_commands(SimpleNamespace(members=("lite0",)))  # type: ignore[arg-type]
+    commands = next_commands(["lite0"])
     assert not any("rm -rf" in each for each in commands)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,11 +21,11 @@ sys.stdout.write(flattened(points, "tsne", 3).tobytes().hex())
 
 
 @pytest.mark.parametrize("method", ["tsne", "pca"])
-def test_clusters_stay_together(method: str) -> None:
+def test_clusters_stay_together(method: Literal["tsne", "pca"]) -> None:
     rng = np.random.default_rng(0)
     classes = np.repeat(np.arange(3), 40)
     points = (rng.normal(size=(3, 20)) * 5)[classes] + rng.normal(size=(120, 20))
-    found = flattened(points, method, 0)  # type: ignore[arg-type]
+    found = flattened(points, method, 0)
     assert found.dtype == np.float32
     assert found.min() >= 0
     assert found.max() <= 1
@@ -36,9 +37,11 @@ def test_clusters_stay_together(method: str) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 4), (4, 1), (6, 1), (5, 2), (40, 3)], ids=str)
 @pytest.mark.parametrize("method", ["tsne", "pca"])
-def test_few_images_and_few_dimensions_are_drawn(shape: tuple[int, int], method: str) -> None:
+def test_few_images_and_few_dimensions_are_drawn(
+    shape: tuple[int, int], method: Literal["tsne", "pca"]
+) -> None:
     points = np.random.default_rng(0).normal(size=shape)
-    found = flattened(points, method, 0)  # type: ignore[arg-type]
+    found = flattened(points, method, 0)
     assert found.shape == (shape[0], 2)
     assert np.isfinite(found).all()
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from foldwise.review.answer_file import read_answers
 from stages import present
-from tests.chromium import launched, needs_chromium
+from tests.chromium import needs_chromium
 from tests.runs import write_run
 from tests.studies import write_study
 
@@ -19,12 +19,6 @@ NAMES = ["cat", "<img src=x onerror=alert(1)>", 'a & "b"', "NA", "007", "}}{{", 
 DRAWN = (
     "+document.documentElement.dataset.drawn === document.querySelectorAll('[data-chart]').length"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

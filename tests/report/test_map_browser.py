@@ -1,7 +1,6 @@
 """The map in a real browser: by pointer, finger and keyboard, in the light and in the dark."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from stages import present
-from tests.chromium import launched, needs_chromium
+from tests.chromium import needs_chromium
 from tests.report.test_browser import CONTRAST
 from tests.runs import write_run
 
 pytestmark = needs_chromium
 NAMES = ["cat", "<img src=x onerror=alert(1)>", 'a & "b"', "007"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from foldwise.core.corrected import CORRECTED_COLUMNS
 from foldwise.review.answer_file import AnswerRow, read_answers
-from foldwise.review.answering import AnsweredElsewhereError, ReviewError
+from foldwise.review.answering import Answer, AnsweredElsewhereError, ReviewError
 from foldwise.review.session import ReviewSession
 from tests.review.made import CLASSES, made_run, session_of
 
@@ -78,10 +78,11 @@ def test_of_one_label_two_rows_say_what_it_is_instead(one: ReviewSession) -> Non
 
 
 def test_right_and_unsure_leave_the_label(session: ReviewSession) -> None:
-    for number, answer in ((0, "right"), (1, "unsure")):
+    said: list[Answer] = ["right", "unsure"]
+    for number, answer in enumerate(said):
         before = labels_of(session, number)
         index = next(iter(session.suspects[number].asked))
-        (row,) = session.answer(number, answer, index)["rows"]  # type: ignore[arg-type]
+        (row,) = session.answer(number, answer, index)["rows"]
         assert row.was == row.label == str(before[CLASSES[index]])
         assert row.why == answer
         assert labels_of(session, number) == before

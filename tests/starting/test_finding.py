@@ -1,6 +1,7 @@
 """What a data set is, found out without a flag; and the flags, where two readings are possible."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,18 @@ from foldwise.core.errors import UserError
 from foldwise.starting.finding import DataSet, Given, find
 from foldwise.starting.reading import Wishes
 from tests.pictures import write
-from tests.starting import layouts
-from tests.starting.layouts import LAYOUTS, Wanted
+from tests.starting import layouts, tables
+from tests.starting.layouts import LAYOUTS
+from tests.starting.wanted import Wanted, numbered
 
 
-def found(path: Path, **wishes: object) -> DataSet:
-    return find(Given([path], str(path)), Wishes(**wishes), "extra")  # type: ignore[arg-type]
+def found(path: Path, **wishes: Any) -> DataSet:
+    return find(Given([path], str(path)), Wishes(**wishes), "extra")
 
 
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
-def test_a_layout_is_found_without_a_flag(make: object, tmp_path: Path) -> None:
-    wanted: Wanted = make(tmp_path)  # type: ignore[operator]
+def test_a_layout_is_found_without_a_flag(make: Callable[[Path], Wanted], tmp_path: Path) -> None:
+    wanted = make(tmp_path)
     data = found(tmp_path)
     section = {wanted.source: wanted.keys} if wanted.keys else {}
     own = {"source": wanted.source, "path": str(tmp_path), "extra_path": "extra"}
@@ -36,7 +38,7 @@ def test_a_layout_is_found_without_a_flag(make: object, tmp_path: Path) -> None:
 
 
 def lesions(path: Path) -> Path:
-    layouts.lesions(path)
+    tables.lesions(path)
     return path
 
 
@@ -78,7 +80,7 @@ def test_class_folders_beside_a_table_are_told(tmp_path: Path) -> None:
 
 
 def test_another_test_part_or_none(tmp_path: Path) -> None:
-    layouts.kaggle_columns(tmp_path)
+    tables.kaggle_columns(tmp_path)
     data = found(tmp_path, test="")
     assert "test" not in data.data["table"]
     # Images of the test part have no row then.
@@ -162,7 +164,7 @@ def test_rows_without_a_class_are_told_and_left_out(tmp_path: Path) -> None:
     labels = ["x", "y", "", "x", "y", "x", "", "y", "x", "y"]
     rows = [f"{each}.png,{label},{each % 3}" for each, label in enumerate(labels)]
     write(tmp_path, {"t.csv": "\n".join(["file,label,rating", *rows])})
-    write(tmp_path, layouts.numbered("", 10))
+    write(tmp_path, numbered("", 10))
     data = found(tmp_path)
     assert data.source.classes == ["x", "y"]
     assert len(data.source.ids) == 8
@@ -174,7 +176,7 @@ def test_columns_of_true_and_false_are_labels(tmp_path: Path) -> None:
     rows = [f"{each}.png;{'TRUE' if each % 2 else 'FALSE'};{'FALSE' if each % 3 else 'TRUE'}"
             for each in range(6)]  # fmt: skip
     write(tmp_path, {"t.csv": "\n".join(["file;Has dog;Has cat", *rows])})
-    write(tmp_path, layouts.numbered("", 6))
+    write(tmp_path, numbered("", 6))
     data = found(tmp_path)
     assert data.source.classes == ["Has dog", "Has cat"]
     assert data.source.labels.tolist() == [[each % 2, each % 3 == 0] for each in range(6)]
@@ -187,14 +189,14 @@ def test_columns_of_true_and_false_are_labels(tmp_path: Path) -> None:
         (layouts.class_folders, {"label_column": ("x",)}, "--label-column: is for a table"),
         (layouts.class_folders, {"id_column": "x"}, "--id-column: is for a table"),
         (layouts.parts_of_folders, {"test": ""}, "--test: the test part of folder"),
-        (layouts.kaggle_columns, {"test": "nope.csv"}, "--test: no table 'nope.csv'"),
+        (tables.kaggle_columns, {"test": "nope.csv"}, "--test: no table 'nope.csv'"),
         (layouts.coco, {"test": "nope.json"}, "--test: no annotations 'nope.json'"),
         (layouts.voc, {"test": "nope"}, "--test: no list 'nope'"),
         (layouts.voc, {"encoding": "cp949"}, "--encoding: is for a table"),
     ],
 )
 def test_a_flag_that_decides_nothing_is_refused(
-    make: Any, wishes: dict[str, object], said: str, tmp_path: Path
+    make: Callable[[Path], Wanted], wishes: dict[str, object], said: str, tmp_path: Path
 ) -> None:
     make(tmp_path)
     with pytest.raises(UserError, match=said):

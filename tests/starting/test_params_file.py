@@ -12,7 +12,7 @@ from foldwise.starting.facts import facts, look_at
 from foldwise.starting.params_file import difference, fitted_to, make_params, params_text
 from foldwise.starting.tiers import TIERS, Fitted, recipe_for
 from foldwise.training.augment import make_augment
-from tests.starting import layouts
+from tests.starting import layouts, tables
 from tests.starting.test_finding import found
 
 REST: dict[str, Any] = {
@@ -60,7 +60,7 @@ def test_folds_go_round() -> None:
     assert (own.folds, own.split.method, own.split.stratify) == ((0, 1, 2, 3), "list", False)
 
 
-@pytest.mark.parametrize("make", [layouts.patients, layouts.given_folds, layouts.dacon])
+@pytest.mark.parametrize("make", [tables.patients, tables.given_folds, layouts.dacon])
 def test_the_text_is_what_is_meant(make: Any, tmp_path: Path) -> None:
     make(tmp_path)
     data = found(tmp_path)
@@ -79,7 +79,7 @@ def test_the_text_is_what_is_meant(make: Any, tmp_path: Path) -> None:
 
 
 def test_facts_say_what_is_there(tmp_path: Path) -> None:
-    layouts.patients(tmp_path)
+    tables.patients(tmp_path)
     (tmp_path / "images/0003.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
     data = found(tmp_path)
     said = "\n".join(facts(data, look_at(data)))
