@@ -29,8 +29,8 @@ SNIFFED = 2**20
 """Characters of a table that its delimiter is guessed from."""
 
 
-class NotUtf8Error(UserError):
-    """A text is not UTF-8, and nobody says what it is."""
+class EncodingError(UserError):
+    """A text is not in UTF-8, or not in what it is said to be in."""
 
 
 def read_table(
@@ -83,8 +83,7 @@ def decoded(content: bytes, label: str, encoding: str | None = None) -> str:
     """The text of a file in UTF-8, or in what its byte order mark or else `encoding` says.
 
     Raises:
-        NotUtf8Error: it is not, and nothing says what it is.
-        UserError: it is not what it is said to be.
+        EncodingError: it is not.
     """
     marked = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     try:
@@ -92,8 +91,8 @@ def decoded(content: bytes, label: str, encoding: str | None = None) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         if encoding is not None and marked is None:
-            raise UserError(f"{label}: row {line}: is not {encoding}; name another") from None
-        raise NotUtf8Error(f"{label}: row {line}: is not UTF-8; save it as UTF-8") from None
+            raise EncodingError(f"{label}: row {line}: is not {encoding}; name another") from None
+        raise EncodingError(f"{label}: row {line}: is not UTF-8; save it as UTF-8") from None
 
 
 def _csv(text: str, label: str, usual: str, problems: Problems) -> pd.DataFrame:

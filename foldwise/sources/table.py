@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.core.errors import UserError
-from foldwise.sources.csv_files import NotUtf8Error, read_table, require_columns
+from foldwise.sources.csv_files import EncodingError, read_table, require_columns
 from foldwise.sources.labels import (
     class_order,
     indicators,
@@ -119,7 +119,9 @@ def _rows(
 ) -> pd.DataFrame:
     try:
         table = read_table(tree, name, problems, encoding=settings.encoding)
-    except NotUtf8Error as error:
+    except EncodingError as error:
+        if settings.encoding is not None:
+            raise
         raise UserError(f"{error}, or name its code page by data.table.encoding") from None
     label = tree.label(name)
     columns = [settings.column]

@@ -8,7 +8,7 @@ from typing import Any
 
 from foldwise.core.errors import UserError
 from foldwise.sources.annotations import AnnotationFile, read_annotations
-from foldwise.sources.csv_files import NotUtf8Error
+from foldwise.sources.csv_files import EncodingError
 from foldwise.sources.dacon import ANSWERS, SAMPLE
 from foldwise.sources.folder import PARTS
 from foldwise.sources.problems import Problems
@@ -38,7 +38,7 @@ def readings(tree: Tree, wishes: Wishes) -> list[Reading]:
         if wishes.source in (None, source):
             try:
                 found += propose(tree, index, wishes)
-            except NotUtf8Error:
+            except EncodingError:
                 if not found:
                     raise
     if not found:

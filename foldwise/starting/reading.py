@@ -87,19 +87,7 @@ class ImageIndex:
             liked: parts of folders' names that come first where several find as many.
             images: the only folder that counts; `a/**`: the folders below `a`.
         """
-        wanted, below = folder_and_below(images or "")
-        votes: Counter[tuple[str, str]] = Counter()
-        alone: Counter[tuple[str, str]] = Counter()
-        for cell in cells:
-            found = set(self._places(normal(cell).strip().replace("\\", "/")))
-            if images is not None:
-                found = {
-                    (wanted if below else each, suffix)
-                    for each, suffix in found
-                    if each == wanted or (below and f"{each}/".startswith(f"{wanted}/".lstrip("/")))
-                }
-            votes.update(found)
-            alone.update(found if len(found) == 1 else ())
+        votes, alone = self._votes(cells, images)
         if not votes:
             return Place("", "", 0.0)
         words = tuple(liked)
@@ -110,7 +98,7 @@ class ImageIndex:
         # Where a suffix is added, names that have one are files all the same.
         suffixes = {best[1], ""}
         most = sum(votes[best[0], suffix] for suffix in suffixes)
-        if below and images is not None:
+        if images is not None:
             return Place(images, best[1], most / max(1, len(cells)))
         # A camera, or a telephone, begins a folder anew every so often.
         spread = {each: count for each, count in alone.items() if each[1] in suffixes}
@@ -118,16 +106,33 @@ class ImageIndex:
             above = posixpath.commonpath([f"/{folder}" for folder, _ in spread])
             best = f"{above}/**".strip("/"), best[1]
             most = sum(spread.values())
-        shared = Counter(
-            {each: count for (each, suffix), count in votes.items() if suffix == best[1]}
-        )
         # What lies in one folder alone is no other reading of these names.
-        for (each, suffix), count in alone.items():
-            shared[each] -= count if suffix == best[1] else 0
-        others = [(each, count) for each, count in shared.most_common() if count > 0]
-        return Place(
-            *best, most / max(1, len(cells)), tuple(each for each in others if each[0] != best[0])
+        others = tuple(
+            (folder, count)
+            for (folder, suffix), count in (votes - alone).most_common()
+            if suffix == best[1] and folder != best[0]
         )
+        return Place(*best, most / max(1, len(cells)), others)
+
+    def _votes(
+        self, cells: Sequence[str], images: str | None
+    ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        """How many cells find an image by each folder and suffix; how many by that one alone."""
+        wanted, below = folder_and_below(images or "")
+        start = f"{wanted}/" if wanted else ""
+        votes: Counter[tuple[str, str]] = Counter()
+        alone: Counter[tuple[str, str]] = Counter()
+        for cell in cells:
+            found = set(self._places(normal(cell).strip().replace("\\", "/")))
+            if images is not None:
+                found = {
+                    (wanted, suffix)
+                    for each, suffix in found
+                    if each == wanted or (below and f"{each}/".startswith(start))
+                }
+            votes.update(found)
+            alone.update(found if len(found) == 1 else ())
+        return votes, alone
 
     def _places(self, cell: str) -> Iterable[tuple[str, str]]:
         path = PurePosixPath(cell)

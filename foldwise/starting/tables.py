@@ -8,7 +8,7 @@ import pandas as pd
 
 from foldwise.core.errors import UserError
 from foldwise.sources.corrections import COLUMNS as CORRECTIONS
-from foldwise.sources.csv_files import NotUtf8Error, read_table
+from foldwise.sources.csv_files import EncodingError, read_table
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
 from foldwise.starting.columns import (
@@ -69,7 +69,7 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     """All readings of the tree's tables, the likeliest first.
 
     Raises:
-        NotUtf8Error: there is a table that may be the one, and is not UTF-8.
+        EncodingError: there is a table that may be the one, in another code page.
         UserError: a table or column that the user names is not there.
     """
     found, unread = _tables(tree, index, wishes)
@@ -99,7 +99,7 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
 
 def _tables(
     tree: Tree, index: ImageIndex, wishes: Wishes
-) -> tuple[list[Found], list[NotUtf8Error]]:
+) -> tuple[list[Found], list[EncodingError]]:
     """Tables whose rows name images, and what is said of those in an unknown code page."""
     names = [name for name in tree.files if name.lower().endswith(SUFFIXES)]
     if wishes.table is not None and wishes.table not in names:
@@ -109,21 +109,20 @@ def _tables(
     for name in names:
         try:
             table = read_table(tree, name, Problems(), encoding=wishes.encoding)
-        except NotUtf8Error as error:
+        except EncodingError as error:
             said = str(error).partition(";")[0]
-            unread.append(NotUtf8Error(f"{said}; {CODE_PAGES}"))
+            unread.append(error if wishes.encoding else EncodingError(f"{said}; {CODE_PAGES}"))
             continue
-        except UserError as error:
+        except UserError:
             if name == wishes.table:
                 raise
-            if wishes.encoding is not None:
-                unread.append(NotUtf8Error(str(error)))
             continue
         if list(table.columns) == CORRECTIONS:
             # Answers about a data set, which may lie in it.
             continue
-        liked = LIKED[role_of(name)]
-        column = id_column(table, index, wishes.id_column, liked, wishes.images)
+        role = role_of(name)
+        images = wishes.images if role == "train" or name == wishes.table else None
+        column = id_column(table, index, wishes.id_column, LIKED[role], images)
         if column is not None:
             found.append(Found(name, table, *column))
     if wishes.test and found and wishes.test not in {each.name for each in found}:

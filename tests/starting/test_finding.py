@@ -160,6 +160,13 @@ def test_names_in_two_folders_are_told_with_the_flag(tmp_path: Path) -> None:
     assert "may be DCIM/100APPLE/IMG_0003.JPG or DCIM/101APPLE/IMG_0003.JPG" in reasons
 
 
+def test_the_folder_that_is_named_is_the_train_parts(tmp_path: Path) -> None:
+    tables.kaggle_two_folders(tmp_path)
+    data = found(tmp_path, images="train_images")
+    assert data.data["table"]["test_images"] == "test_images"
+    assert data.source.parts.count("test") == 4
+
+
 def test_rows_without_a_class_are_told_and_left_out(tmp_path: Path) -> None:
     labels = ["x", "y", "", "x", "y", "x", "", "y", "x", "y"]
     rows = [f"{each}.png,{label},{each % 3}" for each, label in enumerate(labels)]
