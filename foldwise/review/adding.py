@@ -1,6 +1,5 @@
 """Answers that were given elsewhere: those that can stand beside ours, and why others cannot."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,9 +7,7 @@ import pandas as pd
 
 from foldwise.review.answer_file import AnswerRow, last_answers
 from foldwise.review.answering import said_by, since
-
-TIME = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
-"""As `fetch` wants it: of texts of this form the earlier comes first in the alphabet too."""
+from foldwise.sources.corrections import TIME
 
 
 class TakenOver(NamedTuple):

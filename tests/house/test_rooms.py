@@ -53,7 +53,7 @@ MAY_IMPORT["params"] = {*MAY_IMPORT} - {"charts", "cluster", "deploy", "inferenc
 MAY_IMPORT["checks"] = MAY_IMPORT["params"] | {"params"}
 MAY_IMPORT["report"] = {*MAY_IMPORT} - {"checks", "cluster"}
 MAY_IMPORT["tuning"] = GROUND | {"scoring", "decision", "params", "report"}
-MAY_IMPORT["review"] = GROUND | {"images", "scoring", "evaluation", "report"}
+MAY_IMPORT["review"] = GROUND | {"images", "sources", "scoring", "evaluation", "report"}
 MAY_IMPORT["starting"] = GROUND | {
     "decision",
     "ensembling",
