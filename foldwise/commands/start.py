@@ -36,7 +36,7 @@ from foldwise.starting.params_file import (
 from foldwise.starting.places import given_by
 from foldwise.starting.reading import Wishes
 from foldwise.starting.tiers import TIERS
-from foldwise.tuning.workspace import git
+from foldwise.tuning.processes import git
 
 DOWNLOADS = Path(".downloads")
 INCOMING = "data/incoming"
