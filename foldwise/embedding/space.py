@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import orthogonal_procrustes
+from scipy.linalg import eigh, orthogonal_procrustes
 from threadpoolctl import threadpool_limits
 
 LEAST_SHARED = 20
 """Test images below which no space is turned onto another: too few fix no rotation."""
 MOST_DIMENSIONS = 128
+NO_LENGTH = 1e-6
+"""Of the longest axis' length."""
 IMAGES_PER_DIMENSION = 4
 """Shared images that a dimension of the common space has at least."""
 
@@ -156,8 +158,22 @@ class _Reduction:
 def _reduction(features: np.ndarray, count: int) -> _Reduction:
     mean = features.mean(0)
     centred = features - mean
-    # By the covariance: features are fewer than images, or not many more.
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, ::-1][:, :count].T
+    # By whichever is smaller, products of features or of images; the time is its size cubed.
+    rows, width = centred.shape
+    if width <= rows:
+        axes = _leading(centred.T @ centred, count)
+    else:
+        spans = _leading(centred @ centred.T, min(count, rows)) @ centred
+        lengths = np.linalg.norm(spans, axis=1, keepdims=True)
+        # What centring leaves of no length is rounding, and lies anywhere.
+        axes = spans / np.where(lengths > lengths[0] * NO_LENGTH, lengths, np.inf)
     size = float(np.sqrt(((centred @ axes.T) ** 2).sum(1).mean()))
     return _Reduction(mean, axes, size or 1.0)
+
+
+def _leading(products: np.ndarray, count: int) -> np.ndarray:
+    """Eigenvectors of the largest eigenvalues, (count, rows), the largest first."""
+    size = len(products)
+    _, vectors = eigh(products, subset_by_index=[size - count, size - 1])
+    leading: np.ndarray = vectors[:, ::-1].T
+    return leading

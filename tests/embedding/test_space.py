@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from sklearn.decomposition import PCA
 
 from foldwise.embedding.space import (
     IMAGES_PER_DIMENSION,
@@ -111,6 +113,28 @@ def test_with_too_few_test_images_the_first_fold_is_alone(tests: int) -> None:
     assert found.folds.tolist() == [0] * 10
 
 
+@pytest.mark.parametrize(("tests", "width"), [(40, 9), (40, 300), (600, 200)])
+def test_axes_are_those_of_principal_component_analysis(tests: int, width: int) -> None:
+    shared = drawn(3, tests, width)
+    found = common_space({0: fold_of(drawn(4, 2, width), shared, "a")})
+    assert found is not None
+    points = found.points[2:]
+    expected = PCA(points.shape[1], svd_solver="full").fit_transform(shared)
+    expected *= np.sqrt((points**2).sum() / (expected**2).sum())
+    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-3)
+
+
+@pytest.mark.parametrize("images", [1, 2, 10])
+def test_more_features_than_images_of_one_fold(images: int) -> None:
+    own = drawn(0, images, 30)
+    found = common_space({0: fold_of(own, own[:0], "a")})
+    assert found is not None
+    np.testing.assert_allclose(
+        pdist(found.points) * np.sqrt(((own - own.mean(0)) ** 2).sum(1).mean()),
+        pdist(own), atol=1e-3,
+    )  # fmt: skip
+
+
 def test_nothing_was_kept() -> None:
     empty = np.empty((0, 0), np.float16)
     assert common_space({0: FoldFeatures(np.array([]), empty, np.array([]), empty)}) is None
@@ -123,8 +147,9 @@ def test_folds_of_other_test_images_are_refused() -> None:
         common_space({0: first, 1: second})
 
 
-def test_all_features_alike_are_one_point() -> None:
-    same = np.ones((30, 4), np.float16)
+@pytest.mark.parametrize("width", [4, 40])
+def test_all_features_alike_are_one_point(width: int) -> None:
+    same = np.ones((30, width), np.float16)
     found = common_space({0: fold_of(same, same, "a"), 1: fold_of(same, same, "b")})
     assert found is not None
     assert not found.points.any()
