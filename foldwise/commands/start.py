@@ -214,10 +214,9 @@ def estimate(params: Params, found: DataSet, look: Look, gpus: int, steps: int) 
         classes=len(source.classes),
         bytes=look.bytes_per_image * len(source.ids),
     )
-    labels = np.where(source.labels[look.positions] < 0, 0, source.labels[look.positions])
-    share = 1 - 1 / len(params.folds) if params.split.method == "kfold" else 1.0
-    learned = max(2, round(counted.train * share * (1 if test else 1 - params.split.test)))
-    measured = measure_members(params, look, labels, learned, steps)
+    labels = np.where(source.labels < 0, 0, source.labels)
+    learned = labels[np.array(source.parts) != "test"]
+    measured = measure_members(params, look, labels[look.positions], learned, counted, steps)
     cost = cost_of(params, counted, measured, look.seconds, start_seconds())
     return told_cost(cost, peak_memory(), gpus, os.cpu_count() or 1, peak_gpu_memory())
 

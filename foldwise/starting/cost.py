@@ -1,41 +1,40 @@
 """What a run will take: seconds of every stage, disk, memory.
 
 With N images of which T are of the test part, k folds, n = (N - T) (k - 1) / k images to learn from
-and h = (N - T) / k held out, V views, s what starting a stage takes, and of every member what was
-measured of it (`Measured`):
+and h = (N - T) / k held out, V views, s what starting a training takes, and of every member what
+was measured of it (`Measured`):
 
-    fetch     s + N d                                     d: to decode and hash an image
-    train     s + epochs (n / batch step + h (r + f))            of each fold; r: to read an image
-    predict   s + (h + T) (r + V f)                       of each fold; f: a forward pass
-    frozen    once per member N (r + V f), and of each fold s + its head's solution, s for predict
-    others    s + a + b N C                               C classes; a, b: of OTHERS
+    fetch     .25 s + N d                                 d: to decode and hash an image
+    train     1.9 s + epochs (n / batch step + h (r + step / batch / 3))   of each fold
+    predict   .8 s + p + (h + T) (r + V f)                of each fold; r: to read an image, f: a
+                                                          forward pass, p: to prepare the network
+    others    s (a + b C + c N C / 1e6)                   C classes; a, b, c: of OTHERS
 
-a and b were measured on one machine (benchmarks/results/evaluate.md), and are scaled by how long
-starting a stage takes there and here.
+Where the backbone is frozen, a fold's train has its head's solution in place of epochs, and every
+image is seen once: the first fold's train takes p + (N - T) (r + V f), its predict p + T (r + V f).
+
+What is counted in starts was measured on one machine (benchmarks/results/started.md), DVC's own
+work with it: another machine starts as much faster as it does the rest.
 """
 
 from dataclasses import dataclass
 
 from foldwise.params import Params
 
-START = 3.6
-"""Seconds that importing `stages.train` took where OTHERS were measured."""
+FETCH, TRAIN, PREDICT = 0.25, 1.9, 0.8
+"""Starts that a stage takes, but for what grows with its images."""
 OTHERS = {
-    "split": (2.0, 0.5),
-    "ensemble": (1.3, 3.0),
-    "threshold": (1.6, 5.5),
-    "evaluate": (4.1, 5.3),
-    "present": (4.2, 0.2),
+    "split": (0.55, 0.0, 0.14),
+    "ensemble": (0.35, 0.0, 0.83),
+    "threshold": (0.43, 0.0, 1.5),
+    "evaluate": (0.4, 0.02, 1.5),
+    "present": (0.9, 0.0, 0.06),
 }
-"""Of the stages without a network: seconds, and seconds per million images x classes."""
-EVIDENCE = 8.0
-"""Seconds that `auto` adds to `threshold`: all steps are cross-fitted."""
-TSNE = 0.007
-"""Seconds that `present` takes for each image of a map by t-SNE."""
-DVC = 1.5
-"""Seconds in which DVC looks at a stage, and takes its outs into its cache; of the same machine."""
-LIGHT = 0.5
-"""Share of `train`'s start that other stages' take."""
+"""Of the stages without a network: starts, starts per class, and per million images x classes."""
+EVIDENCE = (0.2, 2.2)
+"""Starts that `auto` adds to `threshold`, and per million: all steps are cross-fitted."""
+TSNE = 0.0009
+"""Starts that `present` takes for each image of a map by t-SNE."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class Measured:
     """To read, decode and resize an image."""
     step: float
     """Of a batch, its images read and augmented; 0 where the head is solved."""
+    prepare: float
+    """To bring the network to the engine that predicts."""
     forward: float
-    """Of one image through one view."""
+    """Of one image through one view, by that engine."""
     solve: float
     """Of a fold's head, where it is solved."""
     features: int
@@ -103,6 +104,14 @@ class Cost:
         return alone + sum(self.once.values()) + max(free)
 
 
+def parts(params: Params, counted: Counted) -> tuple[int, float, int]:
+    """Images of the train part, those of them that a fold holds out, and of the test part."""
+    held_out = 0 if counted.test else round(counted.train * params.split.test)
+    train = counted.train - held_out
+    share = 1 / len(params.folds) if params.split.method == "kfold" else params.split.fraction
+    return train, train * share, counted.test + held_out
+
+
 def cost_of(
     params: Params, counted: Counted, measured: dict[str, Measured], decode: float, start: float
 ) -> Cost:
@@ -113,44 +122,45 @@ def cost_of(
         counted: what there is to work on.
         measured: of every member.
         decode: seconds in which `fetch` decodes and hashes an image.
-        start: seconds until `stages.train` has its modules.
+        start: seconds until a process has what a training imports.
     """
-    images = counted.train + counted.test
-    held_out = 0 if counted.test else round(counted.train * params.split.test)
-    test = counted.test + held_out
-    train = counted.train - held_out
-    count = len(params.folds)
-    held = train / count if params.split.method == "kfold" else train * params.split.fraction
-    speed = start / START
-    light = start * LIGHT + DVC * speed
-    heavy = start + DVC * speed
+    train, held, test = parts(params, counted)
+    images, count = train + test, len(params.folds)
     views = len(params.tta.views)
     folds, once = {}, {}
     for name in params.members:
         recipe, own = params.recipe(name), measured[name]
         one = own.read + views * own.forward
         if recipe.solved:
-            once[name] = images * one
-            folds[name] = heavy + own.solve, light
+            once[name] = 2 * own.prepare + images * one
+            folds[name] = TRAIN * start + own.solve, PREDICT * start
         else:
             steps = (train - held) / recipe.train.batch_size
-            epoch = steps * own.step + held * (own.read + own.forward)
-            folds[name] = heavy + recipe.epochs * epoch, light + (held + test) * one
+            # A forward pass is about a third of a step.
+            validated = own.read + own.step / recipe.train.batch_size / 3
+            epoch = steps * own.step + held * validated
+            predict = PREDICT * start + own.prepare + (held + test) * one
+            folds[name] = TRAIN * start + recipe.epochs * epoch, predict
     million = images * counted.classes / 1e6
-    stages = {"fetch": light + images * decode}
-    others = {name: light + speed * (a + b * million) for name, (a, b) in OTHERS.items()}
+    others = {name: a + b * counted.classes + c * million for name, (a, b, c) in OTHERS.items()}
     if params.map.features and params.map.method == "tsne":
-        others["present"] += speed * TSNE * min(params.map.images, images)
+        others["present"] += TSNE * min(params.map.images, images)
     if params.threshold.auto:
-        others["threshold"] += speed * EVIDENCE * (1 + million)
-    stages |= {"split": others.pop("split")}
-    stages |= {"train": sum(once.values()) + count * sum(each for each, _ in folds.values())}
-    stages |= {"predict": count * sum(each for _, each in folds.values())}
+        others["threshold"] += EVIDENCE[0] + EVIDENCE[1] * million
+    prepared = sum(measured[name].prepare for name in once)
+    seen = (sum(once.values()) - 2 * prepared) / images
+    stages = {
+        "fetch": FETCH * start + images * decode,
+        "split": start * others.pop("split"),
+        "train": prepared + train * seen + count * sum(each for each, _ in folds.values()),
+        "predict": prepared + test * seen + count * sum(each for _, each in folds.values()),
+    }
+    stages |= {name: start * each for name, each in others.items()}
     # A workspace and DVC's cache each hold images and models; features are kept in 16 bits.
     kept = sum(images * views * measured[name].features * 2 for name in once)
     models = count * sum(measured[name].size for name in params.members)
     disk = 2 * (counted.bytes + models) + kept
-    return Cost(stages | others, folds, once, disk, count)
+    return Cost(stages, folds, once, disk, count)
 
 
 def told_cost(

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from foldwise.features.extract import autocast_type
 from foldwise.images.store import ImageStore, ImageWriter
+from foldwise.inference.runtime import features_alone, ready
 from foldwise.model.classifier import Classifier, Normalizer, build_network
 from foldwise.model.dataset import ImageDataset
 from foldwise.model.hardware import DTYPES, choose_device, choose_precision, worker_count
 from foldwise.model.loader import Batches, make_loader
 from foldwise.params import Params
-from foldwise.starting.cost import Measured
+from foldwise.starting.cost import Counted, Measured, parts
 from foldwise.starting.facts import Look
 from foldwise.training.augment import make_augment
 from foldwise.training.lightning_module import MemberModule
@@ -33,13 +35,20 @@ STEPS = 20
 WARM = 2
 """Steps before, which bring memory and libraries with them."""
 MOST_ROWS = 400
-"""Images that a head is solved for on trial; the time grows with their number."""
+"""Images that a head is solved for on trial."""
+GROWTH = 1.2
+"""Power of the number of images by which solving takes longer, below that of the features."""
+DECAY, SIGNAL, BETWEEN = 0.5, 0.3, 0.3
+"""Of features like those of pretrained networks: power by which their axes become smaller; size of
+what a class adds, and of what a view does, beside their spread."""
+BATCHES = 3
+"""Forward passes that are timed."""
 
 
 def start_seconds() -> float:
-    """Seconds until a process has the modules of `stages.train`."""
+    """Seconds until a process has the modules of a training, of which this one has had all."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import stages.train"], check=True)
+    subprocess.run([sys.executable, "-c", "import foldwise.training.fold"], check=True)
     return time.perf_counter() - begin
 
 
@@ -57,7 +66,12 @@ def peak_gpu_memory() -> float:
 
 
 def measure_members(
-    params: Params, look: Look, labels: np.ndarray, train: int, steps: int = STEPS
+    params: Params,
+    look: Look,
+    labels: np.ndarray,
+    learned: np.ndarray,
+    counted: Counted,
+    steps: int = STEPS,
 ) -> dict[str, Measured]:
     """What every member takes; nothing is left on the disk, nor of random state.
 
@@ -65,12 +79,15 @@ def measure_members(
         params: of the run.
         look: images of the data set.
         labels: (images of the look, classes): 1, 0 or -1.
-        train: images that a fold learns from.
+        learned: the same of all images of the source's train part.
+        counted: how many there are.
         steps: how many are timed.
 
     Raises:
         UserError: a network cannot be built, or refuses its input.
     """
+    train, held, test = parts(params, counted)
+    fold = max(2, round(train - held))
     found = {}
     with tempfile.TemporaryDirectory() as folder, isolate_rng():
         with ImageWriter(Path(folder) / "store") as writer:
@@ -80,38 +97,31 @@ def measure_members(
         for name in params.members:
             recipe = params.recipe(name)
             network = build_network(recipe.model, labels.shape[1], pretrained=False)
-            try_step(recipe, network, train, labels.shape[1])
-            found[name] = _measured(params, recipe, network, store, labels, train, steps)
+            try_step(recipe, network, fold, labels.shape[1])
+            plain = ImageDataset(store, store.ids, labels, recipe.model)
+            read, batch = _read(params, plain)
+            # Before steps, which change the network; by the number of images that will go through.
+            passes = train if recipe.solved else round((held + test) * len(params.tta.views))
+            prepare, forward, width = _forward(params, recipe, network, batch, passes)
+            size = sum(each.numel() * each.element_size() for each in network.state_dict().values())
+            step = solve = 0.0
+            if recipe.solved:
+                solve = _solve(recipe, network, width, learned, fold)
+            else:
+                step = _timed_steps(params, recipe, network, batch, store, labels, steps)
+            found[name] = Measured(read, step, prepare, forward, solve, width, size)
     return found
 
 
-def _measured(
-    params: Params,
-    recipe: Recipe,
-    network: Classifier,
-    store: ImageStore,
-    labels: np.ndarray,
-    train: int,
-    steps: int,
-) -> Measured:
+def _read(params: Params, plain: ImageDataset) -> tuple[float, torch.Tensor]:
+    """Seconds to read an image, and a batch of them, normalised."""
     device = choose_device(params.compute.accelerator)
-    plain = ImageDataset(store, store.ids, labels, recipe.model)
     workers = max(1, worker_count(params.compute.workers, device))
     begin = time.perf_counter()
     images = [plain.input(0, each) for each in range(len(plain))]
     read = (time.perf_counter() - begin) / len(plain) / workers
-    size = sum(each.numel() * each.element_size() for each in network.state_dict().values())
-    if params.compute.channels_last:
-        network.use_channels_last()
-    batch = Normalizer(*recipe.model.mean_and_std())(
-        torch.stack(images[: params.compute.batch_size])
-    )
-    seconds = 0.0
-    if not recipe.solved:
-        seconds = _timed_steps(params, recipe, network, batch, store, labels, steps)
-    forward, kept = _forward(network.to(device).eval(), batch.to(device), device)
-    solve = _solve(recipe, network.cpu(), kept, labels, train) if recipe.solved else 0.0
-    return Measured(read, seconds, forward, solve, kept.shape[1], size)
+    batch = torch.stack(images[: params.compute.batch_size])
+    return read, Normalizer(*plain.model.mean_and_std())(batch)
 
 
 def _timed_steps(
@@ -125,6 +135,8 @@ def _timed_steps(
 ) -> float:
     """Seconds of a step: a batch read and augmented, forward, backward, optimizer."""
     device = choose_device(params.compute.accelerator)
+    if params.compute.channels_last:
+        network.use_channels_last()
     precision = DTYPES.get(choose_precision(params.compute.precision, device))
     if device.type == "cpu" and params.compute.precision == "auto" and precision:
         # As a training does, by a trial.
@@ -156,31 +168,69 @@ def _timed_steps(
 
 @torch.inference_mode()
 def _forward(
-    network: Classifier, batch: torch.Tensor, device: torch.device
-) -> tuple[float, np.ndarray]:
-    """Seconds of an image's forward pass, and the features of a batch."""
-    network.features(batch[:2])
+    params: Params, recipe: Recipe, network: Classifier, batch: torch.Tensor, passes: int
+) -> tuple[float, float, int]:
+    """Seconds to prepare a network, and of an image's forward pass; the number of its features."""
+    device = choose_device(params.compute.accelerator)
     begin = time.perf_counter()
-    kept = network.features(batch).float().cpu().numpy()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - begin) / len(batch), kept
+    alone = features_alone(network)
+    if params.compute.channels_last:
+        alone.use_channels_last()
+    dtype = autocast_type(params.compute) if recipe.solved else None
+    engine = "torch" if dtype or params.compute.compile else params.compute.engine
+    forward = ready(alone, batch[0], device, engine, passes)
+    prepare = time.perf_counter() - begin
+    pixels = batch.to(device)
+    with torch.autocast(device.type, dtype) if dtype else nullcontext():
+        # Of this size, too, the first one is slower.
+        width = forward(pixels).shape[1]
+        begin = time.perf_counter()
+        for _ in range(BATCHES):
+            forward(pixels).float().cpu()
+    return prepare, (time.perf_counter() - begin) / (BATCHES * len(batch)), width
 
 
 def _solve(
-    recipe: Recipe, network: Classifier, kept: np.ndarray, labels: np.ndarray, train: int
+    recipe: Recipe, network: Classifier, width: int, labels: np.ndarray, images: int
 ) -> float:
-    """Seconds of solving a fold's head, from features like those of some images."""
+    """Seconds of solving a fold's head, from drawn features."""
     freeze: Any = recipe.train.freeze
     rng = np.random.default_rng(0)
-    rows = min(train, MOST_ROWS)
-    drawn = rng.integers(0, len(kept), rows)
-    spread = kept.std(0) + 1e-6
-    views = [
-        (kept[drawn] + rng.normal(size=(rows, kept.shape[1])) * spread).astype(np.float32)
-        for _ in freeze.views
-    ]
+    truth = labels[rng.permutation(len(labels))[: min(images, MOST_ROWS)]]
+    views = drawn_features(truth, width, len(freeze.views), rng)
+    groups = np.arange(len(truth)) % 4
     begin = time.perf_counter()
-    groups = np.arange(rows) % 4
-    fit_head(network, views, labels[drawn], groups, freeze.strengths, recipe.softmax)
-    return (time.perf_counter() - begin) * train / rows
+    fit_head(network, views, truth, groups, freeze.strengths, recipe.softmax)
+    return (time.perf_counter() - begin) * (images / len(truth)) ** GROWTH
+
+
+def drawn_features(
+    labels: np.ndarray, width: int, views: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Features on which a head takes as many rounds as on a pretrained network's.
+
+    Rounds hang on how the features correlate: an untrained network's are nearly all alike, and
+    independent ones need far more.
+
+    Args:
+        labels: (images, classes): 1, 0 or -1.
+        width: features.
+        views: how many of each image.
+        rng: draws them.
+
+    Returns:
+        float32 (images, width) of each view.
+
+    >>> rng = np.random.default_rng(0)
+    >>> [each.shape for each in drawn_features(np.eye(4), 6, 2, rng)]
+    [(4, 6), (4, 6)]
+    """
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    axes = normal(width, width) * np.arange(1, width + 1, dtype=np.float32)[:, None] ** -DECAY
+    images, classes = normal(len(labels), width) @ axes, normal(labels.shape[1], width) @ axes
+    images = images / images.std() + SIGNAL * (labels == 1) @ (classes / classes.std())
+    images /= images.std(0) + 1e-6
+    return [(images + BETWEEN * normal(*images.shape)).astype(np.float32) for _ in range(views)]
