@@ -99,7 +99,7 @@ def measure_members(
             network = build_network(recipe.model, labels.shape[1], pretrained=False)
             try_step(recipe, network, fold, labels.shape[1])
             plain = ImageDataset(store, store.ids, labels, recipe.model)
-            read, batch = _read(params, plain)
+            read, batch = _read_batch(params, plain)
             # Before steps, which change the network; by the number of images that will go through.
             passes = train if recipe.solved else round((held + test) * len(params.tta.views))
             prepare, forward, width = _forward(params, recipe, network, batch, passes)
@@ -113,7 +113,7 @@ def measure_members(
     return found
 
 
-def _read(params: Params, plain: ImageDataset) -> tuple[float, torch.Tensor]:
+def _read_batch(params: Params, plain: ImageDataset) -> tuple[float, torch.Tensor]:
     """Seconds to read an image, and a batch of them, normalised."""
     device = choose_device(params.compute.accelerator)
     workers = max(1, worker_count(params.compute.workers, device))

@@ -57,7 +57,9 @@ MAY_IMPORT["review"] = GROUND | {"images", "sources", "scoring", "evaluation", "
 MAY_IMPORT["starting"] = GROUND | {
     "decision",
     "ensembling",
+    "features",
     "images",
+    "inference",
     "model",
     "params",
     "sources",
