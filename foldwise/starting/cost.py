@@ -13,8 +13,9 @@ was measured of it (`Measured`):
 Where the backbone is frozen, a fold's train has its head's solution in place of epochs, and every
 image is seen once: the first fold's train takes p + (N - T) (r + V f), its predict p + T (r + V f).
 
-What is counted in starts was measured on one machine (benchmarks/results/started.md), DVC's own
-work with it: another machine starts as much faster as it does the rest.
+What is counted in starts was measured on one machine, DVC's own work with it: a and b on the data
+sets of benchmarks/results/started.md, c on those of evaluate.md. Another machine is taken to start
+as much faster as it does the rest.
 """
 
 from dataclasses import dataclass
