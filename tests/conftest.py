@@ -186,6 +186,12 @@ SHARING = {"reproduced", "copied"}
 """Fixtures that need the shared run."""
 
 
+def pytest_configure() -> None:
+    """Ctrl-C counts in what tests start: a shell's background job ignores it, and so would they."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the shared run beside the tests, in the process that starts all others."""
     if os.environ.get("PYTEST_XDIST_WORKER") or session.config.option.collectonly:

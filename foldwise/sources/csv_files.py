@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+from collections import Counter
 
 import pandas as pd
 import pyarrow as pa
@@ -33,6 +34,10 @@ class EncodingError(UserError):
     """A text is not in UTF-8, or not in what it is said to be in."""
 
 
+class HeaderError(UserError):
+    """The first row of a CSV file does not name the columns: a title, say."""
+
+
 def read_table(
     tree: Tree,
     name: str,
@@ -48,8 +53,8 @@ def read_table(
     each, whose lists of texts become cells with `;` between.
 
     Raises `UserError` for a file that is missing or no such table, or a header that no column may
-    have, or one without rows, unless it `may_be_empty`; notes ragged rows in `problems` and leaves
-    them out.
+    have (`HeaderError` where the first row seems to be none), or one without rows, unless it
+    `may_be_empty`; notes ragged rows in `problems` and leaves them out.
     """
     content = tree.require(name)
     label = tree.label(name)
@@ -70,6 +75,8 @@ def read_table(
         raise UserError(
             f"{label}: header '{printable(column)}' holds control characters; write it anew"
         )
+    if (table.columns == "").sum() > 1:
+        raise HeaderError(_no_header(label, "leaves columns without a name that hold something"))
     if table.columns.duplicated().any():
         column = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{label}: has two columns '{column}'; rename one")
@@ -102,9 +109,11 @@ def _csv(text: str, label: str, usual: str, problems: Problems) -> pd.DataFrame:
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
     )
     rows, numbers = [], []
+    widths: Counter[int] = Counter()
     try:
         header = next(reader, [])
         for row in reader:
+            widths[len(row)] += 1
             if len(row) == len(header):
                 rows.append(row)
                 numbers.append(f"row {reader.line_num}")
@@ -117,7 +126,21 @@ def _csv(text: str, label: str, usual: str, problems: Problems) -> pd.DataFrame:
         raise UserError(
             f"{label}: row {reader.line_num}: is no readable CSV ({error}); mend it"
         ) from None
+    # A blank line has no cell.
+    widths.pop(0, None)
+    usual_width, count = max(widths.items(), key=lambda each: each[1], default=(len(header), 0))
+    if usual_width != len(header) and 2 * count > widths.total() > 1:
+        cells = "1 cell" if len(header) == 1 else f"{len(header)} cells"
+        has = f"has {cells} where most rows have {usual_width}"
+        raise HeaderError(_no_header(label, has))
     return pd.DataFrame(rows, columns=header, index=numbers, dtype=str)
+
+
+def _no_header(label: str, what: str) -> str:
+    return (
+        f"{label}: row 1: {what}; the first row must name the columns, so name them all, and "
+        "delete a title above them"
+    )
 
 
 def _delimiter(text: str, usual: str) -> str:

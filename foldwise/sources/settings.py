@@ -100,7 +100,7 @@ class Annotations(Settings):
 
 
 class Table(Settings):
-    """A CSV or Parquet table with a row per image."""
+    """A CSV or Parquet table with a row per image, or per image and class."""
 
     file: Text = "labels.csv"
     images: str = ""
@@ -110,10 +110,13 @@ class Table(Settings):
     """Column of the image's file name."""
     suffix: str = ""
     """Added to every file name, for columns that leave out `.jpg`."""
-    labels: Literal["columns", "separated", "class"]
-    """One 0/1 column per class, one column of separated classes, or one column of the class."""
+    labels: Literal["columns", "separated", "class", "rows"]
+    """One 0/1 column per class, one column of separated classes, one column of the class, or a row
+    per image and class."""
     label: Text = "label"
-    """The column, where `labels` is `separated` or `class`."""
+    """The column, where `labels` is `separated`, `class` or `rows`."""
+    present: Text | None = None
+    """Of `rows`, a column that says 1 where the image shows the class and 0 where it does not."""
     separator: Annotated[str, Field(min_length=1)] = " "
     """Between the classes of a `separated` column."""
     group: Text | None = None
@@ -137,6 +140,8 @@ class Table(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.present and self.labels != "rows":
+            raise ValueError("present: is for `labels: rows`; drop one")
         if self.part and self.test:
             raise ValueError("part: data.table.test names the test part already; drop one")
         if self.sample and (self.part or self.test):

@@ -1,4 +1,4 @@
-"""Source `table`: a CSV or Parquet file with a row per image; `data.table` says what is in it."""
+"""Source `table`: a CSV or Parquet file; `data.table` says what is in it."""
 
 import posixpath
 from typing import Any
@@ -22,6 +22,7 @@ from foldwise.sources.paths import Resolver, plain_paths
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Data, Table
 from foldwise.sources.source import Source
+from foldwise.sources.table_rows import BETWEEN, one_row_per_image
 from foldwise.sources.tree import Tree
 
 IMAGE = "\0image"
@@ -128,9 +129,13 @@ def _rows(
     if labelled:
         columns += [each for each in (settings.group, settings.fold, settings.part) if each]
         columns += [] if settings.labels == "columns" else [settings.label]
+        columns += [settings.present] if settings.present else []
     require_columns(table, label, columns, "data.table")
     # What a sample submission says of labels is there to be replaced.
-    return table[[settings.column]] if name == settings.sample else table
+    table = table[[settings.column]] if name == settings.sample else table
+    if settings.labels == "rows":
+        return one_row_per_image(settings, table, label, problems)
+    return table
 
 
 def _resolved(
@@ -224,7 +229,7 @@ def _classes(data: Data, train: pd.DataFrame, label: str, problems: Problems) ->
 
 def class_names(settings: Table, table: pd.DataFrame) -> list[set[str]]:
     """Of each row, the classes that its cell names."""
-    separator = settings.separator if settings.labels == "separated" else None
+    separator = {"separated": settings.separator, "rows": BETWEEN}.get(settings.labels)
     names = []
     for cell in table[settings.label]:
         parts = cell.split(separator) if separator else [cell]
@@ -248,7 +253,7 @@ def table_labels(
         return labels
     require_columns(table, label, columns, "data.table")
     known = (table[columns] != "").any(axis=1).to_numpy(copy=True)
-    if settings.labels == "separated":
+    if settings.labels in ("separated", "rows"):
         # An empty cell says "no class", unless all of the test part's are empty.
         known |= known[test].any()
     known |= ~test

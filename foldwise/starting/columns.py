@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from foldwise.sources.labels import CELLS
+from foldwise.sources.table_rows import YES_OR_NO
 from foldwise.starting.reading import ImageIndex, Place
 
 LABELS = re.compile(
@@ -23,6 +24,10 @@ OTHER = re.compile(
     r"confidence|source|author|is_test|license|weight|fps|frame)(_|$)"
 )
 FOLDS = re.compile(r"(k_?)?folds?(_?(id|number|no))?")
+PRESENT = re.compile(r"(^|_)(present|presence|value|confidence|verified|positive|exists)(_|$)")
+SEVERAL_ROWS = 0.05
+"""Share of rows whose image has others, from which on a row is of an image and a class; below, the
+rows are repeated by mistake."""
 SEPARATORS = (";", "|", ",", "/", " ")
 MOST_CLASSES = 2000
 
@@ -42,11 +47,13 @@ class Labelling:
     """One way in which columns say what an image shows."""
 
     form: str
-    """`columns`, `separated` or `class`."""
+    """`columns`, `separated`, `class` or `rows`."""
     columns: tuple[str, ...]
     separator: str = " "
     rank: float = 0.0
     """The higher, the likelier."""
+    present: str | None = None
+    """Of `rows`, the column that says whether the image shows the class."""
 
     @property
     def flag(self) -> str:
@@ -63,6 +70,9 @@ class Labelling:
         if self.form == "columns":
             shown = ", ".join(self.columns[:6]) + (", ..." if len(self.columns) > 6 else "")
             return f"labels are the {len(self.columns)} columns of 0 and 1: {shown}"
+        if self.form == "rows":
+            said = f", where '{self.present}' is 1" if self.present else ""
+            return f"labels are the column '{self.columns[0]}', a row per image and class{said}"
         what = "several classes" if self.form == "separated" else "one class"
         how = f", divided by {self.separator!r}" if self.form == "separated" else ""
         return f"labels are the column '{self.columns[0]}', {what} an image{how}"
@@ -165,6 +175,35 @@ def _of_one_column(name: str, cells: pd.Series) -> Labelling | None:
     if distinct > len(filled) / 2:
         return None
     return Labelling("class", (name,), rank=rank)
+
+
+def by_rows(table: pd.DataFrame, column: str, ways: list[Labelling]) -> list[Labelling]:
+    """The ways in which a table has a row per image and class, if more than a few images have
+    several rows; else the ways as they are.
+
+    Args:
+        table: of the rows.
+        column: that names images.
+        ways: as if each row were an image.
+    """
+    if table[column].duplicated(keep=False).mean() < SEVERAL_ROWS:
+        return ways
+    found = []
+    for way in ways:
+        name = way.columns[0]
+        binary = set(table[name].unique()) <= CELLS.keys()
+        if way.form == "class" and not binary:
+            found.append(replace(way, form="rows", present=_present(table, {column, name})))
+    return found or ways
+
+
+def _present(table: pd.DataFrame, others: set[str]) -> str | None:
+    """The column of 1 and 0 that says whether the image shows the class."""
+    for name in table.columns:
+        called = PRESENT.search(words(name)) or LABELS.search(words(name))
+        if name not in others and called and set(table[name].unique()) <= YES_OR_NO.keys():
+            return str(name)
+    return None
 
 
 def separator_of(cells: pd.Series) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from foldwise.core.errors import UserError
 from foldwise.sources.annotations import AnnotationFile, read_annotations
-from foldwise.sources.csv_files import EncodingError
+from foldwise.sources.csv_files import EncodingError, HeaderError
 from foldwise.sources.dacon import ANSWERS, SAMPLE
 from foldwise.sources.folder import PARTS
 from foldwise.sources.problems import Problems
@@ -33,7 +33,8 @@ def readings(tree: Tree, wishes: Wishes) -> list[Reading]:
         UserError: nothing is known that would read it, or what the user names is not there.
     """
     index = ImageIndex(tree)
-    found = []
+    found: list[Reading] = []
+    untold = None
     for source, propose in PROPOSALS.items():
         if wishes.source in (None, source):
             try:
@@ -41,8 +42,15 @@ def readings(tree: Tree, wishes: Wishes) -> list[Reading]:
             except EncodingError:
                 if not found:
                     raise
+            except HeaderError as error:
+                if wishes.source == source:
+                    raise
+                untold = error
     if not found:
-        raise UserError(_why_none(tree, index, wishes))
+        raise untold or UserError(_why_none(tree, index, wishes))
+    if untold is not None:
+        # It may be of something else altogether.
+        found[0].choices.append(str(untold))
     return found
 
 

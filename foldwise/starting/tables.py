@@ -8,11 +8,12 @@ import pandas as pd
 
 from foldwise.core.errors import UserError
 from foldwise.sources.corrections import COLUMNS as CORRECTIONS
-from foldwise.sources.csv_files import EncodingError, read_table
+from foldwise.sources.csv_files import EncodingError, HeaderError, read_table
 from foldwise.sources.problems import Problems
 from foldwise.sources.tree import Tree
 from foldwise.starting.columns import (
     Labelling,
+    by_rows,
     fold_column,
     group_column,
     id_column,
@@ -69,7 +70,7 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     """All readings of the tree's tables, the likeliest first.
 
     Raises:
-        EncodingError: there is a table that may be the one, in another code page.
+        EncodingError, HeaderError: a table that may be the one cannot be read.
         UserError: a table or column that the user names is not there.
     """
     found, unread = _tables(tree, index, wishes)
@@ -99,19 +100,23 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
 
 def _tables(
     tree: Tree, index: ImageIndex, wishes: Wishes
-) -> tuple[list[Found], list[EncodingError]]:
-    """Tables whose rows name images, and what is said of those in an unknown code page."""
+) -> tuple[list[Found], list[EncodingError | HeaderError]]:
+    """Tables whose rows name images, and what is said of those that cannot be read."""
     names = [name for name in tree.files if name.lower().endswith(SUFFIXES)]
     if wishes.table is not None and wishes.table not in names:
         known = ", ".join(names[:5]) or "none"
         raise UserError(f"--table: {tree.root} has no table '{wishes.table}' (it has {known})")
-    found, unread = [], []
+    found: list[Found] = []
+    unread: list[EncodingError | HeaderError] = []
     for name in names:
         try:
             table = read_table(tree, name, Problems(), encoding=wishes.encoding)
         except EncodingError as error:
             said = str(error).partition(";")[0]
             unread.append(error if wishes.encoding else EncodingError(f"{said}; {CODE_PAGES}"))
+            continue
+        except HeaderError as error:
+            unread.append(error)
             continue
         except UserError:
             if name == wishes.table:
@@ -159,8 +164,8 @@ def _ways(main: Found, wishes: Wishes) -> list[Labelling]:
     ways = labellings(main.table, {main.column, *settled})
     if given:
         own = [each for each in ways if each.columns == tuple(given)]
-        return own or [Labelling("class", tuple(given), rank=9)]
-    return ways
+        ways = own or [Labelling("class", tuple(given), rank=9)]
+    return by_rows(main.table, main.column, ways)
 
 
 def _reading(
@@ -187,6 +192,7 @@ def _reading(
         keys |= {"label": way.columns[0]}
     if way.form == "separated":
         keys |= {"separator": way.separator}
+    keys |= {"present": way.present} if way.present else {}
     beside = _beside(main, others, settled, wishes)
     if beside and settled["part"] is None:
         keys, more = _with_parts(keys, main, beside)
@@ -199,7 +205,7 @@ def _reading(
             number = main.table[settled[what]].nunique()
             why.append(f"the column '{settled[what]}' is the {what} ({number} different values)")
     data: dict[str, Any] = {"source": "table", "table": keys}
-    known = {main.column, *way.columns, *(each for each in settled.values() if each)}
+    known = {main.column, *way.columns, way.present, *(each for each in settled.values() if each)}
     rest = [str(each) for each in main.table.columns if each not in known]
     if way.form == "columns" and rest:
         data["classes"] = list(way.columns)

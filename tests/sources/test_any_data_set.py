@@ -127,7 +127,7 @@ def rows_of(odd: Odd, start: str) -> tuple[list[str], list[str], list[set[str]],
 
 def table(odd: Odd) -> tuple[dict[str, Any], Files, Wanted]:
     classes, names, shown, files, wanted = rows_of(odd, "img/")
-    kind = odd.rng.choice(["columns", "separated", "class"])
+    kind = odd.rng.choice(["columns", "separated", "class", "rows"])
     settings: dict[str, Any] = {"file": "t.csv", "images": "img", "labels": kind}
     if kind == "columns":
         rows = [["file", *classes]]
@@ -141,6 +141,13 @@ def table(odd: Odd) -> tuple[dict[str, Any], Files, Wanted]:
         rows += [
             [odd.spelled(name), settings["separator"].join(sorted(has))]
             for name, has in zip(names, shown, strict=True)
+        ]
+    elif kind == "rows":
+        rows = [["file", "label"]]
+        rows += [
+            [odd.spelled(name), each]
+            for name, has in zip(names, shown, strict=True)
+            for each in sorted(has)
         ]
     else:
         wanted = {name: {min(has)} for name, has in wanted.items()}

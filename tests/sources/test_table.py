@@ -133,7 +133,38 @@ def test_table_of_one_class_and_a_test_table(tmp_path: Path) -> None:
     assert source.labels[2].tolist() == [0, 1]
 
 
+def test_table_of_a_row_per_image_and_class(tmp_path: Path) -> None:
+    """As detections, or Open Images: a class twice counts once, and what a row denies, not."""
+    text = (
+        "file,class,yes,k,part\nb.png,dog,1,0,train\na.png,cat,1,1,train\nb.png,cat,1.0,0,train\n"
+        "b.png,dog,1,0,train\na.png,dog,FALSE,1,train\nc.png,,0,-1,test\n"
+    )
+    keys = {"labels": "rows", "label": "class", "fold": "k", "part": "part"}
+    source = table_source(tmp_path, text, present="yes", **keys)
+    assert source.task == "multilabel"
+    assert source.classes == ["cat", "dog"]
+    assert source.ids == ["b.png", "a.png", "c.png"]
+    assert source.labels.tolist() == [[1, 1], [1, 0], [NONE, NONE]]
+    assert source.folds == [0, 1, -1]
+    assert table_source(tmp_path, text, **keys).labels.tolist()[:2] == [[1, 1], [1, 1]]
+    # An image of which every row denies a class is one of none.
+    denied = text.replace("a.png,cat,1", "a.png,cat,0").replace(",,0,-1,test", ",cat,1,0,train")
+    source = table_source(tmp_path, denied, present="yes", **keys)
+    assert source.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+def test_a_sample_submission_of_a_row_per_image_and_class(tmp_path: Path) -> None:
+    write(tmp_path, {"s.csv": "file,class,yes\nc.png,cat,0.5\nc.png,dog,0.5\n"})
+    text = "file,class,yes\na.png,cat,1\nb.png,dog,1\nb.png,cat,1\n"
+    keys = {"labels": "rows", "label": "class", "present": "yes"}
+    source = table_source(tmp_path, text, sample="s.csv", **keys)
+    assert source.parts == ["train", "train", "test"]
+    assert source.labels.tolist() == [[1, 0], [1, 1], [NONE, NONE]]
+
+
 ROWS = "file,x,y\na.png,1,0\nb.png,0,1\nc.png,0,0\n"
+LONG = "file,label,x,g\na.png,k,1,1\nb.png,k,1,2\nb.png,l,0,2\nc.png,l,1,3\n"
+BY_ROWS = {"labels": "rows", "present": "x", "group": "g"}
 TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "label": (ROWS.replace("b.png,0,1", "b.png,0,3"), {}, r"row 3, column 'y': label '3'"),
     "ragged": (ROWS.replace("b.png,0,1", "b.png,0"), {}, "row 3: has 2 cells where .* 3"),
@@ -151,6 +182,13 @@ TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "part": (ROWS, {"part": "x"}, "row 2, column 'x': '1' is neither train nor test"),
     "fold": (ROWS.replace("b.png,0,1", "b.png,0,q"), {"fold": "y"}, "'q' is not a fold's number"),
     "no class": ("file,label\na.png,k\nb.png,\nc.png,k\n", {"labels": "class"}, "row 3: has no cl"),
+    "title": ("Photos\n" + ROWS, {}, "row 1: has 1 cell where most rows have 3; the first row"),
+    "title and blank line": ("Photos,2024\n\n" + ROWS, {}, "row 1: has 2 cells where most .* 3"),
+    "title of a sheet": ("Photos,,\n" + ROWS, {}, "row 1: leaves columns without a name"),
+    "presence": (LONG.replace("l,0", "l,-1"), BY_ROWS, "row 4, column 'x': '-1' is neither 1 nor"),
+    "yes and no": (LONG + "b.png,l,1,2\n", BY_ROWS, r"image b\.png: one row says .* shows 'l'"),
+    "rows differ": (LONG.replace("l,0,2", "l,0,3"), BY_ROWS, r"image b\.png: its rows .* 'g'"),
+    "control": (LONG.replace("b.png,k", "b.png,k\0m"), BY_ROWS, "row 3, .*control characters"),
     "fold out of range": (ROWS.replace("b.png,0,1", f"b.png,0,{10**20}"), {"fold": "y"}, "fold's"),
 }
 

@@ -49,8 +49,6 @@ def interrupt(project: Project, how: signal.Signals, code: int | None = None) ->
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores Ctrl-C, and what it starts inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         start_new_session=True,
     )
     wait_for(process.stderr, "epoch 2/8")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.pictures import picture, write
 from tests.starting.tables import (
+    boxes,
     given_folds,
     hugging_face,
     hugging_face_at_the_root,
@@ -16,6 +17,7 @@ from tests.starting.tables import (
     kaggle_tags,
     kaggle_two_folders,
     lesions,
+    open_images,
     parquet_of_parts,
     patients,
     phone_export,
@@ -173,4 +175,6 @@ LAYOUTS: list[Callable[[Path], Wanted]] = [
     phone_export,
     phone_of_two_folders,
     parquet_of_parts,
+    open_images,
+    boxes,
 ]

@@ -176,6 +176,35 @@ def phone_of_two_folders(root: Path) -> Wanted:
     return Wanted("table", keys, 11, 0, ["maple", "oak"], "multiclass")
 
 
+def open_images(root: Path) -> Wanted:
+    """As Open Images: a row per image and class, which people confirmed or denied."""
+    rows = [
+        f"{each:016x},verification,/m/{name},{int((each + number) % 3 > 0)}"
+        for each in range(10)
+        for number, name in enumerate(("dog", "cat", "car")[: 1 + each % 3])
+    ]
+    header = "ImageID,Source,LabelName,Confidence"
+    write(root, {"train-annotations.csv": rows_of_text(header, rows)})
+    write(root, {f"train/{each:016x}.jpg": each for each in range(10)})
+    keys = {"file": "train-annotations.csv", "column": "ImageID", "suffix": ".jpg"}
+    keys |= {"labels": "rows", "label": "LabelName", "present": "Confidence", "images": "train"}
+    return Wanted("table", keys, 10, 0, ["/m/car", "/m/cat", "/m/dog"])
+
+
+def boxes(root: Path) -> Wanted:
+    """As detections: a row per box, and a class several times in an image."""
+    rows = [
+        f"img/{each}.png,{x},{x + 9},{('rust', 'scab')[(each + x) % 2]},{each // 2}"
+        for each in range(9)
+        for x in range(1 + each % 4)
+    ]
+    write(root, {"boxes.csv": rows_of_text("path,xmin,xmax,class,plant", rows)})
+    write(root, numbered("img/", 9))
+    keys = {"file": "boxes.csv", "column": "path", "labels": "rows", "label": "class"}
+    keys |= {"group": "plant"}
+    return Wanted("table", keys, 9, 0, ["rust", "scab"], split={"group": True})
+
+
 def parquet_of_parts(root: Path) -> Wanted:
     names = [f"img/{each}.png" for each in range(12)]
     columns = {

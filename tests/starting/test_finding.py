@@ -189,6 +189,49 @@ def test_columns_of_true_and_false_are_labels(tmp_path: Path) -> None:
     assert data.source.labels.tolist() == [[each % 2, each % 3 == 0] for each in range(6)]
 
 
+def test_a_few_rows_that_come_twice_are_no_rows_of_classes(tmp_path: Path) -> None:
+    rows = [f"{each}.png,{'ab'[each % 2]}" for each in range(60)]
+    write(tmp_path, {"t.csv": "\n".join(["file,label", *rows, "7.png,a"])})
+    write(tmp_path, numbered("", 60))
+    with pytest.raises(UserError, match=r"row 62: file '7\.png' appears a second time"):
+        found(tmp_path)
+
+
+def test_opinions_of_several_people_of_a_class_and_a_column_that_is_named(tmp_path: Path) -> None:
+    rows = [
+        f"{each}.png,{who},{'xyz'[(each + who) % 3]},{'pq'[each % 2]}"
+        for each in range(8)
+        for who in range(2)
+    ]
+    write(tmp_path, {"t.csv": "\n".join(["file,who,finding,kind", *rows]), **numbered("", 8)})
+    data = found(tmp_path)
+    assert data.data["table"] | {"label": "finding", "labels": "rows"} == data.data["table"]
+    assert data.source.labels.sum(1).tolist() == [2] * 8
+    # The same in all rows of an image: one class each, whoever says it.
+    data = found(tmp_path, label_column=("kind",))
+    assert data.data["table"]["labels"] == "rows"
+    assert data.source.labels.sum(1).tolist() == [1] * 8
+
+
+TITLED = "Photos of our garden\n\nfile,label\n" + "\n".join(f"{each}.png,x" for each in range(4))
+
+
+def test_a_title_above_the_header_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"t.csv": TITLED, **numbered("", 4)})
+    said = r"t\.csv: row 1: has 1 cell where most rows have 2; .*delete a title"
+    with pytest.raises(UserError, match=said):
+        found(tmp_path)
+    # Where there is another way to read it, beside that.
+    for each in range(4):
+        (tmp_path / "ab"[each % 2]).mkdir(exist_ok=True)
+        (tmp_path / f"{each}.png").rename(tmp_path / "ab"[each % 2] / f"{each}.png")
+    data = found(tmp_path)
+    assert data.data["source"] == "folder"
+    assert "t.csv: row 1: has 1 cell" in data.reading.choices[-1]
+    with pytest.raises(UserError, match=said):
+        found(tmp_path, source="table")
+
+
 @pytest.mark.parametrize(
     ("make", "wishes", "said"),
     [
