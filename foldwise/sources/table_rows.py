@@ -43,7 +43,9 @@ def one_row_per_image(
     return first.assign(**{settings.label: ids[first.index].map(joined).fillna("")})
 
 
-def _rows_that_count(settings: Table, table: pd.DataFrame, label: str, problems: Problems) -> pd.DataFrame:
+def _rows_that_count(
+    settings: Table, table: pd.DataFrame, label: str, problems: Problems
+) -> pd.DataFrame:
     """The rows that name a class that their image shows."""
     named = table[settings.label] != ""
     if settings.present is None or settings.present not in table:
