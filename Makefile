@@ -11,7 +11,7 @@ SPACE ?= recipes/spaces/default.yaml
 TRIALS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help repro folds-parallel tune compare test lint format requirements clean
+.PHONY: help repro folds-parallel tune compare test test-slow lint format requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,8 +42,14 @@ compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (RE
 	python -m foldwise compare $(REV) $(WITH)
 
 # One process more than cores: some wait for what another one makes for all.
-test: $(READY) ## run the tests
-	pytest --numprocesses $$(python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist worksteal
+PYTEST = pytest --dist worksteal \
+	--numprocesses $$(python -c 'import os; print(min(4, os.cpu_count() + 1))')
+
+test: $(READY) ## run the tests but for the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY) ## run the slow tests: killed runs, browsers, clusters
+	$(PYTEST) -m slow
 
 lint: $(READY) ## check style and types
 	ruff check .

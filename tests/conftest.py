@@ -185,6 +185,9 @@ RUN = "FOLDWISE_TEST_RUN"
 SHARING = {"reproduced", "copied"}
 """Fixtures that need the shared run."""
 
+SLOW = {"browser", "cluster", "local_ray"}
+"""Fixtures that are a browser or a cluster."""
+
 
 def pytest_configure() -> None:
     """Ctrl-C counts in what tests start: a shell's background job ignores it, and so would they."""
@@ -206,14 +209,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.add_cleanup(lambda: _end(made))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for the shared run come last; of those the long ones first."""
+    """Tests that wait for the shared run come last; of those the slow ones first.
+
+    What opens a browser or starts a cluster is slow, whatever it does with it.
+    """
 
     def rank(item: pytest.Item) -> int:
         if not SHARING & set(getattr(item, "fixturenames", ())):
             return 0
-        return 1 if item.get_closest_marker("long") else 2
+        return 1 if item.get_closest_marker("slow") else 2
 
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     items.sort(key=rank)
 
 

@@ -24,6 +24,7 @@ def below(reproduced: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return project
 
 
+@pytest.mark.slow
 def test_a_project_in_a_sub_folder_reads_its_commits(below: Project, tmp_path: Path) -> None:
     commit = revisions.resolve("HEAD", "here")
     for name in ("data/ensemble.npz", "data/decision.json", "data/models/cnn/0"):

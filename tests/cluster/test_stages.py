@@ -187,6 +187,7 @@ def test_what_cannot_be_had_is_one_line(copied: Project, cluster: Nodes, tmp_pat
     assert "'nowhere' is no address" in said
 
 
+@pytest.mark.slow
 def test_a_node_with_another_torch_is_refused(
     copied: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -12,7 +12,7 @@ from tests.commands.test_tune import SPACE, content_of, experiments, write_space
 from tests.conftest import Project
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_trials_are_trained_on_the_nodes(copied: Project, tmp_path: Path, cluster: Nodes) -> None:
     write_space(copied, "space.yaml", SPACE)
     copied.commit("A space")

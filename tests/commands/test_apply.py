@@ -39,7 +39,7 @@ VARIANTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_members_by_torch_and_by_onnxruntime(
     here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +134,7 @@ def check_unequal_weights(here: Here, ids: list[str]) -> None:
     assert not np.allclose(found, read("by_torch.csv")[classes], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_members_of_other_commits_are_brought(here: Here) -> None:
     commit = here.project.run("git", "rev-parse", "HEAD").stdout.strip()[:10]
     ids = here.write_images()

@@ -126,7 +126,7 @@ def test_bad_images_in_archives_and_tables(here: Here) -> None:
     assert read("found.csv")["image"].tolist() == ["x.parquet#0", "x.parquet#3"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_killed_runs_are_completed(here: Here) -> None:
     """By SIGKILL, at random moments; what is there after all is as if nothing had happened."""
     ids = here.write_images()

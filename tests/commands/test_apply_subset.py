@@ -79,6 +79,7 @@ def test_one_member_and_fold_are_what_predict_said_of_them(
     assert not Path("onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_subset_is_exported(two: Here, capsys: pytest.CaptureFixture[str]) -> None:
     ids = two.write_images()
     classes = json.loads(Path("data/dataset.json").read_text())["classes"]

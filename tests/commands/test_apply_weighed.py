@@ -29,6 +29,7 @@ def teach_unlike_members(here: Here) -> None:
         np.savez(path, **arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["greedy", "stack"])
 def test_lines_of_members_are_applied(here: Here, weights: str) -> None:
     commit = here.project.run("git", "rev-parse", "HEAD").stdout.strip()[:10]

@@ -39,6 +39,7 @@ def verdicts(text: str) -> dict[str, str]:
     return {name: verdict for name, verdict in lines if name not in CLASSES}
 
 
+@pytest.mark.slow
 def test_a_better_run_is_better_in_any_order_of_images() -> None:
     bad, good = part(1, 2.0), part(2, 0.2)
     shuffled = good.of(np.random.default_rng(0).permutation(400))
@@ -123,6 +124,7 @@ def test_tables_say_what_is_missing() -> None:
     assert text.splitlines()[2].split() == ["x", "0.5000", "-"]
 
 
+@pytest.mark.slow
 def test_commits_are_compared_through_dvc(
     copied: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def test_nothing_is_done_where_nothing_is_broken(here: Project) -> None:
     assert here.command("doctor", "--quiet") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.999])
 def test_a_lock_that_was_cut_off_is_put_back(here: Project, share: float) -> None:
     """As it was before the last stage, which DVC then takes note of: nothing runs again."""
@@ -68,6 +69,7 @@ def test_a_stage_whose_inputs_changed_since_is_not_vouched_for(here: Project) ->
     assert yaml.safe_load(COPY.read_bytes()) == yaml.safe_load(LOCK.read_bytes())
 
 
+@pytest.mark.slow
 def test_without_a_copy_every_stage_is_vouched_for_by_its_receipt(here: Project) -> None:
     """All but those whose inputs later stages wrote anew, or that lie in another folder now."""
     whole = LOCK.read_bytes()
@@ -147,7 +149,7 @@ def test_who_is_no_more_is_taken_off_the_list(here: Project, tmp_path: Path) -> 
     assert running_dvc() == set()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_dvc_goes_on_after_a_kill_in_the_worst_moment(here: Project) -> None:
     """Both files cut off; what is trained is not trained again."""
     whole = yaml.safe_load(LOCK.read_bytes())

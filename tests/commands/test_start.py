@@ -87,6 +87,7 @@ def test_what_belongs_to_the_data_set_stays_with_it(
     assert "data.corrections is dropped" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_class_of_one_image_is_no_reason_to_fail(
     here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

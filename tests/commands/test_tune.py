@@ -72,7 +72,7 @@ def said_until(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError("".join(lines))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_study_has_each_trial_once_and_touches_nothing(copied: Project) -> None:
     write_space(copied, "space.yaml", SPACE)
     copied.commit("A space")
@@ -128,7 +128,7 @@ def test_a_killed_study_has_each_trial_once_and_touches_nothing(copied: Project)
     assert "space" in (copied.path / "plots/report.html").read_text()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_what_comes_after_training_needs_none(copied: Project) -> None:
     write_space(copied, "after.yaml", AFTER)
     copied.commit("A space")
@@ -160,6 +160,7 @@ def test_what_comes_after_training_needs_none(copied: Project) -> None:
     assert "is an experiment of a former study of this name" in said
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_rest_go_on(copied: Project) -> None:
     # Albumentations has no such transform: only the stage finds out.
     wrong = [{"NoSuchTransform": {"p": 1.0}}]
@@ -191,7 +192,7 @@ def test_a_base_whose_data_is_out_of_date_is_refused(copied: Project) -> None:
     assert said.startswith("error: dvc.lock: split is out of date")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_project_may_lie_in_a_folder_of_its_repository(copied: Project, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     shutil.copytree(copied.path, outer / "sub", ignore=shutil.ignore_patterns(".git"))
@@ -220,6 +221,7 @@ def test_wrong_words_are_refused(copied: Project, words: list[str], said: str) -
     assert said in copied.command("tune", *words, code=1)
 
 
+@pytest.mark.slow
 def test_two_drivers_of_one_study_do_not_meet(copied: Project) -> None:
     write_space(copied, "space.yaml", SPACE)
     copied.commit("A space")

@@ -84,6 +84,7 @@ def test_a_file_cut_off_is_one_line(shared: Project, path: Path, part: float) ->
     assert REMEDY.search(said[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", READERS, indirect=True)
 def test_changed_bytes_are_no_traceback(shared: Project, path: Path) -> None:
     """Whatever it is that one byte makes of the file: what reads it refuses it, or reads it."""

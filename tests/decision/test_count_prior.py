@@ -33,6 +33,7 @@ many = st.integers(1, 10).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(many)
 @settings(max_examples=300, deadline=None)
 def test_decoding_is_what_enumeration_finds(case: tuple[list[float], list[float]]) -> None:

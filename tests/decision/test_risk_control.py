@@ -89,6 +89,7 @@ def precision_of(labels: np.ndarray, scores: np.ndarray, threshold: float) -> fl
     )
 
 
+@pytest.mark.slow
 def test_promises_are_kept_as_often_as_they_say() -> None:
     """Of 400 data sets; a threshold tuned without a promise misses its aim in half of them."""
     rng = np.random.default_rng(0)

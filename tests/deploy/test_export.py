@@ -93,6 +93,7 @@ class EveryMerge(torch.nn.Module):
         return torch.cat([merge_tensors(logits, how) for how in MERGE_NAMES], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "views", "softmax", "crops"),
     [
@@ -134,6 +135,7 @@ def test_a_graph_gives_what_torch_gives(
     assert json.loads(runs.get_modelmeta().custom_metadata_map["classes"]) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_other_weights_are_noticed(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
     module = seen(model, 0, ["identity"])
@@ -144,6 +146,7 @@ def test_other_weights_are_noticed(tmp_path: Path) -> None:
         check_network(module, pixels(model, 4), path)
 
 
+@pytest.mark.slow
 def test_a_graph_that_gives_no_numbers_is_noticed(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
     module = seen(model, 0, ["identity"])
@@ -156,6 +159,7 @@ def test_a_graph_that_gives_no_numbers_is_noticed(tmp_path: Path) -> None:
             check_network(module, pixels(model, 4), tmp_path / "a.onnx")
 
 
+@pytest.mark.slow
 def test_a_graph_runs_where_torch_is_not(tmp_path: Path) -> None:
     model = Model.model_validate(PLAIN | {"image_size": 16})
     module = seen(model, 0, ["identity", "rot90"])

@@ -55,6 +55,7 @@ def test_the_seed_decides() -> None:
     assert np.array_equal(flattened(points, "tsne", 1), flattened(points, "tsne", 1))
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_byte() -> None:
     said = []
     for threads in ("1", "3"):

@@ -22,6 +22,7 @@ def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:
     return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text(min_size=1), st.binary(max_size=40), min_size=1, max_size=30),
     st.integers(1, 200),

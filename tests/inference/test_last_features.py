@@ -41,6 +41,7 @@ def seen_by_hand(network: Classifier, pixels: torch.Tensor) -> np.ndarray:
     return np.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
 def test_the_last_layers_input_of_the_first_view(
     name: Literal["torch", "onnx"], settings: dict[str, Any]

@@ -36,6 +36,7 @@ def made(settings: dict[str, Any]) -> tuple[Classifier, torch.Tensor]:
     return network.eval(), images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "onnx"])
 @pytest.mark.parametrize("settings", MODELS, ids=str)
 def test_logits_are_those_of_the_plain_network(

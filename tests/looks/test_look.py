@@ -55,6 +55,7 @@ def fitted(
     return fit_look(images, labels, start, HANDWRITING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRUE)
 def test_settings_are_found_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     true = TRUE[name]

@@ -33,6 +33,7 @@ def shares(network: nn.Module) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", NETWORKS)
 def test_it_is_the_librarys_own_argument(backbone: str) -> None:
     options = NETWORKS[backbone]

@@ -126,6 +126,7 @@ def test_images_are_there(opened: Opened) -> None:
     assert page.locator(".shot .id").first.text_content()
 
 
+@pytest.mark.slow
 def test_the_table_is_sorted_by_its_headers(opened: Opened) -> None:
     page = opened.page
 

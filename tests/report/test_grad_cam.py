@@ -58,6 +58,7 @@ def by_hand(
     return np.stack(maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "settings", "name"),
     [

@@ -50,6 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_image_is_said_as_the_run_has_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = made(run, monkeypatch)
     found = data_of(page)["map"]
@@ -169,6 +170,7 @@ def test_few_test_images_leave_the_first_fold_alone(
     assert "Of the first fold&#39;s held-out images alone" in page
 
 
+@pytest.mark.slow
 def test_suspects_and_galleries_are_drawn_first(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = data_of(made(run, monkeypatch, images=4000))
     cards = {
@@ -198,6 +200,7 @@ def test_a_sample_does_not_hang_on_the_order_of_images() -> None:
     assert found != {str(each) for each in ids[drawn_rows(ids, ["i3"], 12, 6)]}
 
 
+@pytest.mark.slow
 def test_thousands_of_pictures_of_noise_fit() -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 255, (4000, 40, 40, 3), np.uint8)
@@ -209,6 +212,7 @@ def test_thousands_of_pictures_of_noise_fit() -> None:
     assert len(calm.encoded) < ROOM < LIMIT / 3
 
 
+@pytest.mark.slow
 def test_a_member_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Where images lie to member cnn" in made(run, monkeypatch, member="cnn")
     with pytest.raises(UserError, match=r"map\.member: 'other' is not among `members` \(cnn\)"):

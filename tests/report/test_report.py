@@ -106,6 +106,7 @@ def test_results_draw(parts: list[str], members: int) -> None:
         assert each in text, each
 
 
+@pytest.mark.slow
 def test_the_page_of_plots_holds_the_installed_chart_library() -> None:
     """`python -m foldwise.report.plots_page > .dvc/plots/page.html` makes it anew."""
     page = (ROOT / ".dvc/plots/page.html").read_text(encoding="utf-8")

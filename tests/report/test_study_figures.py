@@ -142,6 +142,7 @@ def test_a_value_alone_stands_in_the_middle() -> None:
     assert axis_places(['"a"', ""], scores) == ([0.5, UNDRAWN], {"a": 0.5, "not drawn": UNDRAWN})
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_dvc_draws_a_study_and_none(project: Project) -> None:
     """Headers alone break nothing; of a study every trial is drawn."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import yaml
 
 from foldwise.report.budget import LIMIT
@@ -111,6 +112,7 @@ def test_what_is_not_the_winners_is_said(run: Path) -> None:
     assert "not the winner&#39;s: lr, " in (run / "plots/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_many_trials_and_keys_leave_room(tmp_path: Path) -> None:
     write_run(tmp_path, ["cat", "dog"], 12)
     write_study(tmp_path, 300, 12)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, environment
 from tests.review.made import made_run
 
@@ -27,6 +29,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_no_trace(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", False)
     process = subprocess.Popen(

@@ -45,6 +45,7 @@ def test_every_objective_is_what_its_name_says(
             assert score_of_sums(twice, objective) == pytest.approx(wanted, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=250, deadline=None)
 def test_the_threshold_is_the_best_of_all(case: tuple[np.ndarray, np.ndarray]) -> None:

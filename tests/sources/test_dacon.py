@@ -147,6 +147,7 @@ def test_bad_input_is_named(root: Path, name: str) -> None:
         assert word in str(error.value)
 
 
+@pytest.mark.slow
 def test_pipeline_to_submission(
     root: Path, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def accuracies(project: Project) -> dict[str, float]:
     return {part: summary[part]["accuracy"] for part in ("oof", "test")}
 
 
+@pytest.mark.slow
 def test_without_a_base_nothing_changes(copied: Project) -> None:
     written = ("metrics", "plots", "data/submission.csv")
     before = copied.bytes_of(*written)
@@ -70,6 +71,7 @@ def test_without_a_base_nothing_changes(copied: Project) -> None:
     assert "against base" not in (copied.path / "plots/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_gain_over_the_base_is_a_rung(copied: Project) -> None:
     commit, old, steps = head(copied), accuracies(copied), ladder_json(copied)
     size = (copied.path / "plots/results.png").stat().st_size
@@ -101,6 +103,7 @@ def test_the_gain_over_the_base_is_a_rung(copied: Project) -> None:
     assert page.count(f'<th scope="row">{name}</th>') == 2
 
 
+@pytest.mark.slow
 def test_a_run_gains_nothing_over_itself_by_a_tag(copied: Project) -> None:
     copied.run("git", "tag", "first")
     with_base(copied, "first")
@@ -113,6 +116,7 @@ def test_a_run_gains_nothing_over_itself_by_a_tag(copied: Project) -> None:
     assert rung["verdict"] == "within noise"
 
 
+@pytest.mark.slow
 def test_a_base_that_does_not_fit_is_one_line(copied: Project) -> None:
     before = copied.bytes_of("metrics", "plots")
     commit = head(copied)

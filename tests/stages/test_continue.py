@@ -43,7 +43,7 @@ def train_here(copied: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
     return train
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_experiment_goes_on_from_head(copied: Project, train_here: Any) -> None:
     """As the walkthroughs have it; then it is committed, and the moving name is refused."""
     project = copied
@@ -95,6 +95,7 @@ def refused(copied: Project, train_here: Any) -> Any:
     return train
 
 
+@pytest.mark.slow
 def test_what_cannot_be_gone_on_from_is_refused(copied: Project, refused: Any) -> None:
     project = copied
     refused("git knows no commit 'v7'", warm_start="v7")

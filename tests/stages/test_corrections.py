@@ -142,7 +142,7 @@ def repro(project: Project) -> set[str]:
     return set(re.findall(r"Running stage '(.+?)(?:@.*)?'", said))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_review_through_dvc(copied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A label that was found right is no suspect any more, at no training; others retrain."""
     report = copied.path / "plots/report.html"

@@ -91,6 +91,7 @@ def test_predictions_of_another_kind_are_refused(copied: Project) -> None:
     assert "cnn fold 1: some logits are not finite" in copied.stage("ensemble", code=1)
 
 
+@pytest.mark.slow
 def test_members_of_other_commits_join(copied: Project) -> None:
     commit = copied.run("git", "rev-parse", "HEAD").stdout.strip()[:10]
     own = np.load(copied.path / "data/ensemble.npz")
@@ -122,6 +123,7 @@ def test_members_of_other_commits_join(copied: Project) -> None:
     assert "+ members" in read(copied, "metrics/threshold.json")["ladder"]
 
 
+@pytest.mark.slow
 def test_commits_that_do_not_fit_are_refused(copied: Project) -> None:
     commit = copied.run("git", "rev-parse", "HEAD").stdout.strip()
 

@@ -226,7 +226,7 @@ def test_a_look_that_is_fitted_is_of_the_train_part_alone(
     assert files.read_json(files.LOOKS, "split")["twin"]["canvas"] == 48
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_twin_is_fitted_to_the_train_parts_images(project: Project) -> None:
     """Beginning far off: number, canvas and noise are read off, and the look comes nearer."""
     params = copy.deepcopy(TINY)

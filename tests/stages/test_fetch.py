@@ -220,6 +220,7 @@ def test_every_format_that_both_decoders_read(
     assert len({store.table["phash"][store.ids.index(f"a/x.{s}")] for s in ("png", "bmp")}) == 1
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_nothing_half_written(project: Project) -> None:
     """SIGKILL while it writes; the next run is as if nothing had been."""
     params = yaml.safe_load((project.path / "params.yaml").read_text())

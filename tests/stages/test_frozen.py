@@ -79,6 +79,7 @@ def said_by(project: Project) -> str:
     return (project.path / "said").read_text()
 
 
+@pytest.mark.slow
 def test_all_folds_stages_and_members_run_the_backbone_once(frozen: Project) -> None:
     project, said = frozen, said_by(frozen)
     computed = re.findall(r"features of foldwise/plain_cnn, (\d+) images, (.+?): \S+ \(", said)
@@ -92,6 +93,7 @@ def test_all_folds_stages_and_members_run_the_backbone_once(frozen: Project) -> 
     assert {each.dtype for each in found} == {np.dtype(np.float16)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("member", HEADS)
 def test_predictions_are_the_whole_networks(frozen: Project, member: str) -> None:
     project = frozen
@@ -114,6 +116,7 @@ def test_predictions_are_the_whole_networks(frozen: Project, member: str) -> Non
             assert not np.allclose(wanted[0], wanted[1], atol=2e-3 * scale)
 
 
+@pytest.mark.slow
 def test_folds_share_a_backbone_and_no_head(frozen: Project) -> None:
     project = frozen
     weights = [
@@ -127,6 +130,7 @@ def test_folds_share_a_backbone_and_no_head(frozen: Project) -> None:
             assert not name.startswith("backbone.") or torch.equal(each, other[name])
 
 
+@pytest.mark.slow
 def test_another_folds_prediction_computes_no_features(
     frozen: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -147,6 +151,7 @@ def test_another_folds_prediction_computes_no_features(
     assert project.bytes_of("data/models") == models
 
 
+@pytest.mark.slow
 def test_a_copy_in_dvcs_queue_computes_no_features(
     frozen: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -168,6 +173,7 @@ def test_a_copy_in_dvcs_queue_computes_no_features(
     assert not (queued.path / ".checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_applied_once_per_batch_it_gives_the_same(
     frozen: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -206,6 +212,7 @@ def test_applied_once_per_batch_it_gives_the_same(
             )
 
 
+@pytest.mark.slow
 def test_a_solved_member_has_curves_of_one_row(frozen: Project) -> None:
     project, said = frozen, said_by(frozen)
     for fold in (0, 1):

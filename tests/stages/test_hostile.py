@@ -49,6 +49,7 @@ def test_no_name_reaches_the_shell_as_anything_but_a_word(
         read_params()
 
 
+@pytest.mark.slow
 def test_a_name_that_leads_elsewhere_empties_nothing(copied: Project) -> None:
     """DVC deletes what a stage puts out before it runs; split refuses before that."""
     kept = copied.path / "data/incoming/0/kept.txt"
@@ -91,6 +92,7 @@ def test_texts_of_plots_come_back_as_they_were(tmp_path: Path) -> None:
     assert found["class"][0] == "a < b"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_page_of_dvc_plots_runs_no_class_name(copied: Project) -> None:
     # Without double quotes, which JSON would break.

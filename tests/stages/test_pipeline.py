@@ -203,6 +203,7 @@ def within(path: str, dep: str) -> bool:
     return path == dep or path.startswith(f"{dep}/")
 
 
+@pytest.mark.slow
 def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
     params = copy.deepcopy(TINY)
     params["compute"]["workers"] = 1
@@ -221,7 +222,7 @@ def test_a_changed_param_reruns_what_reads_it(copied: Project) -> None:
     assert repro(copied) == ["threshold", "evaluate", "present"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_experiment_as_typed_and_compared_in_a_fresh_clone(copied: Project, tmp_path: Path) -> None:
     copied.run("git", "switch", "-qc", "slow")
     copied.run("dvc", "exp", "run", "-S", "lr=1e-6", "-S", "epochs=2")

@@ -31,6 +31,7 @@ READERS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_nothing_that_a_stage_reads_is_run(copied: Project, tmp_path: Path, name: str) -> None:
     mark = tmp_path / "mark"

@@ -31,6 +31,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, env=environment(), check=True)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path, NAMES)
     page = made(tmp_path, monkeypatch)
@@ -142,6 +143,7 @@ def test_an_unlabelled_test_part_is_not_shown(
     assert ("Labels per image" in page) != single
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_and_large_pictures_stay_below_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_short_names_stay_different() -> None:
     assert short["cat"] == "cat"
 
 
+@pytest.mark.slow
 def test_the_commit_is_the_last_that_changed_an_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ def start(project: Project) -> None:
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_what_was_killed_goes_on_where_it_was_when_queued_again(copied: Project) -> None:
     """By the checkpoints of the project; of two rates, one is killed and one is not."""
 

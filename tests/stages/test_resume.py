@@ -80,7 +80,7 @@ def resume(project: Project, kept: Path) -> dict[str, bytes]:
     return project.bytes_of(*OUTS)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
     straight = copied.bytes_of(*OUTS)
     params = (copied.path / "params.yaml").read_text()
@@ -90,7 +90,7 @@ def test_killed_training_ends_with_the_same_bytes(copied: Project) -> None:
     assert resume(copied, kept) == straight
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     project = copied
     params = (project.path / "params.yaml").read_text()
@@ -106,7 +106,7 @@ def test_ctrl_c_with_best_epoch_and_early_stopping(copied: Project) -> None:
     assert project.bytes_of(*OUTS) == resumed
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "code", "said"),
     [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
@@ -134,7 +134,7 @@ def test_a_signal_keeps_the_last_epoch_and_says_so(
         assert resumed == straight
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_killing_dvc_stops_its_training(copied: Project, shell: str) -> None:
     """SIGKILL reaches dvc alone; run again at once, it goes on where it was."""

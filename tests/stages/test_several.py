@@ -27,7 +27,7 @@ def set_params(project: Project, **settings: Any) -> None:
     project.write_params(content)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_processes_agree_with_one(copied: Project) -> None:
     """From `dvc repro`, with batch normalisation and a last batch that is shared unequally."""
     content = yaml.safe_load((copied.path / "params.yaml").read_text())
@@ -99,7 +99,7 @@ def side_by_side(project: Project, jobs: str, code: int = 0) -> str:
     return project.run(*command, code=code).stderr
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
     project = copied
     outs = ("data/models", "data/predictions", "plots/train")
@@ -125,6 +125,7 @@ def test_folds_side_by_side_leave_what_repro_leaves(copied: Project) -> None:
     assert "didn't change" in side_by_side(project, "2")
 
 
+@pytest.mark.slow
 def test_a_failed_fold_is_named(copied: Project) -> None:
     set_params(copied, train={"optimizer": "adamm"})
     said = side_by_side(copied, "2", code=1)

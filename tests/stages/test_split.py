@@ -40,6 +40,7 @@ def run(
     return told
 
 
+@pytest.mark.slow
 def test_duplicates_stay_together_and_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +162,7 @@ def test_downloaded_archives_are_the_data(
     assert len(server.asked) == 1
 
 
+@pytest.mark.slow
 def test_another_archive_or_checksum_reruns_fetch(project: Project, tmp_path: Path) -> None:
     """The archive lies outside of the repository."""
     outside = tmp_path / "outside" / "pets.zip"
@@ -222,6 +224,7 @@ def test_submission_of_columns_in_their_own_order() -> None:
     assert table.to_csv(index=False) == "file,b,a\n2.png,0,1\n1.png,0,0\n"
 
 
+@pytest.mark.slow
 def test_classes_that_a_division_takes_away_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

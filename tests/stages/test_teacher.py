@@ -95,7 +95,7 @@ def test_damaged_targets_are_computed_anew(here: Project, tmp_path: Path, capsys
     assert "damaged" in capsys.readouterr().err
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_student_says_who_taught_it_and_learned_from_it(student: Any, here: Project) -> None:
     before = (here.path / FOLD / "weights.safetensors").read_bytes()
     commit = head(here)

@@ -59,6 +59,7 @@ def test_folds_at_once_take_as_long_as_the_longest_share() -> None:
     assert "JOBS gains little" in "".join(told_cost(cost, 1e9, 0, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["quick", "best"])
 def test_members_are_measured_and_nothing_is_left(tier: str, tmp_path: Path) -> None:
     params: Params = made(tier, 40, gpu=False, side=24)

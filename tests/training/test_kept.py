@@ -242,6 +242,7 @@ def test_a_disk_without_space_for_features_is_an_error_with_a_name(
     assert re.fullmatch(r"lock-\d\d", lock.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["last.ckpt", "best-*.ckpt"])
 def test_nothing_in_a_checkpoint_is_run(images: Any, tmp_path: Path, name: str) -> None:
     mark = tmp_path / "mark"
