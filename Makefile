@@ -41,15 +41,15 @@ tune: $(READY) ## search for better params: SPACE=file TRIALS=n JOBS=n
 compare: $(READY) ## is the workspace's run better than REV's, beyond noise? (REV=main)
 	python -m foldwise compare $(REV) $(WITH)
 
-# One process more than cores: some wait for what another one makes for all.
-PYTEST = pytest --dist worksteal \
-	--numprocesses $$(python -c 'import os; print(min(4, os.cpu_count() + 1))')
+# Slow tests wait for processes of their own: then one more runs than there are cores.
+PYTEST = pytest --dist worksteal --numprocesses
+CORES = $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + $(1)))'
 
 test: $(READY) ## run the tests but for the slow ones
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $$($(call CORES,0)) -m "not slow"
 
 test-slow: $(READY) ## run the slow tests: killed runs, browsers, clusters
-	$(PYTEST) -m slow
+	$(PYTEST) $$($(call CORES,1)) -m slow
 
 lint: $(READY) ## check style and types
 	ruff check .
