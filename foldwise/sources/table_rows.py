@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from foldwise.sources.csv_files import require_columns
 from foldwise.sources.labels import CELLS
 from foldwise.sources.problems import Problems
 from foldwise.sources.settings import Table
@@ -48,8 +49,9 @@ def _rows_that_count(
 ) -> pd.DataFrame:
     """The rows that name a class that their image shows."""
     named = table[settings.label] != ""
-    if settings.present is None or settings.present not in table:
+    if settings.present is None:
         return table[named]
+    require_columns(table, label, [settings.present], "data.table")
     said = table[settings.present].map(YES_OR_NO)
     for row, cell in table[settings.present][said.isna()].items():
         problems.add(

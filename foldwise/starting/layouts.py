@@ -43,7 +43,7 @@ def readings(tree: Tree, wishes: Wishes) -> list[Reading]:
                 if not found:
                     raise
             except HeaderError as error:
-                if wishes.source == source:
+                if source == wishes.source or wishes.table is not None:
                     raise
                 untold = error
     if not found:

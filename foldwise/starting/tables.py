@@ -98,29 +98,24 @@ def table_readings(tree: Tree, index: ImageIndex, wishes: Wishes) -> list[Readin
     return readings
 
 
-def _tables(
-    tree: Tree, index: ImageIndex, wishes: Wishes
-) -> tuple[list[Found], list[EncodingError | HeaderError]]:
+def _tables(tree: Tree, index: ImageIndex, wishes: Wishes) -> tuple[list[Found], list[UserError]]:
     """Tables whose rows name images, and what is said of those that cannot be read."""
     names = [name for name in tree.files if name.lower().endswith(SUFFIXES)]
     if wishes.table is not None and wishes.table not in names:
         known = ", ".join(names[:5]) or "none"
         raise UserError(f"--table: {tree.root} has no table '{wishes.table}' (it has {known})")
     found: list[Found] = []
-    unread: list[EncodingError | HeaderError] = []
+    unread: list[UserError] = []
     for name in names:
         try:
             table = read_table(tree, name, Problems(), encoding=wishes.encoding)
-        except EncodingError as error:
-            said = str(error).partition(";")[0]
-            unread.append(error if wishes.encoding else EncodingError(f"{said}; {CODE_PAGES}"))
-            continue
-        except HeaderError as error:
-            unread.append(error)
-            continue
-        except UserError:
+        except UserError as error:
+            if isinstance(error, EncodingError) and not wishes.encoding:
+                error = EncodingError(f"{str(error).partition(';')[0]}; {CODE_PAGES}")
             if name == wishes.table:
-                raise
+                raise error from None
+            if isinstance(error, EncodingError | HeaderError):
+                unread.append(error)
             continue
         if list(table.columns) == CORRECTIONS:
             # Answers about a data set, which may lie in it.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.conftest import Nodes
 from tests.cluster.test_stages import on
-from tests.commands.test_tune import SPACE, content_of, experiments, files_of, write_space
+from tests.commands.test_tune import SPACE, content_of, experiments, files_of, text_of, write_space
 from tests.conftest import Project
 
 
@@ -48,13 +48,10 @@ def found_by(project: Project, number: str) -> str:
 
 def first_fold(project: Project, name: str) -> dict[str, list[str]]:
     """The lines of each curve of the first fold that an experiment holds: as far as it came."""
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
-    (ref,) = [each for each in refs if each.rpartition("/")[2] == name]
-    paths = [each for each in files_of(project, name) if each.startswith("plots/train/cnn/0/")]
     found = {
-        path.rpartition("/")[2]: project.run("git", "show", f"{ref}:{path}").stdout.splitlines()
-        for path in paths
-        if path.endswith(".tsv")
+        path.rpartition("/")[2]: text_of(project, name, path).splitlines()
+        for path in files_of(project, name)
+        if path.startswith("plots/train/cnn/0/") and path.endswith(".tsv")
     }
     assert "valid_macro_ap.tsv" in found
     return found

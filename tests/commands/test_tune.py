@@ -35,18 +35,26 @@ def experiments(project: Project) -> list[str]:
     return sorted(said.split())
 
 
-def content_of(project: Project, experiment: str, path: str) -> Any:
-    """A file of an experiment, as git has it."""
+def ref_of(project: Project, experiment: str) -> str:
+    """Under which git has an experiment."""
     refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
     (ref,) = [each for each in refs if each.rpartition("/")[2] == experiment]
-    text = project.run("git", "show", f"{ref}:{path}").stdout
-    return yaml.safe_load(text)
+    return ref
+
+
+def text_of(project: Project, experiment: str, path: str) -> str:
+    """A file of an experiment, as git has it."""
+    return project.run("git", "show", f"{ref_of(project, experiment)}:{path}").stdout
+
+
+def content_of(project: Project, experiment: str, path: str) -> Any:
+    """What a YAML or JSON file of an experiment holds."""
+    return yaml.safe_load(text_of(project, experiment, path))
 
 
 def files_of(project: Project, experiment: str) -> list[str]:
     """Paths of all files that git has of an experiment."""
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
-    (ref,) = [each for each in refs if each.rpartition("/")[2] == experiment]
+    ref = ref_of(project, experiment)
     return project.run("git", "ls-tree", "-r", "--name-only", ref).stdout.splitlines()
 
 

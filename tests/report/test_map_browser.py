@@ -1,6 +1,5 @@
 """The map in a real browser: by pointer, finger and keyboard, in the light and in the dark."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,18 @@ class Mapped:
         )
         self.canvas = self.page.locator("#map-canvas")
 
-    def at(self, number: int) -> tuple[float, float]:
-        """Where an image is drawn on the screen, as the whole map is shown."""
+    def drawn(self) -> np.ndarray:
+        """(images, 2): where each is drawn on the screen, as the whole map is shown."""
         self.canvas.scroll_into_view_if_needed()
         box = self.canvas.bounding_box()
         assert box
-        side = box["width"] - 28
-        x, y = (self.map[axis][number] / self.map["scale"] * side + 14 for axis in "xy")
-        return box["x"] + x, box["y"] + y
+        places = np.stack([self.map["x"], self.map["y"]], 1) / self.map["scale"]
+        return np.array([box["x"], box["y"]]) + places * (box["width"] - 28) + 14
+
+    def at(self, number: int) -> tuple[float, float]:
+        """Where one is drawn."""
+        x, y = self.drawn()[number].tolist()
+        return x, y
 
     def lonely(self) -> int:
         """The image that is farthest from any other."""
@@ -72,7 +75,7 @@ class Mapped:
 
     def beside(self, number: int, pixels: float) -> tuple[float, float]:
         """So far from an image, on the side where the next one is farthest: by a loop."""
-        points = np.array([self.at(each) for each in range(len(self.map["ids"]))])
+        points = self.drawn()
         others = np.delete(points, number, axis=0)
         angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         around = points[number] + pixels * np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -116,9 +119,8 @@ def test_the_pointer_shows_an_image(browser: Browser, reports: dict[str, Path], 
     assert mapped.page.text_content("#map-said") == ""
     mapped.page.mouse.click(*mapped.at(number))
     assert mapped.map["ids"][number] in (mapped.page.text_content("#map-said") or "")
-    here = mapped.at(number)
-    far = [math.dist(mapped.at(each), here) for each in range(len(mapped.map["ids"]))]
-    other = next(each for each, apart in enumerate(far) if apart > 60)
+    points = mapped.drawn()
+    other = int(np.argmax(np.linalg.norm(points - points[number], axis=1) > 60))
     mapped.page.mouse.move(*mapped.at(other))
     assert mapped.chosen() == mapped.map["ids"][number]
     mapped.done()

@@ -1,6 +1,5 @@
 """Tables of images and labels: every form, and what is refused."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from foldwise.core.errors import UserError
-from foldwise.sources.labels import refuse_leftovers
 from foldwise.sources.source import UNLABELLED, Source
 from foldwise.sources.table import load_table
 from tests.pictures import load, picture, write
@@ -133,38 +131,7 @@ def test_table_of_one_class_and_a_test_table(tmp_path: Path) -> None:
     assert source.labels[2].tolist() == [0, 1]
 
 
-def test_table_of_a_row_per_image_and_class(tmp_path: Path) -> None:
-    """As detections, or Open Images: a class twice counts once, and what a row denies, not."""
-    text = (
-        "file,class,yes,k,part\nb.png,dog,1,0,train\na.png,cat,1,1,train\nb.png,cat,1.0,0,train\n"
-        "b.png,dog,1,0,train\na.png,dog,FALSE,1,train\nc.png,,0,-1,test\n"
-    )
-    keys = {"labels": "rows", "label": "class", "fold": "k", "part": "part"}
-    source = table_source(tmp_path, text, present="yes", **keys)
-    assert source.task == "multilabel"
-    assert source.classes == ["cat", "dog"]
-    assert source.ids == ["b.png", "a.png", "c.png"]
-    assert source.labels.tolist() == [[1, 1], [1, 0], [NONE, NONE]]
-    assert source.folds == [0, 1, -1]
-    assert table_source(tmp_path, text, **keys).labels.tolist()[:2] == [[1, 1], [1, 1]]
-    # An image of which every row denies a class is one of none.
-    denied = text.replace("a.png,cat,1", "a.png,cat,0").replace(",,0,-1,test", ",cat,1,0,train")
-    source = table_source(tmp_path, denied, present="yes", **keys)
-    assert source.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
-
-
-def test_a_sample_submission_of_a_row_per_image_and_class(tmp_path: Path) -> None:
-    write(tmp_path, {"s.csv": "file,class,yes\nc.png,cat,0.5\nc.png,dog,0.5\n"})
-    text = "file,class,yes\na.png,cat,1\nb.png,dog,1\nb.png,cat,1\n"
-    keys = {"labels": "rows", "label": "class", "present": "yes"}
-    source = table_source(tmp_path, text, sample="s.csv", **keys)
-    assert source.parts == ["train", "train", "test"]
-    assert source.labels.tolist() == [[1, 0], [1, 1], [NONE, NONE]]
-
-
 ROWS = "file,x,y\na.png,1,0\nb.png,0,1\nc.png,0,0\n"
-LONG = "file,label,x,g\na.png,k,1,1\nb.png,k,1,2\nb.png,l,0,2\nc.png,l,1,3\n"
-BY_ROWS = {"labels": "rows", "present": "x", "group": "g"}
 TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "label": (ROWS.replace("b.png,0,1", "b.png,0,3"), {}, r"row 3, column 'y': label '3'"),
     "ragged": (ROWS.replace("b.png,0,1", "b.png,0"), {}, "row 3: has 2 cells where .* 3"),
@@ -185,10 +152,6 @@ TABLE_BREAKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "title": ("Photos\n" + ROWS, {}, "row 1: has 1 cell where most rows have 3; the first row"),
     "title and blank line": ("Photos,2024\n\n" + ROWS, {}, "row 1: has 2 cells where most .* 3"),
     "title of a sheet": ("Photos,,\n" + ROWS, {}, "row 1: leaves columns without a name"),
-    "presence": (LONG.replace("l,0", "l,-1"), BY_ROWS, "row 4, column 'x': '-1' is neither 1 nor"),
-    "yes and no": (LONG + "b.png,l,1,2\n", BY_ROWS, r"image b\.png: one row says .* shows 'l'"),
-    "rows differ": (LONG.replace("l,0,2", "l,0,3"), BY_ROWS, r"image b\.png: its rows .* 'g'"),
-    "control": (LONG.replace("b.png,k", "b.png,k\0m"), BY_ROWS, "row 3, .*control characters"),
     "fold out of range": (ROWS.replace("b.png,0,1", f"b.png,0,{10**20}"), {"fold": "y"}, "fold's"),
 }
 
@@ -214,88 +177,6 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
 def test_table_needs_its_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="table: is missing"):
         load(load_table, {"source": "table", "path": str(tmp_path)})
-
-
-LEFTOVERS = [
-    ("cough fever", " ", None),
-    ("cough, fever", " ", "cough,"),
-    ("cough,fever", " ", "cough,fever"),
-    ("cough;fever", ",", "cough;fever"),
-    ("cough|fever", ";", "cough|fever"),
-    ("cough/fever", ",", "cough/fever"),
-    ("cough\tfever", ",", "cough\\tfever"),
-    ("cough ,fever", " ", ",fever"),
-    ("cough, fever", ", ", None),
-    ("cough\uff0cfever", " ", "cough\uff0cfever"),
-    ("cough\u3001fever", ",", "cough\u3001fever"),
-    ("cough\u00a0fever", " ", "cough\u00a0fever"),
-    ("cough\u3000fever", ",", "cough\u3000fever"),
-    ("cough+fever", ",", "cough+fever"),
-    ("cough & fever", ",", "cough & fever"),
-    ("cough+", ",", None),
-    ("fever+flu", ",", None),
-    ("cough\u00a0hard", ",", None),
-    ("animal/dog", ",", None),
-    ("a;b", ",", None),
-]
-
-
-@pytest.mark.parametrize(("cell", "separator", "left"), LEFTOVERS)
-def test_what_a_separator_leaves_is_looked_at(
-    tmp_path: Path, cell: str, separator: str, left: str | None
-) -> None:
-    text = f'file,label\na.png,"{cell}"\nb.png,fever\nc.png,cough\n'
-    settings = {"labels": "separated", "separator": separator}
-    if left is None:
-        assert "fever" in table_source(tmp_path, text, **settings).classes
-        return
-    with pytest.raises(UserError, match=r"data\.table\.separator is .* data\.classes") as error:
-        table_source(tmp_path, text, **settings)
-    assert any(f"class '{left}': holds" in line for line in error.value.args)
-    # Whoever lists them means them.
-    classes = sorted({part.strip() for part in cell.split(separator)} | {"fever", "cough"})
-    given = {"file": "t.csv", "images": "img", **settings}
-    data = {"source": "table", "path": str(tmp_path), "table": given}
-    if "\t" not in cell:
-        assert load(load_table, data | {"classes": classes}).classes == classes
-
-
-def test_pieces_that_only_joined_classes_share_are_looked_at_too(tmp_path: Path) -> None:
-    text = "file,label\na.png,x;y\nb.png,y;z\nc.png,x;z\n"
-    with pytest.raises(UserError, match="class 'x;y': holds ';'"):
-        table_source(tmp_path, text, labels="separated")
-    paths = text.replace(";", "/").replace("y/z", "x/z").replace("x/z", "x/w", 1)
-    assert table_source(tmp_path, paths, labels="separated").classes == ["x/w", "x/y", "x/z"]
-
-
-def test_pieces_that_are_no_classes_are_none_beside_a_separator_that_was_chosen(
-    tmp_path: Path,
-) -> None:
-    text = 'file,label\na.png,"lesion, left"\nb.png,"lesion, right"\nc.png,"lesion, left;mass"\n'
-    source = table_source(tmp_path, text, labels="separated", separator=";")
-    assert source.classes == ["lesion, left", "lesion, right", "mass"]
-    assert source.labels.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
-
-
-def test_a_sign_alone_is_no_class_unless_it_is_listed(tmp_path: Path) -> None:
-    text = "file,label\na.png,x - y\nb.png,y\nc.png,\u0e01 1\n"
-    with pytest.raises(UserError, match="class '-': holds no letter and no digit") as error:
-        table_source(tmp_path, text, labels="separated")
-    assert len(error.value.args) == 1
-    classes = ["x", "y", "-", "\u0e01", "1"]
-    given = {"file": "t.csv", "images": "img", "labels": "separated"}
-    data = {"source": "table", "path": str(tmp_path), "table": given, "classes": classes}
-    assert load(load_table, data).labels[0].tolist() == [1, 1, 1, 0, 0]
-    # A column of one class has nothing to separate.
-    assert table_source(tmp_path, text.replace("x - y", "-"), labels="class").classes[0] == "-"
-
-
-def test_many_classes_are_looked_at_in_no_time() -> None:
-    """Each piece once: searching a list for each would take half a minute."""
-    found = [f"{number}/{number + 1}, {number + 2}" for number in range(20_000)]
-    start = time.process_time()
-    refuse_leftovers(found, ";", "t.csv", chosen=True)
-    assert time.process_time() - start < 10
 
 
 def test_a_column_of_anything_else_is_one_line(tmp_path: Path) -> None:

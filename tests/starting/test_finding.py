@@ -230,6 +230,12 @@ def test_a_title_above_the_header_is_told(tmp_path: Path) -> None:
     assert "t.csv: row 1: has 1 cell" in data.reading.choices[-1]
     with pytest.raises(UserError, match=said):
         found(tmp_path, source="table")
+    # Another table is no answer where this one is named.
+    rows = [f"{'ab'[each % 2]}/{each}.png,{'xy'[each % 2]}" for each in range(4)]
+    write(tmp_path, {"other.csv": "\n".join(["file,label", *rows])})
+    assert found(tmp_path).data["table"]["file"] == "other.csv"
+    with pytest.raises(UserError, match=said):
+        found(tmp_path, table="t.csv")
 
 
 @pytest.mark.parametrize(
